@@ -1,0 +1,37 @@
+//! The bounds every part of Macula agrees on, and where each of them comes from.
+//!
+//! They are protocol limits: a peer that exceeds one gets an error that names it. What an operator may tune lies
+//! below them and is told to the client in `Welcome`.
+
+/// Longest topic or pattern, in bytes. From the design: a topic fits an MQTT-like short name and its length one byte.
+pub const TOPIC_BYTES: usize = 255;
+
+/// Most segments of a topic or pattern. From the design: lets a match walk a buffer of fixed size on the stack.
+pub const TOPIC_SEGMENTS: usize = 16;
+
+/// Longest record key of a message, in bytes. The same as a topic, since a key often is a name inside one.
+pub const KEY_BYTES: usize = 255;
+
+/// Largest frame on a stream, in bytes, its length prefix not counted. 1 MiB is what NATS allows by default.
+pub const FRAME_BYTES: usize = 1 << 20;
+
+/// Most headers of one message. A guess, not measured: tracing needs two, applications rarely more than ten.
+pub const HEADERS: usize = 32;
+
+/// All header names and values of one message together, in bytes. 8 KiB is what web servers commonly accept.
+pub const HEADER_BYTES: usize = 8 << 10;
+
+/// Largest payload carried inside one frame, in bytes: a frame less 16 KiB for headers, names and encoding.
+pub const PAYLOAD_BYTES: usize = FRAME_BYTES - (16 << 10);
+
+/// Subscriptions of one session. A guess, not measured: a projection needs tens, a bridge thousands.
+pub const SUBSCRIPTIONS_PER_SESSION: usize = 10_000;
+
+/// Procedures and procedure patterns registered by one session. A guess, not measured.
+pub const REGISTRATIONS_PER_SESSION: usize = 1_000;
+
+/// Topic aliases a session may define. A guess, not measured: four topics for each of a thousand homes.
+pub const ALIASES_PER_SESSION: usize = 4_096;
+
+/// Calls a session may have in flight. A guess, not measured: at 1 ms a call this is a million calls a second.
+pub const CALLS_IN_FLIGHT: usize = 1_000;
