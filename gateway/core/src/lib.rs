@@ -1,1 +1,5 @@
 //! DESC
+
+pub mod trie;
+
+pub use trie::Trie;
