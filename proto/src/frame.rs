@@ -1,155 +1,94 @@
 //! Frames on a stream: `varint length | kind | body`, the length counting the kind byte and the body.
 //!
-//! [`FrameBuffer`] splits the chunks of a stream into frames and knows no stream itself. A frame that lies inside
-//! one chunk is handed out as a slice of it; only a frame that crosses chunks is copied. Writing is an append:
-//! [`put_header`], then the body.
-
-use std::collections::VecDeque;
-
-use bytes::{Buf, Bytes, BytesMut};
+//! [`Splitter`] cuts received chunks into frames and lends each to a closure: no allocation, and no copy unless
+//! a frame straddles chunks. [`put`] and [`put_message`] append frames.
 
 use crate::varint;
 
-/// Longest header of a frame: a length and the kind byte.
-pub const HEADER_BYTES: usize = varint::MAX_BYTES + 1;
-
-/// Appends the header of a frame whose body has `body` bytes.
-#[inline]
-pub fn put_header(out: &mut Vec<u8>, kind: u8, body: usize) {
-    varint::put(out, body as u64 + 1);
-    out.push(kind);
-}
-
-/// Appends a whole frame.
-#[inline]
-pub fn put(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
-    put_header(out, kind, body.len());
-    out.extend_from_slice(body);
-}
-
-/// Splits chunks into frames.
-///
-/// Feed it with [`push`](Self::push), then take frames with [`next_frame`](Self::next_frame) until there is none.
-/// After an error the stream has no frame boundary any more, and every further call gives the same error.
+/// Cuts a stream of chunks into frames.
 #[derive(Debug)]
-pub struct FrameBuffer {
+pub struct Splitter {
+    /// Start of a frame whose rest has not come. Copied, so that a slow sender keeps no receive buffer alive.
+    partial: Vec<u8>,
     limit: usize,
-    /// Chunks not looked at yet; the first one is being split.
-    chunks: VecDeque<Bytes>,
-    /// The start of a frame whose end has not come. Copied, so that a slow sender does not keep receive buffers alive.
-    partial: BytesMut,
-    failed: Option<FrameError>,
 }
 
-impl FrameBuffer {
-    /// A buffer that refuses frames longer than `limit` bytes, kind and body together.
+impl Splitter {
+    /// A splitter that refuses frames longer than `limit` bytes, kind and body together.
     pub fn new(limit: usize) -> Self {
-        Self { limit, chunks: VecDeque::new(), partial: BytesMut::new(), failed: None }
+        Self { partial: Vec::new(), limit }
     }
 
-    /// Adds the next chunk of the stream.
-    #[inline]
-    pub fn push(&mut self, chunk: Bytes) {
-        if !chunk.is_empty() {
-            self.chunks.push_back(chunk);
-        }
+    /// Bytes of an unfinished frame that are held.
+    pub fn held(&self) -> usize {
+        self.partial.len()
     }
 
-    /// The next frame as its kind and body, or `None` when more chunks are needed.
-    ///
-    /// The body is a slice of a pushed chunk where possible: copy what you keep for long, or a small frame keeps
-    /// its whole chunk alive.
+    /// Takes the next chunk of the stream and calls `each` with kind and body of every frame that it ends.
     ///
     /// # Errors
-    /// [`FrameError`] when the length is zero, above the limit, or no number.
+    /// The first error of `each`, or a [`FrameError`] turned into the caller's error. The stream is of no use
+    /// afterwards: there is no frame boundary any more.
     #[inline]
-    pub fn next_frame(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
-        if let Some(failed) = self.failed {
-            return Err(failed);
+    pub fn split<E: From<FrameError>>(
+        &mut self,
+        mut chunk: &[u8],
+        mut each: impl FnMut(u8, &[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        if !self.partial.is_empty() && !self.complete(&mut chunk, &mut each)? {
+            return Ok(());
         }
-        let frame = if self.partial.is_empty() { self.split() } else { self.complete() };
-        if let Err(error) = frame {
-            self.failed = Some(error);
+        while let Some(extent) = Extent::of(chunk, self.limit)?.filter(|extent| extent.end <= chunk.len()) {
+            each(chunk[extent.kind], &chunk[extent.kind + 1..extent.end])?;
+            chunk = &chunk[extent.end..];
         }
-        frame
+        self.partial.extend_from_slice(chunk);
+        Ok(())
     }
 
-    /// Whether the bytes pushed so far end at a frame boundary; false at the end of a stream means it was cut off.
-    pub fn is_empty(&self) -> bool {
-        self.partial.is_empty() && self.chunks.is_empty()
-    }
-
-    /// Takes a frame out of the first chunk, or sets its rest aside as partial.
-    fn split(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
-        let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
-        if let Some(extent) = Extent::of(chunk, self.limit)?
-            && extent.end() <= chunk.len()
-        {
-            let frame = if extent.end() == chunk.len() {
-                self.chunks.pop_front().expect("the chunk is the front of the queue")
-            } else {
-                chunk.split_to(extent.end())
-            };
-            return Ok(Some(extent.open(frame)));
-        }
-        let chunk = self.chunks.pop_front().expect("the chunk is the front of the queue");
-        self.partial.extend_from_slice(&chunk);
-        self.complete()
-    }
-
-    /// Appends to the partial frame from the chunks until it is whole.
-    fn complete(&mut self) -> Result<Option<(u8, Bytes)>, FrameError> {
+    /// Fills up the partial frame and lends it; false when the chunk ends before the frame does.
+    fn complete<E: From<FrameError>>(
+        &mut self,
+        chunk: &mut &[u8],
+        each: &mut impl FnMut(u8, &[u8]) -> Result<(), E>,
+    ) -> Result<bool, E> {
         loop {
             let extent = Extent::of(&self.partial, self.limit)?;
-            // Without a length yet, one more byte; a frame is at least two bytes, so this never takes too much.
-            let wanted = extent.map_or(1, |extent| extent.end() - self.partial.len());
-            if wanted == 0 {
-                let frame = std::mem::take(&mut self.partial).freeze();
-                return Ok(Some(extent.expect("a frame without length is not whole").open(frame)));
+            // Without a length yet, one more byte: a frame has at least two, so this never takes too much.
+            let missing = extent.as_ref().map_or(1, |extent| extent.end - self.partial.len());
+            if let (0, Some(extent)) = (missing, extent) {
+                each(self.partial[extent.kind], &self.partial[extent.kind + 1..])?;
+                self.partial.clear();
+                return Ok(true);
             }
-            let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
-            let taken = wanted.min(chunk.len());
-            self.partial.extend_from_slice(&chunk[..taken]);
-            chunk.advance(taken);
             if chunk.is_empty() {
-                self.chunks.pop_front();
+                return Ok(false);
             }
+            let (taken, rest) = chunk.split_at(missing.min(chunk.len()));
+            self.partial.extend_from_slice(taken);
+            *chunk = rest;
         }
     }
 }
 
-/// Where the parts of a frame lie.
-#[derive(Clone, Copy)]
+/// Where the parts of a frame lie: its kind byte, and the first byte after it.
 struct Extent {
-    prefix: usize,
-    length: usize,
+    kind: usize,
+    end: usize,
 }
 
 impl Extent {
     /// Reads the length at the start of `bytes`; `None` when it is not all there.
     #[inline]
     fn of(bytes: &[u8], limit: usize) -> Result<Option<Self>, FrameError> {
-        let Some((length, prefix)) = varint::get(bytes).map_err(|_| FrameError::BadLength)? else {
+        let Some((length, kind)) = varint::get(bytes).map_err(|_| FrameError::BadLength)? else {
             return Ok(None);
         };
-        if length == 0 {
-            return Err(FrameError::Empty);
-        }
         match usize::try_from(length) {
-            Ok(length) if length <= limit => Ok(Some(Self { prefix, length })),
+            Ok(0) => Err(FrameError::Empty),
+            Ok(length) if length <= limit => Ok(Some(Self { kind, end: kind + length })),
             _ => Err(FrameError::TooLong { length, limit }),
         }
-    }
-
-    fn end(self) -> usize {
-        self.prefix + self.length
-    }
-
-    #[inline]
-    fn open(self, mut frame: Bytes) -> (u8, Bytes) {
-        let kind = frame[self.prefix];
-        frame.advance(self.prefix + 1);
-        (kind, frame)
     }
 }
 
@@ -157,7 +96,7 @@ impl Extent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
     /// The peer announced more than this side takes.
-    #[error("frame of {length} bytes, at most {limit} are allowed")]
+    #[error("a frame of {length} bytes is longer than the {limit} that are accepted")]
     TooLong {
         /// What the peer announced.
         length: u64,
@@ -165,12 +104,83 @@ pub enum FrameError {
         limit: usize,
     },
     /// A frame has at least its kind byte.
-    #[error("frame without a kind byte")]
+    #[error("a frame of length 0 has no kind")]
     Empty,
     /// The length is not a number of 64 bits.
-    #[error("frame length does not fit 64 bits")]
+    #[error("a frame's length does not fit 64 bits")]
     BadLength,
 }
 
+/// Appends a frame of this kind and body.
+#[inline]
+pub fn put(out: &mut Vec<u8>, kind: u8, body: &[u8]) {
+    varint::put(out, body.len() as u64 + 1);
+    out.push(kind);
+    out.extend_from_slice(body);
+}
+
+/// Appends a frame with this message as its body.
+pub fn put_message(out: &mut Vec<u8>, kind: u8, message: &impl prost::Message) {
+    let length = message.encoded_len();
+    varint::put(out, length as u64 + 1);
+    out.push(kind);
+    out.reserve(length);
+    message.encode(out).expect("a Vec grows as needed");
+}
+
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn split(splitter: &mut Splitter, chunk: &[u8], frames: &mut Vec<(u8, Vec<u8>)>) -> Result<(), FrameError> {
+        splitter.split(chunk, |kind, body| {
+            frames.push((kind, body.to_vec()));
+            Ok(())
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_gives_the_same_frames(
+            frames in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..300)), 0..12),
+            cuts in prop::collection::vec(1usize..200, 0..40),
+        ) {
+            let mut stream = Vec::new();
+            for (kind, body) in &frames {
+                put(&mut stream, *kind, body);
+            }
+            let mut splitter = Splitter::new(1000);
+            let mut seen = Vec::new();
+            let mut rest = &stream[..];
+            for cut in cuts {
+                let (head, tail) = rest.split_at(cut.min(rest.len()));
+                split(&mut splitter, head, &mut seen).unwrap();
+                rest = tail;
+            }
+            split(&mut splitter, rest, &mut seen).unwrap();
+            prop_assert_eq!(seen, frames);
+            prop_assert_eq!(splitter.held(), 0);
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic_nor_pile_up(chunks: Vec<Vec<u8>>) {
+            let mut splitter = Splitter::new(64);
+            let mut seen = Vec::new();
+            for chunk in chunks {
+                if split(&mut splitter, &chunk, &mut seen).is_err() {
+                    break;
+                }
+                prop_assert!(splitter.held() <= 64 + varint::MAX_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_over_the_limit_is_refused_by_its_length_alone() {
+        let mut length = Vec::new();
+        varint::put(&mut length, 1 << 29);
+        let error = split(&mut Splitter::new(1 << 20), &length, &mut Vec::new()).unwrap_err();
+        assert_eq!(error, FrameError::TooLong { length: 1 << 29, limit: 1 << 20 });
+    }
+}

@@ -123,7 +123,7 @@ impl<'a> Publish<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Deliver<'a> {
     /// Packed subscription numbers; [`Deliver::subscriptions`] reads them.
-    packed: &'a [u8],
+    pub packed: &'a [u8],
     /// Alias that the sender gave the topic.
     pub topic: u32,
     /// Alias that the sender gave the publisher.

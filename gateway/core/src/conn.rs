@@ -1,0 +1,240 @@
+//! State of one connection: a client's session or a link to another gateway.
+
+use crate::key::{ConnKey, MessageClass, NodeId, ProviderKey, SubscriptionKey};
+use crate::queue::Queue;
+use bytes::Bytes;
+use hashbrown::{HashMap, HashSet};
+use macula_proto::frame::{self, Splitter};
+use macula_proto::kind::StreamKind;
+use macula_proto::v1::{Class, Overflow, Windows};
+use macula_proto::{Pattern, limits};
+
+/// One connection, whoever is at its other end.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) role: Role,
+    /// Frames for the control stream. Not bounded by credit, but by [`Conn::CONTROL_LIMIT`].
+    control: Vec<u8>,
+    pub(crate) control_announced: bool,
+    /// For rpc, events and telemetry.
+    queues: [Queue; 3],
+    inbound: [Inbound; 4],
+    /// Its end has been decided; nothing more is taken from it.
+    pub(crate) closing: bool,
+    /// Attentive time at which it was last heard.
+    pub(crate) heard_ms: u64,
+}
+
+#[derive(Debug)]
+pub(crate) enum Role {
+    Session(Session),
+    Link(Link),
+}
+
+/// What the other end is, once its first frame said so.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) live: bool,
+    pub(crate) publisher: u32,
+    pub(crate) client: String,
+    pub(crate) subscriptions: HashMap<u32, SubscriptionKey>,
+    pub(crate) registrations: HashMap<u32, ProviderKey>,
+    /// Calls that it waits for.
+    pub(crate) calls: usize,
+    /// Last sequence that [`macula_proto::v1::Accepted`] named.
+    pub(crate) accepted: u64,
+}
+
+/// A link to a peer.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) live: bool,
+    /// This gateway dialled it.
+    pub(crate) dialled: bool,
+    pub(crate) node: NodeId,
+    pub(crate) name: String,
+    pub(crate) epoch: u64,
+    /// The peer's interest, and the version of it that we know.
+    pub(crate) interest: HashMap<Pattern, Overflow>,
+    pub(crate) offers: HashMap<Pattern, ProviderKey>,
+    pub(crate) snapshot: bool,
+    /// Version of our interest that the peer has in its routes.
+    pub(crate) applied: u64,
+    /// Publishers that the peer has paused.
+    pub(crate) paused: HashSet<(u32, MessageClass)>,
+    pub(crate) pinged_ms: u64,
+    pub(crate) round_trip_ms: u64,
+}
+
+/// What comes in on one stream.
+#[derive(Debug)]
+pub(crate) struct Inbound {
+    pub(crate) splitter: Splitter,
+    pub(crate) received: u64,
+    pub(crate) granted: u64,
+    pub(crate) window: u64,
+    /// Our aliases by the sender's.
+    pub(crate) topics: Vec<Option<u32>>,
+    pub(crate) publishers: Vec<Option<u32>>,
+}
+
+/// Credit that a gateway grants, and that QUIC's windows lie above: see `macula-transport`.
+pub(crate) const WINDOWS: Windows = Windows { rpc: 1 << 20, event: 1 << 20, telemetry: 1 << 20 };
+
+impl Conn {
+    /// Bytes of control frames that may wait: snapshots of a large mesh fit, a peer that never reads does not.
+    pub(crate) const CONTROL_LIMIT: usize = 64 << 20;
+
+    pub(crate) fn new(role: Role, heard_ms: u64) -> Self {
+        let inbound = |window| Inbound {
+            splitter: Splitter::new(limits::FRAME_BYTES),
+            received: 0,
+            granted: window,
+            window,
+            topics: Vec::new(),
+            publishers: Vec::new(),
+        };
+        Self {
+            role,
+            control: Vec::new(),
+            control_announced: false,
+            queues: [Class::Rpc, Class::Event, Class::Telemetry].map(|class| Queue::new(class, 0)),
+            inbound: [0, WINDOWS.rpc, WINDOWS.event, WINDOWS.telemetry].map(inbound),
+            closing: false,
+            heard_ms,
+        }
+    }
+
+    pub(crate) fn live(&self) -> bool {
+        match &self.role {
+            Role::Session(session) => session.live,
+            Role::Link(link) => link.live,
+        }
+    }
+
+    pub(crate) fn is_link(&self) -> bool {
+        matches!(self.role, Role::Link(_))
+    }
+
+    pub(crate) fn session(&self) -> Option<&Session> {
+        match &self.role {
+            Role::Session(session) => Some(session),
+            Role::Link(_) => None,
+        }
+    }
+
+    pub(crate) fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.role {
+            Role::Session(session) => Some(session),
+            Role::Link(_) => None,
+        }
+    }
+
+    pub(crate) fn link(&self) -> Option<&Link> {
+        match &self.role {
+            Role::Link(link) => Some(link),
+            Role::Session(_) => None,
+        }
+    }
+
+    pub(crate) fn link_mut(&mut self) -> Option<&mut Link> {
+        match &mut self.role {
+            Role::Link(link) => Some(link),
+            Role::Session(_) => None,
+        }
+    }
+
+    /// The other end's first credit.
+    pub(crate) fn open_windows(&mut self, windows: Windows) {
+        for (queue, total) in self.queues.iter_mut().zip([windows.rpc, windows.event, windows.telemetry]) {
+            queue.grant(total);
+        }
+    }
+
+    pub(crate) fn queues(&mut self) -> impl Iterator<Item = &mut Queue> {
+        self.queues.iter_mut()
+    }
+
+    /// The queue of a class stream; the control stream has none.
+    #[inline]
+    pub(crate) fn queue(&mut self, stream: StreamKind) -> Option<&mut Queue> {
+        (stream as usize).checked_sub(1).map(|index| &mut self.queues[index])
+    }
+
+    #[inline]
+    pub(crate) fn messages(&mut self, class: MessageClass) -> &mut Queue {
+        &mut self.queues[class as usize + 1]
+    }
+
+    #[inline]
+    pub(crate) fn inbound(&mut self, stream: StreamKind) -> &mut Inbound {
+        &mut self.inbound[stream as usize]
+    }
+
+    /// Adds a control frame; false when the other end has let too many pile up.
+    pub(crate) fn control(&mut self, kind: u8, message: &impl prost::Message) -> bool {
+        frame::put_message(&mut self.control, kind, message);
+        self.control.len() <= Self::CONTROL_LIMIT
+    }
+
+    pub(crate) fn has_control(&self) -> bool {
+        !self.control.is_empty()
+    }
+
+    pub(crate) fn take_control(&mut self) -> Option<Bytes> {
+        self.has_control().then(|| Bytes::from(std::mem::take(&mut self.control)))
+    }
+}
+
+impl Inbound {
+    /// Our alias for the sender's alias.
+    #[inline]
+    pub(crate) fn topic(&self, alias: u32) -> Option<u32> {
+        self.topics.get(alias as usize).copied().flatten()
+    }
+
+    /// Our alias for the sender's alias.
+    #[inline]
+    pub(crate) fn publisher(&self, alias: u32) -> Option<u32> {
+        self.publishers.get(alias as usize).copied().flatten()
+    }
+}
+
+impl Link {
+    pub(crate) fn new(dialled: bool) -> Self {
+        Self {
+            live: false,
+            dialled,
+            node: NodeId([0; 16]),
+            name: String::new(),
+            epoch: 0,
+            interest: HashMap::new(),
+            offers: HashMap::new(),
+            snapshot: false,
+            applied: 0,
+            paused: HashSet::new(),
+            pinged_ms: 0,
+            round_trip_ms: 0,
+        }
+    }
+
+    /// Which of two links of one pair stays: the one that the smaller id dialled.
+    pub(crate) fn dialled_by_smaller(&self, own: NodeId) -> bool {
+        if self.dialled { own < self.node } else { self.node < own }
+    }
+}
+
+/// Puts `value` at `index`, growing the table; the old value there. `None` when the index is over `limit`.
+pub(crate) fn assign(table: &mut Vec<Option<u32>>, index: u32, value: u32, limit: usize) -> Result<Option<u32>, ()> {
+    let index = index as usize;
+    if index >= limit {
+        return Err(());
+    }
+    if index >= table.len() {
+        table.resize(index + 1, None);
+    }
+    Ok(table[index].replace(value))
+}
+
+/// A connection whose key is known to be live or on its way out.
+pub(crate) type Conns = slotmap::SlotMap<ConnKey, Conn>;

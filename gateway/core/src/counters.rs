@@ -1,0 +1,30 @@
+//! What a gateway counts. Plain numbers: the core runs on one thread, and the shell reads copies.
+
+/// Totals since the gateway started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Messages that sessions published, by class: events, telemetry.
+    pub published: [u64; 2],
+    /// Messages queued for sessions, by class.
+    pub delivered: [u64; 2],
+    /// Messages queued for peers, by class.
+    pub forwarded: [u64; 2],
+    /// Messages that came from peers, by class.
+    pub received: [u64; 2],
+    /// Messages dropped by overflow policies, by class; each is told to its receiver.
+    pub lost: [u64; 2],
+    /// Messages that had been seen before, by class.
+    pub duplicates: [u64; 2],
+    /// Publishes that were refused.
+    pub refused: u64,
+    /// Times that a publisher was made to wait by a full queue.
+    pub held: u64,
+    /// Calls routed.
+    pub calls: u64,
+    /// Calls that ended in an error made by this gateway.
+    pub calls_failed: u64,
+    /// Bytes taken from connections and handed to them.
+    pub bytes_in: u64,
+    /// Bytes handed to connections.
+    pub bytes_out: u64,
+}

@@ -1,0 +1,512 @@
+//! One gateway's routing: connections in, connections out.
+
+mod link;
+mod messages;
+mod rpc;
+mod session;
+
+use crate::calls::Calls;
+use crate::conn::{Conn, Conns, Link, Role, Session};
+use crate::counters::Counters;
+use crate::interest::InterestLog;
+use crate::key::{ConnKey, MessageClass, NodeId};
+use crate::procedures::Procedures;
+use crate::publishers::Publishers;
+use crate::retained::Retained;
+use crate::routes::Routes;
+use crate::time::{AttentiveClock, HybridClock, Now};
+use crate::topics::Topics;
+use bytes::Bytes;
+use hashbrown::HashMap;
+use macula_proto::frame::FrameError;
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::{Close, Code, Credit, InterestDelta, Moving, Refused};
+use macula_proto::wire::Malformed;
+use std::collections::VecDeque;
+
+/// The two machines of a gateway, with one data thread: what is wanted and offered, and what moves.
+///
+/// How it is driven: [`Node::open_session`] or [`Node::open_link`] for a new connection;
+/// [`Node::receive`] for what its streams bring; [`Node::tick`] ten times a second. After any of these, drain
+/// [`Node::poll_ready`] and send what [`Node::take`] gives for each stream named, and drain
+/// [`Node::poll_notice`]. [`Node::remove`] ends a connection. Bytes of a stream must come in order.
+#[derive(Debug)]
+pub struct Node {
+    identity: Identity,
+    clock: HybridClock,
+    attentive: AttentiveClock,
+    conns: Conns,
+    topics: Topics,
+    publishers: Publishers,
+    routes: Routes,
+    interest: InterestLog,
+    procedures: Procedures,
+    calls: Calls,
+    retained: Retained,
+    /// Links that are up.
+    links: Vec<ConnKey>,
+    /// Sessions by publisher.
+    sessions: HashMap<[u8; 16], ConnKey>,
+    barriers: Vec<Barrier>,
+    ready: Vec<(ConnKey, StreamKind)>,
+    notices: VecDeque<Notice>,
+    /// Bytes in all queues.
+    queued: usize,
+    counters: Counters,
+    /// Encoded shared part of the message under way.
+    shared: Vec<u8>,
+}
+
+/// Who a gateway is.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Stable across restarts.
+    pub node: NodeId,
+    /// For people.
+    pub name: String,
+    /// Namespace that sessions and peers must name too.
+    pub realm: String,
+    /// Run of this process; higher is newer.
+    pub epoch: u64,
+    /// Addresses that peers dial, host:port.
+    pub advertise: Vec<String>,
+}
+
+/// Something that the shell does or tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// A session said Hello and was welcomed.
+    SessionJoined {
+        /// Its connection.
+        conn: ConnKey,
+        /// Name and version of the client.
+        client: String,
+    },
+    /// A session ended.
+    SessionLeft {
+        /// Its connection.
+        conn: ConnKey,
+    },
+    /// A link is up and carries interest.
+    LinkUp {
+        /// Its connection.
+        conn: ConnKey,
+        /// The peer.
+        node: NodeId,
+        /// The peer's name.
+        name: String,
+    },
+    /// A link that was up is gone.
+    LinkDown {
+        /// The peer.
+        node: NodeId,
+        /// The peer's name.
+        name: String,
+    },
+    /// Send what the control stream holds, then close the connection with this code and text.
+    Close {
+        /// The connection.
+        conn: ConnKey,
+        /// Why.
+        code: Code,
+        /// Why, for people.
+        message: String,
+        /// The link led to this gateway itself: do not dial that address again.
+        own_address: bool,
+    },
+}
+
+/// Answer to a subscription or registration that waits for peers.
+#[derive(Debug)]
+struct Barrier {
+    conn: ConnKey,
+    request: macula_proto::v1::acknowledged::Request,
+    version: u64,
+    deadline_ms: u64,
+}
+
+/// A connection breaks the protocol; it is closed with this code and text.
+#[derive(Debug)]
+struct Violation {
+    code: Code,
+    message: String,
+}
+
+impl Node {
+    /// Bytes in all queues together; over it, policies act as if every queue were full.
+    const QUEUED_LIMIT: usize = 256 << 20;
+
+    /// A gateway without connections.
+    pub fn new(identity: Identity) -> Self {
+        Self {
+            identity,
+            clock: HybridClock::default(),
+            attentive: AttentiveClock::default(),
+            conns: Conns::with_key(),
+            topics: Topics::default(),
+            publishers: Publishers::default(),
+            routes: Routes::new(),
+            interest: InterestLog::default(),
+            procedures: Procedures::new(),
+            calls: Calls::default(),
+            retained: Retained::default(),
+            links: Vec::new(),
+            sessions: HashMap::new(),
+            barriers: Vec::new(),
+            ready: Vec::new(),
+            notices: VecDeque::new(),
+            queued: 0,
+            counters: Counters::default(),
+            shared: Vec::new(),
+        }
+    }
+
+    /// Who this is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// A client has connected; its Hello comes first.
+    pub fn open_session(&mut self) -> ConnKey {
+        let heard = self.attentive.read();
+        self.conns.insert(Conn::new(Role::Session(Session::default()), heard))
+    }
+
+    /// A gateway has connected or was dialled; both sides say LinkHello first.
+    pub fn open_link(&mut self, dialled: bool) -> ConnKey {
+        let heard = self.attentive.read();
+        let key = self.conns.insert(Conn::new(Role::Link(Link::new(dialled)), heard));
+        self.send_control(key, kind::LINK_HELLO, &self.link_hello());
+        key
+    }
+
+    /// Takes the next bytes of a stream.
+    #[inline]
+    pub fn receive(&mut self, key: ConnKey, stream: StreamKind, bytes: &[u8], now: Now) {
+        let heard = self.attentive.read();
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.closing {
+            return;
+        }
+        conn.heard_ms = heard;
+        let link = conn.is_link();
+        let inbound = conn.inbound(stream);
+        inbound.received += bytes.len() as u64;
+        if inbound.window > 0 && inbound.received > inbound.granted {
+            let message = format!("{stream:?} stream: more bytes than credit was granted for");
+            return self.fail(key, Code::ResourceExhausted, message);
+        }
+        self.counters.bytes_in += bytes.len() as u64;
+        let mut splitter =
+            std::mem::replace(&mut inbound.splitter, macula_proto::frame::Splitter::new(0));
+        let result = splitter.split(bytes, |kind, body| match stream {
+            StreamKind::Control if link => self.link_control(key, kind, body, now),
+            StreamKind::Control => self.session_control(key, kind, body, now),
+            StreamKind::Rpc => self.rpc_frame(key, kind, body, now),
+            StreamKind::Event => self.message_frame(key, link, MessageClass::Event, kind, body, now),
+            StreamKind::Telemetry => self.message_frame(key, link, MessageClass::Telemetry, kind, body, now),
+        });
+        if let Err(violation) = result {
+            return self.fail(key, violation.code, format!("{stream:?} stream: {}", violation.message));
+        }
+        if let Some(conn) = self.conns.get_mut(key) {
+            conn.inbound(stream).splitter = splitter;
+            self.grant(key, stream);
+            if stream == StreamKind::Event && !link {
+                self.tell_accepted(key);
+            }
+        }
+    }
+
+    /// The next stream that has something to send; each is named once until [`Node::take`] has given all.
+    pub fn poll_ready(&mut self) -> Option<(ConnKey, StreamKind)> {
+        self.ready.pop()
+    }
+
+    /// The next notice.
+    pub fn poll_notice(&mut self) -> Option<Notice> {
+        self.notices.pop_front()
+    }
+
+    /// The next bytes to send on a stream; at `None` the stream waits to be named again.
+    pub fn take(&mut self, key: ConnKey, stream: StreamKind, now: Now) -> Option<Bytes> {
+        let conn = self.conns.get_mut(key)?;
+        let Some(queue) = conn.queue(stream) else {
+            let batch = conn.take_control();
+            conn.control_announced = batch.is_some();
+            return batch;
+        };
+        let before = queue.backlog();
+        let batch = queue.take();
+        queue.announced = batch.is_some();
+        self.queued = self.queued + queue.backlog() - before;
+        self.counters.bytes_out += batch.as_ref().map_or(0, |batch| batch.len() as u64);
+        self.release(key, stream, now);
+        batch
+    }
+
+    /// Does what is due: deadlines, pings, publishers that have waited long enough, forgotten aliases.
+    pub fn tick(&mut self, now: Now) {
+        let attentive = self.attentive.advance(now);
+        self.fail_overdue_calls(now);
+        self.answer_barriers(now);
+        let keys: Vec<ConnKey> = self.conns.keys().collect();
+        for key in keys {
+            self.release(key, StreamKind::Event, now);
+            self.release(key, StreamKind::Telemetry, now);
+            self.check_link(key, attentive, now);
+        }
+        if self.queued == 0 {
+            self.sweep(now);
+        }
+    }
+
+    /// The connection is gone.
+    pub fn remove(&mut self, key: ConnKey, now: Now) {
+        self.detach(key, now);
+        self.conns.remove(key);
+    }
+
+    /// Ends a connection with a code and a text that its other end is told.
+    pub fn fail(&mut self, key: ConnKey, code: Code, message: String) {
+        self.fail_with(key, code, message, false);
+    }
+
+    /// Tells all sessions to go elsewhere.
+    pub fn say_moving(&mut self, retry_after_ms: u32) {
+        let sessions: Vec<ConnKey> = self.sessions.values().copied().collect();
+        for key in sessions {
+            self.send_control(key, kind::MOVING, &Moving { retry_after_ms });
+        }
+    }
+
+    /// Totals since the start.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// How much there is of everything now.
+    pub fn gauges(&self) -> Gauges {
+        Gauges {
+            sessions: self.sessions.len(),
+            links: self.links.len(),
+            subscriptions: self.routes.subscriptions().count(),
+            registrations: self.procedures.providers().filter(|provider| !provider.link).count(),
+            topics: self.topics.len(),
+            retained: self.retained.len(),
+            retained_bytes: self.retained.bytes(),
+            queued_bytes: self.queued,
+            calls: self.calls.len(),
+        }
+    }
+
+    /// Peers whose link is up.
+    pub fn peers(&self) -> Vec<Peer> {
+        let peer = |key: &ConnKey| {
+            let link = self.conns.get(*key)?.link()?;
+            Some(Peer {
+                node: link.node,
+                name: link.name.clone(),
+                epoch: link.epoch,
+                dialled: link.dialled,
+                synced: link.snapshot,
+                round_trip_ms: link.round_trip_ms,
+            })
+        };
+        self.links.iter().filter_map(peer).collect()
+    }
+
+    fn fail_with(&mut self, key: ConnKey, code: Code, message: String, own_address: bool) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.closing {
+            return;
+        }
+        conn.closing = true;
+        if conn.live() || conn.is_link() {
+            conn.control(kind::CLOSE, &Close { code: code.into(), message: message.clone() });
+        } else {
+            let refused = Refused { code: code.into(), message: message.clone(), retry_after_ms: 0 };
+            conn.control(kind::REFUSED, &refused);
+        }
+        self.announce_control(key);
+        self.notices.push_back(Notice::Close { conn: key, code, message, own_address });
+    }
+
+    /// Takes a connection out of all tables; does nothing the second time.
+    fn detach(&mut self, key: ConnKey, now: Now) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        conn.closing = true;
+        let mut released = Vec::new();
+        for (index, queue) in conn.queues().enumerate() {
+            self.queued -= queue.backlog();
+            let class = if index == 1 { MessageClass::Event } else { MessageClass::Telemetry };
+            released.extend(queue.abandon().into_iter().map(|publisher| (publisher, class)));
+            *queue = crate::queue::Queue::new(class.wire(), 0);
+        }
+        for stream in [StreamKind::Event, StreamKind::Telemetry] {
+            let inbound = conn.inbound(stream);
+            std::mem::take(&mut inbound.topics).into_iter().flatten().for_each(|alias| self.topics.release(alias));
+            for alias in std::mem::take(&mut inbound.publishers).into_iter().flatten() {
+                self.publishers.release(alias, now.elapsed_ms);
+            }
+        }
+        for (publisher, class) in released {
+            self.unhold(publisher, class);
+        }
+        self.detach_session(key, now);
+        self.detach_link(key);
+        self.fail_orphaned_calls(key);
+        self.barriers.retain(|barrier| barrier.conn != key);
+    }
+
+    fn send_control(&mut self, key: ConnKey, kind: u8, message: &impl prost::Message) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.closing {
+            return;
+        }
+        if !conn.control(kind, message) {
+            let message = "the control stream is not read".to_owned();
+            return self.fail(key, Code::ResourceExhausted, message);
+        }
+        self.announce_control(key);
+    }
+
+    fn announce_control(&mut self, key: ConnKey) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        if conn.has_control() && !conn.control_announced {
+            conn.control_announced = true;
+            self.ready.push((key, StreamKind::Control));
+        }
+    }
+
+    fn announce(&mut self, key: ConnKey, stream: StreamKind) {
+        let Some(queue) = self.conns.get_mut(key).and_then(|conn| conn.queue(stream)) else { return };
+        if !queue.announced && queue.has_sendable() {
+            queue.announced = true;
+            self.ready.push((key, stream));
+        }
+    }
+
+    /// Grants credit for what was received, unless the session's publisher has to wait.
+    #[inline]
+    fn grant(&mut self, key: ConnKey, stream: StreamKind) {
+        let Some(class) = stream.class() else { return };
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let inbound = conn.inbound(stream);
+        let total = inbound.received + inbound.window;
+        if total - inbound.granted < inbound.window / 4 {
+            return;
+        }
+        if let (Some(session), Some(class)) = (conn.session(), MessageClass::of(class))
+            && session.live
+            && self.publishers.get(session.publisher).held[class as usize] > 0
+        {
+            return;
+        }
+        conn.inbound(stream).granted = total;
+        self.send_control(key, kind::CREDIT, &Credit { class: class.into(), total });
+    }
+
+    /// Takes a Credit of the other end.
+    fn on_credit(&mut self, key: ConnKey, credit: Credit) -> Result<(), Violation> {
+        let stream = StreamKind::of(credit.class()).ok_or_else(|| Violation::invalid("credit for no class"))?;
+        if let Some(queue) = self.conns.get_mut(key).and_then(|conn| conn.queue(stream)) {
+            queue.grant(credit.total);
+        }
+        self.announce(key, stream);
+        Ok(())
+    }
+
+    /// Tells all peers of a change of interest.
+    fn announce_interest(&mut self, delta: Option<InterestDelta>) {
+        let Some(delta) = delta else { return };
+        for index in 0..self.links.len() {
+            self.send_control(self.links[index], kind::INTEREST_DELTA, &delta);
+        }
+    }
+
+    /// Forgets topics and publishers that nobody refers to, everywhere.
+    fn sweep(&mut self, now: Now) {
+        let publishers = self.publishers.sweep(now.elapsed_ms);
+        let topics = if self.topics.len() > Topics::LIMIT / 2 { self.topics.sweep() } else { Vec::new() };
+        if publishers.is_empty() && topics.is_empty() {
+            return;
+        }
+        for queue in self.conns.values_mut().flat_map(Conn::queues) {
+            topics.iter().for_each(|alias| queue.told_topics.remove(*alias));
+            publishers.iter().for_each(|alias| queue.told_publishers.remove(*alias));
+        }
+    }
+}
+
+/// How much there is of everything.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gauges {
+    /// Sessions that were welcomed.
+    pub sessions: usize,
+    /// Links that are up.
+    pub links: usize,
+    /// Subscriptions of local sessions.
+    pub subscriptions: usize,
+    /// Registrations of local sessions.
+    pub registrations: usize,
+    /// Topics with an alias.
+    pub topics: usize,
+    /// Retained values.
+    pub retained: usize,
+    /// Bytes of retained values.
+    pub retained_bytes: usize,
+    /// Bytes that wait to be sent.
+    pub queued_bytes: usize,
+    /// Calls without an answer yet.
+    pub calls: usize,
+}
+
+/// A peer whose link is up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its id.
+    pub node: NodeId,
+    /// Its name.
+    pub name: String,
+    /// Run of its process.
+    pub epoch: u64,
+    /// This gateway dialled the link.
+    pub dialled: bool,
+    /// Its interest is known here.
+    pub synced: bool,
+    /// Milliseconds from ping to pong.
+    pub round_trip_ms: u64,
+}
+
+impl Violation {
+    fn invalid(message: impl Into<String>) -> Self {
+        Self { code: Code::InvalidArgument, message: message.into() }
+    }
+}
+
+impl From<FrameError> for Violation {
+    fn from(error: FrameError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<Malformed> for Violation {
+    fn from(error: Malformed) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+impl From<prost::DecodeError> for Violation {
+    fn from(error: prost::DecodeError) -> Self {
+        Self::invalid(error.to_string())
+    }
+}
+
+/// What to do with a frame whose kind is not known here.
+fn unknown(kind: u8) -> Result<(), Violation> {
+    if kind >= kind::FIRST_SKIPPABLE {
+        return Ok(());
+    }
+    Err(Violation::invalid(format!("a frame of kind {kind:#04x} has no place on this stream")))
+}

@@ -1,0 +1,294 @@
+//! The control stream of a link: who the peer is, what it wants and offers, whom it makes wait.
+
+use super::session::VERSION;
+use super::{Node, Notice, Violation, unknown};
+use crate::conn::{Role, WINDOWS};
+use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
+use crate::procedures::Provider;
+use crate::time::Now;
+use macula_proto::v1::{
+    Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer, Pause, Ping,
+    Pong, Resume,
+};
+use macula_proto::{Pattern, kind};
+use prost::Message as _;
+
+/// A peer that says nothing for this long, of our own attentive time, is dead.
+const DEAD_MS: u64 = 4_000;
+/// A peer is pinged this often.
+const PING_MS: u64 = 1_000;
+
+impl Node {
+    pub(super) fn link_hello(&self) -> LinkHello {
+        LinkHello {
+            versions: vec![VERSION],
+            realm: self.identity.realm.clone(),
+            node: self.identity.node.0.to_vec().into(),
+            name: self.identity.name.clone(),
+            epoch: self.identity.epoch,
+            advertise: self.identity.advertise.clone(),
+            windows: Some(WINDOWS),
+        }
+    }
+
+    pub(super) fn link_control(&mut self, from: ConnKey, kind: u8, body: &[u8], now: Now) -> Result<(), Violation> {
+        let live = self.conns.get(from).is_some_and(|conn| conn.live());
+        if !live {
+            return match kind {
+                kind::LINK_HELLO => self.on_link_hello(from, LinkHello::decode(body)?, now),
+                kind::CLOSE => self.on_link_close(from, Close::decode(body)?),
+                _ => Err(Violation::invalid("the first frame of a link is LinkHello")),
+            };
+        }
+        match kind {
+            kind::INTEREST_SNAPSHOT => self.on_snapshot(from, InterestSnapshot::decode(body)?),
+            kind::INTEREST_DELTA => self.on_delta(from, InterestDelta::decode(body)?),
+            kind::INTEREST_APPLIED => {
+                let InterestApplied { version } = InterestApplied::decode(body)?;
+                if let Some(link) = self.link_mut(from) {
+                    link.applied = link.applied.max(version);
+                }
+                self.answer_barriers(now);
+                Ok(())
+            }
+            kind::PAUSE => {
+                let Pause { class, publisher, epoch } = Pause::decode(body)?;
+                self.on_pause(from, class, &publisher, epoch, true)
+            }
+            kind::RESUME => {
+                let Resume { class, publisher, epoch } = Resume::decode(body)?;
+                self.on_pause(from, class, &publisher, epoch, false)
+            }
+            kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
+            kind::PING => {
+                let Ping { nonce } = Ping::decode(body)?;
+                self.send_control(from, kind::PONG, &Pong { nonce });
+                Ok(())
+            }
+            kind::PONG => {
+                let Pong { nonce } = Pong::decode(body)?;
+                if let Some(link) = self.link_mut(from) {
+                    link.round_trip_ms = now.elapsed_ms.saturating_sub(nonce);
+                }
+                Ok(())
+            }
+            kind::CLOSE => self.on_link_close(from, Close::decode(body)?),
+            other => unknown(other),
+        }
+    }
+
+    fn on_link_hello(&mut self, from: ConnKey, hello: LinkHello, now: Now) -> Result<(), Violation> {
+        if !hello.versions.contains(&VERSION) {
+            let text = format!("this gateway speaks version {VERSION}, the peer {:?}", hello.versions);
+            return Err(Violation::invalid(text));
+        }
+        if hello.realm != self.identity.realm {
+            let text = format!(
+                "realm mismatch: `{}` serves realm `{}`, `{}` serves realm `{}`",
+                self.identity.name, self.identity.realm, hello.name, hello.realm
+            );
+            return Err(Violation::invalid(text));
+        }
+        let node = NodeId(hello.node[..].try_into().map_err(|_| Violation::invalid("LinkHello.node has 16 bytes"))?);
+        if node == self.identity.node {
+            self.on_own_id(from, &hello);
+            return Ok(());
+        }
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        conn.open_windows(hello.windows.unwrap_or_default());
+        if let Role::Link(link) = &mut conn.role {
+            link.node = node;
+            link.name.clone_from(&hello.name);
+            link.epoch = hello.epoch;
+        }
+        if !self.settle_pair(from, now) {
+            return Ok(());
+        }
+        if let Some(link) = self.link_mut(from) {
+            link.live = true;
+        }
+        self.links.push(from);
+        let snapshot = self.interest.snapshot();
+        self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
+        self.send_store(from);
+        self.notices.push_back(Notice::LinkUp { conn: from, node, name: hello.name });
+        Ok(())
+    }
+
+    fn on_own_id(&mut self, from: ConnKey, hello: &LinkHello) {
+        if hello.epoch == self.identity.epoch {
+            let text = "this address leads to the gateway itself".to_owned();
+            return self.fail_with(from, Code::AlreadyExists, text, true);
+        }
+        let text = format!(
+            "two gateways have the id of `{}`: give each its own MACULA_NODE_NAME or state directory",
+            hello.name
+        );
+        self.fail(from, Code::AlreadyExists, text);
+    }
+
+    /// Of two links of one pair one stays, by a rule that both ends apply alike: the one of the newer run, else
+    /// the one that the smaller id dialled, else the newer link. False when the one at hand goes.
+    fn settle_pair(&mut self, from: ConnKey, now: Now) -> bool {
+        let own = self.identity.node;
+        let Some(new) = self.conns.get(from).and_then(|conn| conn.link()) else { return false };
+        let same = |key: &&ConnKey| self.conns.get(**key).and_then(|conn| conn.link()).is_some_and(|old| old.node == new.node);
+        let Some(&other) = self.links.iter().find(same) else { return true };
+        let Some(old) = self.conns.get(other).and_then(|conn| conn.link()) else { return true };
+        let keep_new = match new.epoch.cmp(&old.epoch) {
+            std::cmp::Ordering::Greater => true,
+            std::cmp::Ordering::Less => false,
+            std::cmp::Ordering::Equal => new.dialled_by_smaller(own) || !old.dialled_by_smaller(own),
+        };
+        let loser = if keep_new { other } else { from };
+        self.fail(loser, Code::AlreadyExists, "another link of this pair stays".to_owned());
+        if keep_new {
+            self.detach(other, now);
+        }
+        keep_new
+    }
+
+    fn on_link_close(&mut self, from: ConnKey, close: Close) -> Result<(), Violation> {
+        self.fail(from, close.code(), close.message);
+        Ok(())
+    }
+
+    fn on_snapshot(&mut self, from: ConnKey, snapshot: InterestSnapshot) -> Result<(), Violation> {
+        self.forget_interest(from);
+        for interest in &snapshot.interests {
+            self.add_interest(from, interest)?;
+        }
+        for offer in &snapshot.offers {
+            self.add_offer(from, offer)?;
+        }
+        if let Some(link) = self.link_mut(from) {
+            link.snapshot = true;
+        }
+        self.send_control(from, kind::INTEREST_APPLIED, &InterestApplied { version: snapshot.version });
+        Ok(())
+    }
+
+    fn on_delta(&mut self, from: ConnKey, delta: InterestDelta) -> Result<(), Violation> {
+        for pattern in delta.removed {
+            self.remove_interest(from, &parse(&pattern)?);
+        }
+        for interest in &delta.added {
+            self.add_interest(from, interest)?;
+        }
+        for procedure in delta.withdrawn {
+            self.remove_offer(from, &parse(&procedure)?);
+        }
+        for offer in &delta.offered {
+            self.add_offer(from, offer)?;
+        }
+        self.send_control(from, kind::INTEREST_APPLIED, &InterestApplied { version: delta.version });
+        Ok(())
+    }
+
+    fn add_interest(&mut self, from: ConnKey, interest: &Interest) -> Result<(), Violation> {
+        let pattern = parse(&interest.pattern)?;
+        self.remove_interest(from, &pattern);
+        self.routes.add_interest(from, &pattern, interest.telemetry());
+        if let Some(link) = self.link_mut(from) {
+            link.interest.insert(pattern, interest.telemetry());
+        }
+        Ok(())
+    }
+
+    fn remove_interest(&mut self, from: ConnKey, pattern: &Pattern) {
+        if let Some(telemetry) = self.link_mut(from).and_then(|link| link.interest.remove(pattern)) {
+            self.routes.remove_interest(from, pattern, telemetry);
+        }
+    }
+
+    fn add_offer(&mut self, from: ConnKey, offer: &Offer) -> Result<(), Violation> {
+        let procedure = parse(&offer.procedure)?;
+        self.remove_offer(from, &procedure);
+        let key = self.procedures.add(Provider {
+            conn: from,
+            link: true,
+            number: 0,
+            procedure: procedure.clone(),
+            policy: offer.policy(),
+            since: 0,
+            load: 0,
+        });
+        if let Some(link) = self.link_mut(from) {
+            link.offers.insert(procedure, key);
+        }
+        Ok(())
+    }
+
+    fn remove_offer(&mut self, from: ConnKey, procedure: &Pattern) {
+        if let Some(key) = self.link_mut(from).and_then(|link| link.offers.remove(procedure)) {
+            self.procedures.remove(key);
+        }
+    }
+
+    fn forget_interest(&mut self, from: ConnKey) {
+        let Some(link) = self.link_mut(from) else { return };
+        let interest = std::mem::take(&mut link.interest);
+        let offers = std::mem::take(&mut link.offers);
+        for (pattern, telemetry) in interest {
+            self.routes.remove_interest(from, &pattern, telemetry);
+        }
+        for key in offers.into_values() {
+            self.procedures.remove(key);
+        }
+    }
+
+    /// A subscriber behind this link makes a publisher of ours wait, or no longer.
+    fn on_pause(&mut self, from: ConnKey, class: i32, publisher: &[u8], epoch: u64, pause: bool) -> Result<(), Violation> {
+        let class = macula_proto::v1::Class::try_from(class).ok().and_then(MessageClass::of);
+        let (Some(class), Ok(id)) = (class, publisher.try_into()) else {
+            return Err(Violation::invalid("a pause of no class or publisher"));
+        };
+        let Some(publisher) = self.publishers.find(&PublisherId { id, epoch }) else { return Ok(()) };
+        let Some(link) = self.link_mut(from) else { return Ok(()) };
+        if pause && link.paused.insert((publisher, class)) {
+            self.hold(publisher, class);
+        } else if !pause && link.paused.remove(&(publisher, class)) {
+            self.unhold(publisher, class);
+        }
+        Ok(())
+    }
+
+    /// Pings a link that is due, gives up one that has been silent for too long.
+    pub(super) fn check_link(&mut self, key: ConnKey, attentive_ms: u64, now: Now) {
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        let silent = attentive_ms.saturating_sub(conn.heard_ms);
+        let Some(link) = conn.link_mut() else { return };
+        if silent >= DEAD_MS {
+            let text = format!("the peer has said nothing for {silent} ms");
+            return self.fail(key, Code::Unavailable, text);
+        }
+        if link.live && now.elapsed_ms.saturating_sub(link.pinged_ms) >= PING_MS {
+            link.pinged_ms = now.elapsed_ms;
+            self.send_control(key, kind::PING, &Ping { nonce: now.elapsed_ms });
+        }
+    }
+
+    /// Takes a link out of all tables.
+    pub(super) fn detach_link(&mut self, key: ConnKey) {
+        self.forget_interest(key);
+        self.links.retain(|link| *link != key);
+        let Some(link) = self.link_mut(key) else { return };
+        let paused = std::mem::take(&mut link.paused);
+        let was_live = std::mem::take(&mut link.live);
+        let (node, name) = (link.node, link.name.clone());
+        for (publisher, class) in paused {
+            self.unhold(publisher, class);
+        }
+        if was_live {
+            self.notices.push_back(Notice::LinkDown { node, name });
+        }
+    }
+
+    fn link_mut(&mut self, key: ConnKey) -> Option<&mut crate::conn::Link> {
+        self.conns.get_mut(key).and_then(|conn| conn.link_mut())
+    }
+}
+
+fn parse(text: &str) -> Result<Pattern, Violation> {
+    text.parse().map_err(|error| Violation::invalid(format!("{error}")))
+}

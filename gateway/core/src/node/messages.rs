@@ -1,0 +1,425 @@
+//! The message path: publishes of sessions and forwards of peers to everyone who wants them.
+
+use super::{Node, Violation, unknown};
+use crate::conn::assign;
+use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::publishers::Publishers;
+use crate::queue::{Entry, Pushed, Queue};
+use crate::retained::{Kept, Value};
+use crate::routes::{DEFAULT_BLOCK_MS, Route};
+use crate::time::Now;
+use crate::topics::Topics;
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::{Accepted, Code, Overflow, Pause, PublishRefused, PublisherAlias, Resume, RetainedEnd, TopicAlias};
+use macula_proto::{Pattern, Topic, frame, limits, wire};
+use prost::Message as _;
+
+/// A message under way.
+#[derive(Clone, Copy)]
+struct Moving<'a> {
+    class: MessageClass,
+    topic: u32,
+    publisher: u32,
+    sequence: u64,
+    stamp: u64,
+    retained: bool,
+    key: &'a str,
+    message: &'a [u8],
+}
+
+impl Node {
+    /// A frame on an event or telemetry stream.
+    #[inline]
+    pub(super) fn message_frame(
+        &mut self,
+        from: ConnKey,
+        link: bool,
+        class: MessageClass,
+        kind: u8,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
+        match kind {
+            kind::PUBLISH if !link => self.on_publish(from, class, body, now),
+            kind::DELIVER if link => self.on_forward(from, class, body, now),
+            kind::TOPIC_ALIAS => self.on_topic_alias(from, link, class, &TopicAlias::decode(body)?),
+            kind::PUBLISHER_ALIAS if link => self.on_publisher_alias(from, class, &PublisherAlias::decode(body)?, now),
+            // A peer lost messages on its way here; its own counters tell how many.
+            kind::DROPPED | kind::GAP if link => Ok(()),
+            other => unknown(other),
+        }
+    }
+
+    fn on_topic_alias(&mut self, from: ConnKey, link: bool, class: MessageClass, told: &TopicAlias) -> Result<(), Violation> {
+        let topic: Topic = told.topic.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
+        let alias = self.topics.refer(&topic, &told.content_type).ok_or_else(|| Violation {
+            code: Code::ResourceExhausted,
+            message: format!("this gateway knows {} topics already", Topics::LIMIT),
+        })?;
+        let limit = if link { Topics::LIMIT } else { limits::ALIASES_PER_SESSION + 1 };
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        match assign(&mut conn.inbound(class.stream()).topics, told.alias, alias, limit) {
+            Ok(old) => old.into_iter().for_each(|old| self.topics.release(old)),
+            Err(()) => {
+                self.topics.release(alias);
+                let message = format!("topic alias {} is over the limit of {}", told.alias, limit - 1);
+                return Err(Violation { code: Code::ResourceExhausted, message });
+            }
+        }
+        Ok(())
+    }
+
+    fn on_publisher_alias(&mut self, from: ConnKey, class: MessageClass, told: &PublisherAlias, now: Now) -> Result<(), Violation> {
+        let id = told.publisher[..].try_into().map_err(|_| Violation::invalid("a publisher id has 16 bytes"))?;
+        let alias = self.publishers.refer(PublisherId { id, epoch: told.epoch });
+        self.publishers.get_mut(alias).origin = Some(from);
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        match assign(&mut conn.inbound(class.stream()).publishers, told.alias, alias, 1 << 20) {
+            Ok(old) => old.into_iter().for_each(|old| self.publishers.release(old, now.elapsed_ms)),
+            Err(()) => return Err(Violation::invalid("publisher alias over the limit")),
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn on_publish(&mut self, from: ConnKey, class: MessageClass, body: &[u8], now: Now) -> Result<(), Violation> {
+        let publish = wire::Publish::decode(body)?;
+        let message = wire::Message::decode(publish.message)?;
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        let Some(publisher) = conn.session().filter(|session| session.live).map(|session| session.publisher) else {
+            return Err(Violation::invalid("a publish before Welcome"));
+        };
+        let topic = conn
+            .inbound(class.stream())
+            .topic(publish.topic)
+            .ok_or_else(|| Violation::invalid(format!("topic alias {} was never told", publish.topic)))?;
+        self.counters.published[class as usize] += 1;
+        if !self.publishers.get_mut(publisher).advance(class, publish.sequence) {
+            self.counters.duplicates[class as usize] += 1;
+            return Ok(());
+        }
+        if message.key.len() > limits::KEY_BYTES {
+            let text = format!("the key has {} bytes, at most {} are accepted", message.key.len(), limits::KEY_BYTES);
+            self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
+            return Ok(());
+        }
+        if message.payload.len() > limits::PAYLOAD_BYTES {
+            let text = format!(
+                "the payload has {} bytes, at most {} are accepted",
+                message.payload.len(),
+                limits::PAYLOAD_BYTES
+            );
+            self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
+            return Ok(());
+        }
+        let stamp = if message.retain { self.clock.stamp(now) } else { 0 };
+        let moving = Moving {
+            class,
+            topic,
+            publisher,
+            sequence: publish.sequence,
+            stamp,
+            retained: false,
+            key: message.key,
+            message: publish.message,
+        };
+        if message.retain && self.keep(moving) == Kept::Full {
+            let text = "the gateway holds as many retained values as it can".to_owned();
+            self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
+            return Ok(());
+        }
+        self.deliver(from, false, moving, now);
+        Ok(())
+    }
+
+    #[inline]
+    fn on_forward(&mut self, from: ConnKey, class: MessageClass, body: &[u8], now: Now) -> Result<(), Violation> {
+        let forward = wire::Deliver::decode(body)?;
+        let message = wire::Message::decode(forward.message)?;
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        let inbound = conn.inbound(class.stream());
+        let (Some(topic), Some(publisher)) = (inbound.topic(forward.topic), inbound.publisher(forward.publisher))
+        else {
+            return Err(Violation::invalid("a forward names an alias that was never told"));
+        };
+        self.counters.received[class as usize] += 1;
+        let known = self.publishers.get_mut(publisher);
+        known.origin = Some(from);
+        let moving = Moving {
+            class,
+            topic,
+            publisher,
+            sequence: forward.sequence,
+            stamp: forward.stamp,
+            retained: false,
+            key: message.key,
+            message: forward.message,
+        };
+        if forward.retained {
+            // A peer's store: news only where ours is older.
+            self.clock.see(forward.stamp, now);
+            if matches!(self.keep(moving), Kept::Added | Kept::Replaced(_)) {
+                self.deliver(from, true, moving, now);
+            }
+            return Ok(());
+        }
+        if !known.advance(class, forward.sequence) {
+            self.counters.duplicates[class as usize] += 1;
+            return Ok(());
+        }
+        if forward.stamp != 0 {
+            self.clock.see(forward.stamp, now);
+            self.keep(moving);
+        }
+        self.deliver(from, true, moving, now);
+        Ok(())
+    }
+
+    fn refuse_publish(&mut self, to: ConnKey, class: MessageClass, sequence: u64, code: Code, message: String) {
+        self.counters.refused += 1;
+        let refused = PublishRefused { class: class.wire().into(), sequence, code: code.into(), message };
+        self.send_control(to, kind::PUBLISH_REFUSED, &refused);
+    }
+
+    fn keep(&mut self, moving: Moving<'_>) -> Kept {
+        let value = Value {
+            class: moving.class,
+            stamp: moving.stamp,
+            publisher: moving.publisher,
+            sequence: moving.sequence,
+            message: Vec::new(),
+        };
+        let kept = self.retained.keep(moving.topic, moving.key, &value, moving.message);
+        match kept {
+            Kept::Added => {
+                self.topics.refer_again(moving.topic);
+                self.publishers.refer_again(moving.publisher);
+            }
+            Kept::Replaced(before) if before != moving.publisher => {
+                self.publishers.refer_again(moving.publisher);
+                self.publishers.release(before, 0);
+            }
+            _ => {}
+        }
+        kept
+    }
+
+    /// Queues a message for everyone who wants it.
+    #[inline]
+    fn deliver(&mut self, from: ConnKey, from_link: bool, moving: Moving<'_>, now: Now) {
+        let generation = self.routes.generation();
+        let entry = self.topics.get_mut(moving.topic);
+        if entry.generation != generation {
+            entry.routes = self.routes.find(&entry.topic);
+            entry.generation = generation;
+        }
+        let routes = std::mem::take(&mut entry.routes);
+        self.encode_shared(moving);
+        for route in &routes {
+            if (route.link && from_link) || (route.conn == from && !route.echo) {
+                continue;
+            }
+            self.push(route, moving, now);
+        }
+        if moving.stamp != 0 && !from_link {
+            self.forward_retained(&routes, moving, now);
+        }
+        self.topics.get_mut(moving.topic).routes = routes;
+    }
+
+    /// Retained values belong to the whole mesh: peers without interest get them too, as they find time.
+    fn forward_retained(&mut self, routes: &[Route], moving: Moving<'_>, now: Now) {
+        for index in 0..self.links.len() {
+            let conn = self.links[index];
+            if routes.iter().any(|route| route.conn == conn) {
+                continue;
+            }
+            let policy = [Overflow::Block, Overflow::Conflate];
+            let route = Route {
+                conn,
+                link: true,
+                echo: false,
+                policy,
+                block_ms: DEFAULT_BLOCK_MS,
+                subscriptions: Box::default(),
+            };
+            self.push(&route, moving, now);
+        }
+    }
+
+    fn encode_shared(&mut self, moving: Moving<'_>) {
+        let shared = wire::Deliver {
+            topic: moving.topic,
+            publisher: moving.publisher,
+            sequence: moving.sequence,
+            retained: moving.retained,
+            stamp: moving.stamp,
+            message: moving.message,
+            ..wire::Deliver::default()
+        };
+        self.shared.clear();
+        shared.encode_shared(&mut self.shared);
+    }
+
+    /// Queues the message whose shared part is encoded for one receiver.
+    #[inline]
+    fn push(&mut self, route: &Route, moving: Moving<'_>, now: Now) {
+        let class = moving.class;
+        let Some(conn) = self.conns.get_mut(route.conn) else { return };
+        let queue = conn.messages(class);
+        let before = queue.backlog();
+        tell_aliases(queue, &self.topics, &self.publishers, moving);
+        let entry = Entry {
+            subscriptions: &route.subscriptions,
+            shared: &self.shared,
+            topic: moving.topic,
+            key: moving.key,
+        };
+        let pushed = queue.push(entry, route.policy[class as usize], self.queued > Self::QUEUED_LIMIT);
+        self.queued = self.queued + queue.backlog() - before;
+        if !queue.announced && queue.has_sendable() {
+            queue.announced = true;
+            self.ready.push((route.conn, class.stream()));
+        }
+        let count = if route.link { &mut self.counters.forwarded } else { &mut self.counters.delivered };
+        count[class as usize] += 1;
+        match pushed {
+            Pushed::Queued => {}
+            Pushed::Full => {
+                if queue.wait(moving.publisher, now.elapsed_ms, u64::from(route.block_ms)) {
+                    self.hold(moving.publisher, class);
+                }
+            }
+            Pushed::Lost => self.counters.lost[class as usize] += 1,
+            Pushed::Disconnect => {
+                let message = "the subscriber is too slow and asked to be disconnected then".to_owned();
+                self.fail(route.conn, Code::ResourceExhausted, message);
+            }
+        }
+    }
+
+    /// One more queue makes this publisher wait.
+    pub(super) fn hold(&mut self, publisher: u32, class: MessageClass) {
+        self.counters.held += 1;
+        let known = self.publishers.get_mut(publisher);
+        known.held[class as usize] += 1;
+        if known.held[class as usize] == 1
+            && let Some(link) = known.origin.filter(|origin| self.links.contains(origin))
+        {
+            let pause = Pause { class: class.wire().into(), publisher: known.id.id.to_vec().into(), epoch: known.id.epoch };
+            self.send_control(link, kind::PAUSE, &pause);
+        }
+    }
+
+    /// One queue less makes this publisher wait.
+    pub(super) fn unhold(&mut self, publisher: u32, class: MessageClass) {
+        let known = self.publishers.get_mut(publisher);
+        known.held[class as usize] -= 1;
+        if known.held[class as usize] > 0 {
+            return;
+        }
+        let Some(origin) = known.origin else { return };
+        if self.links.contains(&origin) {
+            let resume = Resume { class: class.wire().into(), publisher: known.id.id.to_vec().into(), epoch: known.id.epoch };
+            self.send_control(origin, kind::RESUME, &resume);
+        } else {
+            self.grant(origin, class.stream());
+        }
+    }
+
+    /// Lets publishers go on that need wait no longer for this queue.
+    pub(super) fn release(&mut self, key: ConnKey, stream: StreamKind, now: Now) {
+        let Some(class) = stream.class().and_then(MessageClass::of) else { return };
+        let Some(conn) = self.conns.get_mut(key) else { return };
+        for publisher in conn.messages(class).release(now.elapsed_ms) {
+            self.unhold(publisher, class);
+        }
+    }
+
+    /// Tells a session how far its events are accepted.
+    pub(super) fn tell_accepted(&mut self, key: ConnKey) {
+        let Some(session) = self.conns.get_mut(key).and_then(|conn| conn.session_mut()) else { return };
+        if !session.live {
+            return;
+        }
+        let sequence = self.publishers.get(session.publisher).last(MessageClass::Event);
+        if sequence > session.accepted {
+            session.accepted = sequence;
+            self.send_control(key, kind::ACCEPTED, &Accepted { sequence });
+        }
+    }
+
+    /// Sends the retained values that a new subscription matches, then the end of them, on both class streams.
+    pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern) {
+        let mut subscriptions = Vec::new();
+        wire::encode_subscriptions(&mut subscriptions, &[number]);
+        let topics: Vec<u32> =
+            self.retained.topics().filter(|alias| pattern.matches(&self.topics.get(*alias).topic)).collect();
+        self.send_values(to, &topics, &subscriptions);
+        for class in [MessageClass::Event, MessageClass::Telemetry] {
+            let end = RetainedEnd { subscription: number };
+            self.append(to, class.stream(), |out| frame::put_message(out, kind::RETAINED_END, &end));
+        }
+    }
+
+    /// Sends everything retained to a peer.
+    pub(super) fn send_store(&mut self, to: ConnKey) {
+        let topics: Vec<u32> = self.retained.topics().collect();
+        self.send_values(to, &topics, &[]);
+    }
+
+    fn send_values(&mut self, to: ConnKey, topics: &[u32], subscriptions: &[u8]) {
+        for &topic in topics {
+            let mut values: Vec<Value> = self.retained.values(topic).cloned().collect();
+            values.sort_by_key(|value| value.stamp);
+            for value in values {
+                let moving = Moving {
+                    class: value.class,
+                    topic,
+                    publisher: value.publisher,
+                    sequence: value.sequence,
+                    stamp: value.stamp,
+                    retained: true,
+                    key: "",
+                    message: &value.message,
+                };
+                self.encode_shared(moving);
+                let Some(conn) = self.conns.get_mut(to) else { return };
+                let queue = conn.messages(value.class);
+                let before = queue.backlog();
+                tell_aliases(queue, &self.topics, &self.publishers, moving);
+                queue.append(Entry { subscriptions, shared: &self.shared, topic, key: "" });
+                self.queued += queue.backlog() - before;
+                self.announce(to, value.class.stream());
+            }
+        }
+    }
+
+    /// Adds frames that nothing may drop to a queue.
+    pub(super) fn append(&mut self, to: ConnKey, stream: StreamKind, write: impl FnOnce(&mut Vec<u8>)) {
+        let Some(queue) = self.conns.get_mut(to).and_then(|conn| conn.queue(stream)) else { return };
+        let before = queue.backlog();
+        queue.append_frames(write);
+        self.queued += queue.backlog() - before;
+        self.announce(to, stream);
+    }
+}
+
+/// Tells a stream the aliases that the message uses, if it has not been told.
+#[inline]
+fn tell_aliases(queue: &mut Queue, topics: &Topics, publishers: &Publishers, moving: Moving<'_>) {
+    if queue.told_topics.insert(moving.topic) {
+        let entry = topics.get(moving.topic);
+        let told = TopicAlias {
+            alias: moving.topic,
+            topic: entry.topic.to_string(),
+            content_type: entry.content_type.to_string(),
+        };
+        queue.append_frames(|out| frame::put_message(out, kind::TOPIC_ALIAS, &told));
+    }
+    if queue.told_publishers.insert(moving.publisher) {
+        let id = publishers.get(moving.publisher).id;
+        let told = PublisherAlias { alias: moving.publisher, publisher: id.id.to_vec().into(), epoch: id.epoch };
+        queue.append_frames(|out| frame::put_message(out, kind::PUBLISHER_ALIAS, &told));
+    }
+}

@@ -1,0 +1,282 @@
+//! The control stream of a client's session.
+
+use super::{Barrier, Node, Notice, Violation, unknown};
+use crate::conn::WINDOWS;
+use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::procedures::Provider;
+use crate::routes::{DEFAULT_BLOCK_MS, Subscription};
+use crate::time::Now;
+use macula_proto::v1::acknowledged::Request;
+use macula_proto::v1::{
+    Acknowledged, Close, Code, Credit, Hello, Limits, Overflow, Ping, Pong, Register, Scope, Subscribe, Unregister,
+    Unsubscribe, Welcome,
+};
+use macula_proto::{Pattern, kind, limits};
+use prost::Message as _;
+
+/// The protocol version that this gateway speaks.
+pub(super) const VERSION: u32 = 1;
+/// How long a subscription of scope `mesh` waits for peers.
+const BARRIER_MS: u64 = 2_000;
+
+impl Node {
+    pub(super) fn session_control(&mut self, from: ConnKey, kind: u8, body: &[u8], now: Now) -> Result<(), Violation> {
+        let live = self.conns.get(from).is_some_and(|conn| conn.live());
+        if !live {
+            return match kind {
+                kind::HELLO => self.on_hello(from, Hello::decode(body)?, now),
+                _ => Err(Violation::invalid("the first frame of a session is Hello")),
+            };
+        }
+        match kind {
+            kind::SUBSCRIBE => self.on_subscribe(from, &Subscribe::decode(body)?, now),
+            kind::UNSUBSCRIBE => {
+                self.on_unsubscribe(from, Unsubscribe::decode(body)?.subscription);
+                Ok(())
+            }
+            kind::REGISTER => self.on_register(from, &Register::decode(body)?, now),
+            kind::UNREGISTER => {
+                self.on_unregister(from, Unregister::decode(body)?.registration);
+                Ok(())
+            }
+            kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
+            kind::PING => {
+                let Ping { nonce } = Ping::decode(body)?;
+                self.send_control(from, kind::PONG, &Pong { nonce });
+                Ok(())
+            }
+            kind::PONG => Ok(()),
+            kind::CLOSE => {
+                let close = Close::decode(body)?;
+                self.fail(from, close.code(), close.message);
+                Ok(())
+            }
+            other => unknown(other),
+        }
+    }
+
+    fn on_hello(&mut self, from: ConnKey, hello: Hello, now: Now) -> Result<(), Violation> {
+        if !hello.versions.contains(&VERSION) {
+            let text = format!("this gateway speaks version {VERSION}, the client {:?}", hello.versions);
+            return Err(Violation::invalid(text));
+        }
+        if hello.realm != self.identity.realm {
+            let text = format!("this gateway serves realm `{}`, the client asks for `{}`", self.identity.realm, hello.realm);
+            return Err(Violation { code: Code::InvalidArgument, message: text });
+        }
+        let id: [u8; 16] = hello.publisher[..]
+            .try_into()
+            .map_err(|_| Violation::invalid("Hello.publisher has 16 bytes"))?;
+        if let Some(&ghost) = self.sessions.get(&id) {
+            self.fail(ghost, Code::Aborted, "the client has connected anew".to_owned());
+            self.detach(ghost, now);
+        }
+        let publisher = self.publishers.refer(PublisherId { id, epoch: hello.epoch });
+        self.publishers.get_mut(publisher).origin = Some(from);
+        let accepted = self.publishers.get(publisher).last(MessageClass::Event);
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        conn.open_windows(hello.windows.unwrap_or_default());
+        if let Some(session) = conn.session_mut() {
+            session.live = true;
+            session.publisher = publisher;
+            session.accepted = accepted;
+            session.client.clone_from(&hello.client);
+        }
+        self.sessions.insert(id, from);
+        let welcome = Welcome {
+            version: VERSION,
+            session: slotmap::Key::data(&from).as_ffi(),
+            gateway: self.identity.name.clone(),
+            gateway_epoch: self.identity.epoch,
+            limits: Some(Limits {
+                frame_bytes: limits::FRAME_BYTES as u32,
+                payload_bytes: limits::PAYLOAD_BYTES as u32,
+                subscriptions: limits::SUBSCRIPTIONS_PER_SESSION as u32,
+                registrations: limits::REGISTRATIONS_PER_SESSION as u32,
+                aliases: limits::ALIASES_PER_SESSION as u32,
+                calls_in_flight: limits::CALLS_IN_FLIGHT as u32,
+            }),
+            resumed: false,
+            windows: Some(WINDOWS),
+            accepted,
+        };
+        self.send_control(from, kind::WELCOME, &welcome);
+        self.notices.push_back(Notice::SessionJoined { conn: from, client: hello.client });
+        Ok(())
+    }
+
+    fn on_subscribe(&mut self, from: ConnKey, subscribe: &Subscribe, now: Now) -> Result<(), Violation> {
+        let request = Request::Subscription(subscribe.subscription);
+        let pattern: Pattern = match subscribe.pattern.parse() {
+            Ok(pattern) => pattern,
+            Err(error) => {
+                self.acknowledge(from, request, Code::InvalidArgument, format!("{error}"));
+                return Ok(());
+            }
+        };
+        let Some(session) = self.conns.get(from).and_then(|conn| conn.session()) else { return Ok(()) };
+        if session.subscriptions.contains_key(&subscribe.subscription) {
+            return Err(Violation::invalid(format!("subscription {} is in use", subscribe.subscription)));
+        }
+        if session.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_SESSION {
+            let text = format!("a session has at most {} subscriptions", limits::SUBSCRIPTIONS_PER_SESSION);
+            self.acknowledge(from, request, Code::ResourceExhausted, text);
+            return Ok(());
+        }
+        let events = match subscribe.events() {
+            Overflow::Default => Overflow::Block,
+            chosen => chosen,
+        };
+        let subscription = Subscription {
+            conn: from,
+            number: subscribe.subscription,
+            pattern: pattern.clone(),
+            echo: subscribe.echo,
+            events,
+            telemetry: subscribe.telemetry(),
+            block_ms: if subscribe.block_ms == 0 { DEFAULT_BLOCK_MS } else { subscribe.block_ms },
+        };
+        let key = self.routes.subscribe(subscription);
+        if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
+            session.subscriptions.insert(subscribe.subscription, key);
+        }
+        let delta = self.interest.want(&pattern, subscribe.telemetry());
+        self.announce_interest(delta);
+        self.acknowledge_when_known(from, request, subscribe.scope(), now);
+        if subscribe.retained {
+            self.send_retained(from, subscribe.subscription, &pattern);
+        }
+        Ok(())
+    }
+
+    fn on_unsubscribe(&mut self, from: ConnKey, number: u32) {
+        let session = self.conns.get_mut(from).and_then(|conn| conn.session_mut());
+        let Some(key) = session.and_then(|session| session.subscriptions.remove(&number)) else { return };
+        self.unsubscribe(key);
+    }
+
+    fn unsubscribe(&mut self, key: crate::key::SubscriptionKey) {
+        if let Some(subscription) = self.routes.unsubscribe(key) {
+            let delta = self.interest.unwant(&subscription.pattern, subscription.telemetry);
+            self.announce_interest(delta);
+        }
+    }
+
+    fn on_register(&mut self, from: ConnKey, register: &Register, now: Now) -> Result<(), Violation> {
+        let request = Request::Registration(register.registration);
+        let procedure: Pattern = match register.procedure.parse() {
+            Ok(procedure) => procedure,
+            Err(error) => {
+                self.acknowledge(from, request, Code::InvalidArgument, format!("{error}"));
+                return Ok(());
+            }
+        };
+        let Some(session) = self.conns.get(from).and_then(|conn| conn.session()) else { return Ok(()) };
+        if session.registrations.contains_key(&register.registration) {
+            return Err(Violation::invalid(format!("registration {} is in use", register.registration)));
+        }
+        if session.registrations.len() >= limits::REGISTRATIONS_PER_SESSION {
+            let text = format!("a session has at most {} registrations", limits::REGISTRATIONS_PER_SESSION);
+            self.acknowledge(from, request, Code::ResourceExhausted, text);
+            return Ok(());
+        }
+        if self.procedures.taken(&procedure, register.policy()) {
+            let text = format!("`{procedure}` is registered already, and one of the two tolerates no other");
+            self.acknowledge(from, request, Code::AlreadyExists, text);
+            return Ok(());
+        }
+        let key = self.procedures.add(Provider {
+            conn: from,
+            link: false,
+            number: register.registration,
+            procedure: procedure.clone(),
+            policy: register.policy(),
+            since: 0,
+            load: 0,
+        });
+        if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
+            session.registrations.insert(register.registration, key);
+        }
+        let delta = self.interest.offer(&procedure, register.policy());
+        self.announce_interest(delta);
+        self.acknowledge_when_known(from, request, register.scope(), now);
+        Ok(())
+    }
+
+    fn on_unregister(&mut self, from: ConnKey, number: u32) {
+        let session = self.conns.get_mut(from).and_then(|conn| conn.session_mut());
+        let Some(key) = session.and_then(|session| session.registrations.remove(&number)) else { return };
+        self.unregister(key);
+    }
+
+    fn unregister(&mut self, key: crate::key::ProviderKey) {
+        if let Some(provider) = self.procedures.remove(key) {
+            let delta = self.interest.withdraw(&provider.procedure);
+            self.announce_interest(delta);
+        }
+    }
+
+    fn acknowledge(&mut self, to: ConnKey, request: Request, code: Code, message: String) {
+        let acknowledged =
+            Acknowledged { request: Some(request), code: code.into(), message, confirmed: 0, missing: Vec::new() };
+        self.send_control(to, kind::ACKNOWLEDGED, &acknowledged);
+    }
+
+    fn acknowledge_when_known(&mut self, to: ConnKey, request: Request, scope: Scope, now: Now) {
+        let deadline_ms = match scope {
+            Scope::Local => now.elapsed_ms,
+            Scope::Mesh => now.elapsed_ms + BARRIER_MS,
+        };
+        let barrier = Barrier { conn: to, request, version: self.interest.version(), deadline_ms };
+        if scope == Scope::Local {
+            let acknowledged = Acknowledged { request: Some(barrier.request), confirmed: 1, ..Acknowledged::default() };
+            return self.send_control(to, kind::ACKNOWLEDGED, &acknowledged);
+        }
+        self.barriers.push(barrier);
+        self.answer_barriers(now);
+    }
+
+    /// Answers the requests that all peers know by now, or that have waited long enough.
+    pub(super) fn answer_barriers(&mut self, now: Now) {
+        let mut answers = Vec::new();
+        let (conns, links) = (&self.conns, &self.links);
+        self.barriers.retain(|barrier| {
+            let peers = links.iter().filter_map(|link| conns.get(*link)?.link());
+            let missing: Vec<String> =
+                peers.filter(|link| link.applied < barrier.version).map(|link| link.name.clone()).collect();
+            if !missing.is_empty() && now.elapsed_ms < barrier.deadline_ms {
+                return true;
+            }
+            let confirmed = (1 + links.len() - missing.len()) as u32;
+            let acknowledged = Acknowledged { request: Some(barrier.request), confirmed, missing, ..Acknowledged::default() };
+            answers.push((barrier.conn, acknowledged));
+            false
+        });
+        for (to, acknowledged) in answers {
+            self.send_control(to, kind::ACKNOWLEDGED, &acknowledged);
+        }
+    }
+
+    /// Takes a session out of all tables.
+    pub(super) fn detach_session(&mut self, key: ConnKey, now: Now) {
+        let Some(session) = self.conns.get_mut(key).and_then(|conn| conn.session_mut()) else { return };
+        if !std::mem::take(&mut session.live) {
+            return;
+        }
+        let publisher = session.publisher;
+        let subscriptions = std::mem::take(&mut session.subscriptions);
+        let registrations = std::mem::take(&mut session.registrations);
+        subscriptions.into_values().for_each(|key| self.unsubscribe(key));
+        registrations.into_values().for_each(|key| self.unregister(key));
+        let known = self.publishers.get_mut(publisher);
+        if known.origin == Some(key) {
+            known.origin = None;
+        }
+        let id = known.id.id;
+        self.publishers.release(publisher, now.elapsed_ms);
+        if self.sessions.get(&id) == Some(&key) {
+            self.sessions.remove(&id);
+        }
+        self.notices.push_back(Notice::SessionLeft { conn: key });
+    }
+}

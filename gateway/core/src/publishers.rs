@@ -1,0 +1,111 @@
+//! Publishers that are known here, each with a gateway-wide alias, what was last seen of it, and who makes it
+//! wait.
+
+use crate::key::{ConnKey, MessageClass, PublisherId};
+use hashbrown::HashMap;
+
+/// Publishers under aliases. An entry outlives its connection, so that what is sent again after a reconnect is
+/// known as such.
+#[derive(Debug, Default)]
+pub(crate) struct Publishers {
+    entries: Vec<Publisher>,
+    free: Vec<u32>,
+    by_id: HashMap<PublisherId, u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Publisher {
+    pub(crate) id: PublisherId,
+    /// Highest sequence seen, per class.
+    last: [u64; 2],
+    /// Queues, here or behind a link, that make it wait, per class.
+    pub(crate) held: [u32; 2],
+    /// Where its messages come from now.
+    pub(crate) origin: Option<ConnKey>,
+    references: u32,
+    released_ms: u64,
+}
+
+impl Publishers {
+    /// How long a departed publisher is remembered: longer than a client takes to reconnect.
+    const MEMORY_MS: u64 = 60_000;
+
+    /// The alias of this publisher, one more reference to it.
+    pub(crate) fn refer(&mut self, id: PublisherId) -> u32 {
+        if let Some(&alias) = self.by_id.get(&id) {
+            self.entries[alias as usize].references += 1;
+            return alias;
+        }
+        let entry =
+            Publisher { id, last: [0; 2], held: [0; 2], origin: None, references: 1, released_ms: 0 };
+        let alias = match self.free.pop() {
+            Some(alias) => {
+                self.entries[alias as usize] = entry;
+                alias
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.by_id.insert(id, alias);
+        alias
+    }
+
+    pub(crate) fn refer_again(&mut self, alias: u32) {
+        self.entries[alias as usize].references += 1;
+    }
+
+    pub(crate) fn release(&mut self, alias: u32, now_ms: u64) {
+        let entry = &mut self.entries[alias as usize];
+        entry.references -= 1;
+        entry.released_ms = now_ms;
+    }
+
+    pub(crate) fn find(&self, id: &PublisherId) -> Option<u32> {
+        self.by_id.get(id).copied()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, alias: u32) -> &mut Publisher {
+        &mut self.entries[alias as usize]
+    }
+
+    pub(crate) fn get(&self, alias: u32) -> &Publisher {
+        &self.entries[alias as usize]
+    }
+
+    /// Forgets publishers that left a while ago; the same conditions as for [`crate::topics::Topics::sweep`].
+    pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<u32> {
+        let mut freed = Vec::new();
+        self.by_id.retain(|_, alias| {
+            let entry = &self.entries[*alias as usize];
+            let keep = entry.references > 0
+                || entry.held != [0; 2]
+                || now_ms.saturating_sub(entry.released_ms) < Self::MEMORY_MS;
+            if !keep {
+                freed.push(*alias);
+            }
+            keep
+        });
+        self.free.extend(&freed);
+        freed
+    }
+}
+
+impl Publisher {
+    /// Takes notice of a message; false when it or a later one was seen before.
+    #[inline]
+    pub(crate) fn advance(&mut self, class: MessageClass, sequence: u64) -> bool {
+        let last = &mut self.last[class as usize];
+        let fresh = sequence > *last;
+        if fresh {
+            *last = sequence;
+        }
+        fresh
+    }
+
+    pub(crate) fn last(&self, class: MessageClass) -> u64 {
+        self.last[class as usize]
+    }
+}

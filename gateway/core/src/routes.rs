@@ -1,0 +1,169 @@
+//! Who gets what: the subscriptions of local sessions and the interest of peers, in one trie.
+
+use crate::key::{ConnKey, SubscriptionKey};
+use crate::trie::Trie;
+use macula_proto::v1::Overflow;
+use macula_proto::{Pattern, Topic, wire};
+use slotmap::SlotMap;
+
+/// All subscriptions and all interest. Every change starts a new generation, at which cached routes are stale.
+#[derive(Debug)]
+pub(crate) struct Routes {
+    trie: Trie<Wanted>,
+    subscriptions: SlotMap<SubscriptionKey, Subscription>,
+    generation: u64,
+}
+
+/// What the trie holds at the end of a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Subscription(SubscriptionKey),
+    Peer { link: ConnKey, telemetry: Overflow },
+}
+
+/// A subscription of a session.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) conn: ConnKey,
+    /// The client's number for it.
+    pub(crate) number: u32,
+    pub(crate) pattern: Pattern,
+    pub(crate) echo: bool,
+    pub(crate) events: Overflow,
+    pub(crate) telemetry: Overflow,
+    pub(crate) block_ms: u32,
+}
+
+/// One receiver of a topic: a session with all its subscriptions that match, or a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    pub(crate) conn: ConnKey,
+    pub(crate) link: bool,
+    pub(crate) echo: bool,
+    /// Strongest policy of the matching subscriptions, per class.
+    pub(crate) policy: [Overflow; 2],
+    pub(crate) block_ms: u32,
+    /// Encoded subscriptions field; empty for a link.
+    pub(crate) subscriptions: Box<[u8]>,
+}
+
+impl Routes {
+    pub(crate) fn new() -> Self {
+        Self { trie: Trie::new(), subscriptions: SlotMap::with_key(), generation: 1 }
+    }
+
+    /// Routes that were cached at another generation are stale.
+    #[inline]
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn subscribe(&mut self, subscription: Subscription) -> SubscriptionKey {
+        let pattern = subscription.pattern.clone();
+        let key = self.subscriptions.insert(subscription);
+        self.trie.insert(&pattern, Wanted::Subscription(key));
+        self.generation += 1;
+        key
+    }
+
+    pub(crate) fn unsubscribe(&mut self, key: SubscriptionKey) -> Option<Subscription> {
+        let subscription = self.subscriptions.remove(key)?;
+        self.trie.remove(&subscription.pattern, Wanted::Subscription(key));
+        self.generation += 1;
+        Some(subscription)
+    }
+
+    pub(crate) fn add_interest(&mut self, link: ConnKey, pattern: &Pattern, telemetry: Overflow) {
+        self.trie.insert(pattern, Wanted::Peer { link, telemetry });
+        self.generation += 1;
+    }
+
+    pub(crate) fn remove_interest(&mut self, link: ConnKey, pattern: &Pattern, telemetry: Overflow) {
+        self.trie.remove(pattern, Wanted::Peer { link, telemetry });
+        self.generation += 1;
+    }
+
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = &Subscription> {
+        self.subscriptions.values()
+    }
+
+    /// The receivers of a topic, one entry each.
+    pub(crate) fn find(&self, topic: &Topic) -> Box<[Route]> {
+        let mut found: Vec<(Route, Vec<u32>)> = Vec::new();
+        self.trie.for_each_match(topic, |wanted| {
+            let (route, number) = self.route(wanted);
+            match found.iter_mut().find(|(other, _)| other.conn == route.conn) {
+                Some((other, numbers)) => {
+                    other.merge(&route);
+                    numbers.extend(number);
+                }
+                None => found.push((route, Vec::from_iter(number))),
+            }
+        });
+        let finish = |(mut route, mut numbers): (Route, Vec<u32>)| {
+            if !route.link {
+                numbers.sort_unstable();
+                let mut field = Vec::new();
+                wire::encode_subscriptions(&mut field, &numbers);
+                route.subscriptions = field.into();
+            }
+            route
+        };
+        found.into_iter().map(finish).collect()
+    }
+
+    fn route(&self, wanted: Wanted) -> (Route, Option<u32>) {
+        match wanted {
+            Wanted::Peer { link, telemetry } => {
+                let policy = [Overflow::Block, telemetry];
+                let route = Route {
+                    conn: link,
+                    link: true,
+                    echo: false,
+                    policy,
+                    block_ms: DEFAULT_BLOCK_MS,
+                    subscriptions: Box::default(),
+                };
+                (route, None)
+            }
+            Wanted::Subscription(key) => {
+                let subscription = &self.subscriptions[key];
+                let route = Route {
+                    conn: subscription.conn,
+                    link: false,
+                    echo: subscription.echo,
+                    policy: [subscription.events, subscription.telemetry],
+                    block_ms: subscription.block_ms,
+                    subscriptions: Box::default(),
+                };
+                (route, Some(subscription.number))
+            }
+        }
+    }
+}
+
+impl Route {
+    fn merge(&mut self, other: &Route) {
+        self.echo |= other.echo;
+        for (mine, theirs) in self.policy.iter_mut().zip(other.policy) {
+            *mine = stronger(*mine, theirs);
+        }
+        self.block_ms = self.block_ms.max(other.block_ms);
+    }
+}
+
+/// Time that `block` holds publishers back unless the subscriber says otherwise.
+pub(crate) const DEFAULT_BLOCK_MS: u32 = 10_000;
+
+/// Of two policies for one message the one that loses less.
+pub(crate) fn stronger(a: Overflow, b: Overflow) -> Overflow {
+    let strength = |policy| match policy {
+        Overflow::Disconnect => 0,
+        Overflow::Default => 1,
+        Overflow::Conflate => 2,
+        Overflow::DropOldest => 3,
+        Overflow::DropNewest => 4,
+        Overflow::Block => 5,
+    };
+    if strength(b) > strength(a) { b } else { a }
+}
