@@ -1,0 +1,132 @@
+//! What surrounds a home in each quarter-hour, computed once per municipality and day and shared by its homes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::home::Home;
+use crate::load::{YearSums, heating_degrees, household_shares};
+use crate::region::Region;
+use crate::sun::{Direction, Irradiance, clear_sky, direction};
+use crate::tariff::{Tariff, Zone};
+use crate::time::Day;
+use crate::weather::DayWeather;
+
+/// A quarter-hour at a place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Conditions {
+    /// Direction to the sun in the middle of the quarter-hour.
+    pub sun: Direction,
+    /// What reaches the ground.
+    pub irradiance: Irradiance,
+    /// Share of a household's year.
+    pub household_share: f64,
+    /// Share of a heat pump's year.
+    pub heating_share: f64,
+    /// Which register counts.
+    pub tariff: Tariff,
+    /// Wall-clock quarter-hour, 0 to 95.
+    pub wall_quarter: u8,
+}
+
+/// All quarter-hours of a day at a place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlaceDay {
+    /// The day.
+    pub day: Day,
+    /// In order.
+    pub quarters: Vec<Conditions>,
+}
+
+/// A municipality, near enough for sun and tariffs: a field of 0.05°.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Place {
+    region: Region,
+    zone: Zone,
+    latitude: i16,
+    longitude: i16,
+}
+
+impl Place {
+    /// Where a home stands.
+    pub fn of(home: &Home) -> Self {
+        let field = |degrees: f64| libm::round(degrees * 20.0) as i16;
+        Self {
+            region: home.address.region,
+            zone: home.zone(),
+            latitude: field(home.address.latitude),
+            longitude: field(home.address.longitude),
+        }
+    }
+}
+
+/// Computes and keeps the newest days of all places. One per thread: it holds nothing that could not be computed again.
+#[derive(Debug)]
+pub struct Environment {
+    seed: u64,
+    years: YearSums,
+    days: HashMap<(Place, Day), Arc<PlaceDay>>,
+    order: VecDeque<(Place, Day)>,
+}
+
+impl Environment {
+    /// The world of a seed.
+    pub fn new(seed: u64) -> Self {
+        Self { seed, years: YearSums::default(), days: HashMap::new(), order: VecDeque::new() }
+    }
+
+    /// The seed.
+    pub fn seed(&self) -> u64 {
+        self.seed
+    }
+
+    /// A day at a place.
+    pub fn day(&mut self, place: Place, day: Day) -> Arc<PlaceDay> {
+        if let Some(known) = self.days.get(&(place, day)) {
+            return Arc::clone(known);
+        }
+        let computed = Arc::new(self.compute(place, day));
+        if self.order.len() >= KEPT_DAYS
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.days.remove(&oldest);
+        }
+        self.order.push_back((place, day));
+        self.days.insert((place, day), Arc::clone(&computed));
+        computed
+    }
+
+    fn compute(&mut self, place: Place, day: Day) -> PlaceDay {
+        let weather = DayWeather::new(self.seed, place.region, day);
+        let household = household_shares(day, &mut self.years);
+        let heating_sum = self.years.heating(day.year());
+        let (latitude, longitude) = (f64::from(place.latitude) / 20.0, f64::from(place.longitude) / 20.0);
+        let quarters = (0..day.quarters()).map(|index| {
+            let sun = direction(day.start().plus(index as i64).time() + 450, latitude, longitude);
+            let wall_quarter = day.wall_quarter(index);
+            Conditions {
+                sun,
+                irradiance: through_clouds(
+                    clear_sky(sun, day.of_year()),
+                    weather.clearness[index / 4],
+                    sun[2],
+                ),
+                household_share: household[index],
+                heating_share: heating_degrees(weather.temperature[index / 4]) / heating_sum,
+                tariff: place.zone.tariff(day, wall_quarter),
+                wall_quarter: wall_quarter as u8,
+            }
+        });
+        PlaceDay { day, quarters: quarters.collect() }
+    }
+}
+
+/// The sun's disc fades faster than the whole sky.
+fn through_clouds(clear: Irradiance, clearness: f64, up: f64) -> Irradiance {
+    let global = clear.global * clearness;
+    let seen = ((clearness - 0.25) / 0.75).max(0.0);
+    let direct = clear.direct * seen * libm::sqrt(seen);
+    Irradiance { global, direct, diffuse: (global - direct * up.max(0.0)).max(0.0) }
+}
+
+/// Days of places that are kept, about 10 kB each: a year of one place, or some days of 300 places.
+const KEPT_DAYS: usize = 2048;

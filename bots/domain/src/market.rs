@@ -1,0 +1,171 @@
+//! The day-ahead market: an hourly curve by season, weekday and weather, bent by the mesh's own net demand.
+
+use std::collections::BTreeMap;
+
+use cortexiq_proto::{RegionBalanced, SpotPriceUpdated};
+use libm::{cos, round, sin};
+
+use crate::random::{Random, of_name};
+use crate::region::Region;
+use crate::time::Day;
+use crate::weather::DayWeather;
+
+/// Publishes the prices of each local day at 13:00 of the day before, and of the first day at the start.
+///
+/// Drive it so: hand in `region.balanced` as it comes, and call `advance` with the newest tick's time. It waits for
+/// nothing: a region whose balance has not come is named and estimated.
+#[derive(Debug, Clone)]
+pub struct MarketAgent {
+    seed: u64,
+    run: u64,
+    first: Day,
+    next: Day,
+    balances: BTreeMap<(Day, Region), RegionBalanced>,
+    homes: u32,
+}
+
+impl MarketAgent {
+    /// The market at the beginning of a run.
+    pub fn new(seed: u64, run: u64, start_time: i64) -> Self {
+        let first = Day::containing(start_time);
+        Self { seed, run, first, next: first, balances: BTreeMap::new(), homes: 0 }
+    }
+
+    /// Takes up a restarted market after prices it has published.
+    pub fn restore(&mut self, published: &SpotPriceUpdated) {
+        if let (true, Ok(day)) = (published.run == self.run, published.day.parse::<Day>()) {
+            self.next = self.next.max(day.next());
+            self.homes = self.homes.max(published.homes);
+        }
+    }
+
+    /// Takes a region's day.
+    pub fn on_region_balanced(&mut self, event: &RegionBalanced) {
+        let (Ok(day), Ok(region)) = (event.day.parse::<Day>(), event.region.parse::<Region>()) else {
+            return;
+        };
+        if event.run == self.run && day.plus(2) >= self.next {
+            self.balances.insert((day, region), event.clone());
+        }
+    }
+
+    /// Everything that is due at an instant, oldest first.
+    pub fn advance(&mut self, time: i64) -> Vec<SpotPriceUpdated> {
+        let mut due = Vec::new();
+        while self.next == self.first || self.next.previous().at_hour(PUBLISHED_HOUR).time() <= time {
+            due.push(self.publish(self.next));
+            self.next = self.next.next();
+        }
+        due
+    }
+
+    fn publish(&mut self, day: Day) -> SpotPriceUpdated {
+        let seen = day.plus(-2);
+        let balances: Vec<_> =
+            Region::ALL.into_iter().filter_map(|region| self.balances.get(&(seen, region))).collect();
+        let missing_regions = Region::ALL
+            .into_iter()
+            .filter(|region| seen >= self.first && !self.balances.contains_key(&(seen, *region)))
+            .map(|region| region.name().to_owned())
+            .collect();
+        let homes = balances.iter().map(|balance| balance.homes).sum();
+        if homes > 0 {
+            self.homes = homes;
+        }
+        let weather = Region::ALL.map(|region| DayWeather::new(self.seed, region, day));
+        let clearness =
+            |hour: usize| weather.iter().map(|weather| weather.clearness[hour]).sum::<f64>() / 3.0;
+        let wind = Random::new(self.seed, of_name("wind"));
+        let breeze = |day: Day| wind.unit(0, day.number()) - 0.5;
+        let calm = WIND * (0.6 * breeze(day) + 0.4 * breeze(day.previous()));
+
+        let hourly: Vec<f64> = (0..day.hours())
+            .map(|hour| {
+                let wall = day.wall_quarter(hour * 4);
+                curve(day, wall, clearness(hour)) + calm + feedback(&balances, seen, wall / 4)
+            })
+            .collect();
+        let step_minutes = if day >= first_quarterly_day() { 15 } else { 60 };
+        let prices = match step_minutes {
+            60 => hourly.iter().map(|price| micro_euro(*price)).collect(),
+            _ => (0..day.quarters()).map(|index| micro_euro(between(&hourly, index))).collect(),
+        };
+        self.balances.retain(|(kept, _), _| *kept > seen);
+        SpotPriceUpdated {
+            run: self.run,
+            day: day.to_string(),
+            time: day.start().time(),
+            step_minutes,
+            prices,
+            missing_regions,
+            homes: self.homes,
+        }
+    }
+}
+
+/// What everyone expects of an hour under average weather, micro-euro per kWh.
+pub fn expected_price(day: Day, wall_quarter: usize) -> i64 {
+    micro_euro(curve(day, wall_quarter, 0.55))
+}
+
+/// €/MWh of a wall-clock quarter-hour.
+fn curve(day: Day, wall_quarter: usize, clearness: f64) -> f64 {
+    let turn = 2.0 * core::f64::consts::PI;
+    let season = cos(turn * (f64::from(day.of_year()) - 15.0) / 365.25);
+    let week = if day.is_weekend() || day.is_holiday() { -12.0 } else { 3.0 };
+    let hour = wall_quarter / 4;
+    // How high the sun stands over Belgium; 13:30 is noon by winter and summer time on average.
+    let day_length = 12.2 - 4.2 * season;
+    let angle = core::f64::consts::PI * (hour as f64 + 0.5 - 13.3 + day_length / 2.0) / day_length;
+    let sun =
+        if (0.0..core::f64::consts::PI).contains(&angle) { sin(angle) * (0.58 - 0.30 * season) } else { 0.0 };
+    MEAN + SEASON * season + week + SHAPE[hour] * (1.0 + 0.25 * season) - SOLAR * sun * clearness
+}
+
+/// €/MWh for the mesh's own demand of two days before, by home, so that the number of homes does not matter.
+fn feedback(balances: &[&RegionBalanced], day: Day, wall_hour: usize) -> f64 {
+    let Some(hour) = (0..day.hours()).find(|hour| day.wall_quarter(hour * 4) / 4 >= wall_hour) else {
+        return 0.0;
+    };
+    let homes: u32 = balances.iter().map(|balance| balance.homes).sum();
+    if homes == 0 {
+        return 0.0;
+    }
+    let net: i64 = balances.iter().filter_map(|balance| balance.net_demand_wh.get(hour)).sum();
+    FEEDBACK * (net as f64 / f64::from(homes) - USUAL_DEMAND).clamp(-3000.0, 3000.0) / 1000.0
+}
+
+/// Quarter-hourly prices lie on lines between the middles of the hours.
+fn between(hourly: &[f64], index: usize) -> f64 {
+    let (hour, part) = (index / 4, (index % 4) as f64 * 0.25 + 0.125 - 0.5);
+    let other = if part < 0.0 { hour.saturating_sub(1) } else { (hour + 1).min(hourly.len() - 1) };
+    hourly[hour] + (hourly[other] - hourly[hour]) * part.abs()
+}
+
+/// €/MWh to micro-euro per kWh, rounded to the exchange's cent per MWh.
+fn micro_euro(price: f64) -> i64 {
+    round(price * 100.0) as i64 * 10
+}
+
+fn first_quarterly_day() -> Day {
+    static DAY: std::sync::LazyLock<Day> =
+        std::sync::LazyLock::new(|| "2025-10-01".parse().expect("a day of the calendar"));
+    *DAY
+}
+
+/// Local hour of publication.
+const PUBLISHED_HOUR: usize = 13;
+/// €/MWh. Chosen for a yearly mean of 60 to 110 with negative hours at high sun; the hourly shape is that of Belgian
+/// day-ahead prices of recent years. Guesses, not fitted.
+const MEAN: f64 = 92.0;
+const SEASON: f64 = 18.0;
+const SOLAR: f64 = 120.0;
+const WIND: f64 = 60.0;
+/// €/MWh for each kW of a mean home.
+const FEEDBACK: f64 = 22.0;
+/// Mean net demand of a home, W.
+const USUAL_DEMAND: f64 = 250.0;
+const SHAPE: [f64; 24] = [
+    -18., -22., -25., -26., -24., -16., 0., 14., 18., 10., 2., -4., -8., -10., -6., 0., 10., 24., 34., 36.,
+    28., 14., 2., -10.,
+];

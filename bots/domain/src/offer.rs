@@ -1,0 +1,81 @@
+//! The offers that homes look at, and how one is chosen.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use cortexiq_proto::{ContractOffered, Terms};
+
+use crate::contract::terms_of;
+use crate::profile::Profile;
+use crate::random::{Random, of_name};
+
+/// The newest offers of every provider, held once per process.
+#[derive(Debug, Clone, Default)]
+pub struct OfferBook {
+    providers: BTreeMap<String, Vec<Arc<ContractOffered>>>,
+}
+
+impl OfferBook {
+    /// Takes an offer; one that is known already changes nothing.
+    pub fn on_offer(&mut self, offer: ContractOffered) {
+        let offers = self.providers.entry(offer.provider_id.clone()).or_default();
+        if offers.iter().any(|known| known.offer_id == offer.offer_id) {
+            return;
+        }
+        let place = offers.partition_point(|known| known.valid_from <= offer.valid_from);
+        offers.insert(place, Arc::new(offer));
+        if offers.len() > KEPT_OFFERS {
+            offers.remove(0);
+        }
+    }
+
+    /// The offer of every provider that can be accepted at an instant, in order of provider.
+    pub fn valid_at(&self, time: i64) -> impl Iterator<Item = &Arc<ContractOffered>> {
+        self.providers.values().filter_map(move |offers| offers.iter().rfind(|offer| is_valid(offer, time)))
+    }
+}
+
+/// Whether an offer can be accepted at an instant.
+pub fn is_valid(offer: &ContractOffered, time: i64) -> bool {
+    (offer.valid_from..offer.valid_until).contains(&time)
+}
+
+/// The offer a home would take.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Choice {
+    /// The offer.
+    pub offer: Arc<ContractOffered>,
+    /// What the coming year costs less than under the terms it has, with the discount, nano-euro.
+    pub saving: i64,
+}
+
+/// The best of some offers against the terms a home has.
+///
+/// A home feels more at ease with some providers than with others; the feeling weighs in the choice but is no saving.
+pub fn best<'a>(
+    home: u64,
+    profile: &Profile,
+    current: &Terms,
+    offers: impl Iterator<Item = &'a Arc<ContractOffered>>,
+) -> Option<Choice> {
+    let now = profile.yearly_cost(current);
+    let liking = Random::new(0, of_name("liking"));
+    offers
+        .map(|offer| {
+            let saving = now - profile.yearly_cost(&terms_of(offer)) + offer.switching_discount;
+            let bonus = LIKING * liking.unit(home, of_name(&offer.provider_id) as i64);
+            (saving + bonus as i64, Choice { offer: Arc::clone(offer), saving })
+        })
+        .max_by_key(|(score, _)| *score)
+        .map(|(_, choice)| choice)
+}
+
+/// A yearly saving below this is not worth the trouble: 30 €, nano-euro.
+pub const SWITCH_THRESHOLD: i64 = 30_000_000_000;
+/// Days between two switches.
+pub const SWITCH_PAUSE_DAYS: i64 = 30;
+
+/// Today's, tomorrow's and some for messages that come late.
+const KEPT_OFFERS: usize = 4;
+/// How much a favourite provider may cost more in a year: 50 €, nano-euro. Guess, not measured.
+const LIKING: f64 = 50e9;

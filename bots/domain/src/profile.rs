@@ -1,0 +1,130 @@
+//! What a home expects of a year: energy by month and tariff, and its worth at spot prices.
+//!
+//! It begins with an expected year, run through the home's own model under average weather. Each month that has passed
+//! replaces the expected one, so that after a year the profile is what the meter has seen.
+
+use cortexiq_proto::{ContractType, Terms};
+
+use crate::contract::Prices;
+use crate::environment::Environment;
+use crate::home::Home;
+use crate::market;
+use crate::state::{Inputs, Model, Reading};
+use crate::time::{Day, Month};
+
+/// Energy of a month.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct MonthSum {
+    /// Wh by tariff.
+    import_wh: [u32; 2],
+    export_wh: [u32; 2],
+    /// The same at spot prices, nano-euro.
+    import_worth: i64,
+    export_worth: i64,
+}
+
+/// A home's year.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Profile {
+    months: [MonthSum; 12],
+    current: MonthSum,
+    month: Month,
+    /// Whether `current` began with its month.
+    whole: bool,
+}
+
+impl Profile {
+    /// The expected year of a home. `average` is an environment of its own, not the run's: nobody knows the weather.
+    pub fn expected(home: &Home, first: Day, average: &mut Environment) -> Self {
+        let model = Model::new(home, average.seed());
+        let mut months = [MonthSum::default(); 12];
+        for month in 1..=12_u8 {
+            let days = Month { year: first.year(), month };
+            // A working day and a Sunday stand for five and two of every seven.
+            let middle = days.first_day().plus(9);
+            let to_monday = i64::from((7 - middle.weekday()) % 7);
+            let mut sum = MonthSum::default();
+            let mut state = model.initial(days);
+            for (offset, weight) in [(to_monday + 1, 5), (to_monday + 6, 2)] {
+                let day = middle.plus(offset);
+                let place_day = average.day(model.place(), day);
+                for (index, conditions) in place_day.quarters.iter().enumerate() {
+                    let spot = market::expected_price(day, usize::from(conditions.wall_quarter));
+                    let inputs = Inputs {
+                        quarter: day.start().plus(index as i64),
+                        month: days,
+                        conditions,
+                        prices: Prices { import: 0, export: 0 },
+                        left: None,
+                        dynamic: None,
+                    };
+                    let reading = state.step(&model, &inputs);
+                    (0..weight).for_each(|_| sum.add(&reading, spot));
+                }
+            }
+            months[usize::from(month) - 1] = sum.scaled(days.days(), 7);
+        }
+        Self { months, current: MonthSum::default(), month: first.month(), whole: false }
+    }
+
+    /// Counts a quarter-hour.
+    pub fn add(&mut self, reading: &Reading, month: Month, spot: i64) {
+        if month != self.month {
+            if self.whole {
+                self.months[usize::from(self.month.month) - 1] = self.current;
+            }
+            (self.current, self.month, self.whole) = (MonthSum::default(), month, true);
+        }
+        self.current.add(reading, spot);
+    }
+
+    /// What the year costs under terms: energy, fee and minimum, less feed-in, nano-euro.
+    pub fn yearly_cost(&self, terms: &Terms) -> i64 {
+        self.months.iter().map(|month| month.cost(terms)).sum::<i64>() + terms.yearly_fee
+    }
+
+    /// Import of the year, Wh.
+    pub fn import_wh(&self) -> u64 {
+        self.months.iter().flat_map(|month| month.import_wh).map(u64::from).sum()
+    }
+}
+
+impl MonthSum {
+    fn add(&mut self, reading: &Reading, spot: i64) {
+        let tariff = reading.tariff.index();
+        self.import_wh[tariff] += reading.flows.import;
+        self.export_wh[tariff] += reading.flows.export;
+        self.import_worth += i64::from(reading.flows.import) * spot;
+        self.export_worth += i64::from(reading.flows.export) * spot;
+    }
+
+    fn scaled(self, multiply: u32, divide: u32) -> Self {
+        let energy =
+            |wh: [u32; 2]| wh.map(|wh| (u64::from(wh) * u64::from(multiply) / u64::from(divide)) as u32);
+        let worth = |worth: i64| worth * i64::from(multiply) / i64::from(divide);
+        Self {
+            import_wh: energy(self.import_wh),
+            export_wh: energy(self.export_wh),
+            import_worth: worth(self.import_worth),
+            export_worth: worth(self.export_worth),
+        }
+    }
+
+    fn cost(&self, terms: &Terms) -> i64 {
+        let [import, export] = [self.import_wh, self.export_wh].map(|wh| wh.map(i64::from));
+        let all = import[0] + import[1];
+        let energy = match terms.contract_type() {
+            ContractType::Fixed => {
+                import[0] * terms.day_price + import[1] * terms.night_price
+                    - export[0] * terms.feed_in_day
+                    - export[1] * terms.feed_in_night
+            }
+            _ => {
+                self.import_worth + all * terms.markup - self.export_worth
+                    + (export[0] + export[1]) * terms.markdown
+            }
+        };
+        let mean_spot = if all > 0 { self.import_worth / all } else { 0 };
+        energy + crate::bill::minimum_charge(terms, all as u64, mean_spot)
+    }
+}

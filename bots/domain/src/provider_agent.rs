@@ -1,0 +1,335 @@
+//! One provider over time: it re-prices daily and accepts customers.
+//!
+//! Drive it so: hand in prices and what homes announce as it comes, call `advance` with the newest tick's time and publish
+//! what it returns, and answer every `accept_offer` by `accept`, publishing the result unless it is a repetition.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+use cortexiq_proto::accept_offer_result::Answer;
+use cortexiq_proto::{
+    AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
+    ContractReason, ContractRejected, ContractSwitched, ContractType, ProviderInitialized, RejectReason,
+    SpotPriceUpdated,
+};
+
+use crate::contract::terms_of;
+use crate::offer::is_valid;
+use crate::prices::{BadPrices, DayPrices};
+use crate::provider::{Provider, Strategy};
+use crate::tariff::{Tariff, Zone};
+use crate::time::Day;
+
+/// A provider over time.
+#[derive(Debug, Clone)]
+pub struct ProviderAgent {
+    provider: Provider,
+    run: u64,
+    start_time: i64,
+    costs: Costs,
+    /// What market share makes of the margin, micro-euro per kWh.
+    level: i64,
+    homes: u32,
+    /// The first day without an offer.
+    next: Day,
+    offers: VecDeque<ContractOffered>,
+    customers: BTreeMap<String, Customer>,
+    answers: HashMap<(String, String), AcceptOfferResult>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Customer {
+    contract_id: String,
+    end_time: i64,
+}
+
+/// An answer to `accept_offer`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Acceptance {
+    /// What to answer, and to publish as `confirmed` or `rejected`.
+    pub result: AcceptOfferResult,
+    /// The same acceptance was answered before: answer again, publish nothing.
+    pub repeated: bool,
+}
+
+/// What energy cost lately, micro-euro per kWh, newest day last: in T1, in T2, and at noon when the sun feeds in.
+#[derive(Debug, Clone, Default)]
+struct Costs(VecDeque<[i64; 3]>);
+
+impl ProviderAgent {
+    /// A provider at the beginning of a run.
+    pub fn new(provider: Provider, run: u64, start_time: i64) -> Self {
+        Self {
+            provider,
+            run,
+            start_time,
+            costs: Costs::default(),
+            level: 0,
+            homes: 0,
+            next: Day::containing(start_time),
+            offers: VecDeque::new(),
+            customers: BTreeMap::new(),
+            answers: HashMap::new(),
+        }
+    }
+
+    /// Who it is.
+    pub fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    /// The event by which it introduces itself.
+    pub fn initialized(&self) -> ProviderInitialized {
+        self.provider.initialized(self.run, self.start_time)
+    }
+
+    /// How many homes have a contract that has not ended.
+    pub fn customers(&self) -> usize {
+        self.customers.len()
+    }
+
+    /// Takes a day's prices.
+    pub fn on_prices(&mut self, event: &SpotPriceUpdated) -> Result<(), BadPrices> {
+        let prices = DayPrices::read(event)?;
+        if event.run == self.run {
+            self.costs.add(&prices);
+            self.homes = self.homes.max(prices.homes);
+        }
+        Ok(())
+    }
+
+    /// A home leaves one contract for another, perhaps one of ours for someone else's.
+    pub fn on_switched(&mut self, event: &ContractSwitched) {
+        self.release(&event.home_id, &event.from_contract_id);
+    }
+
+    /// A contract ran out, perhaps one of ours.
+    pub fn on_expired(&mut self, event: &ContractExpired) {
+        self.release(&event.home_id, &event.contract_id);
+    }
+
+    fn release(&mut self, home_id: &str, contract_id: &str) {
+        if self.customers.get(home_id).is_some_and(|customer| customer.contract_id == contract_id) {
+            self.customers.remove(home_id);
+        }
+    }
+
+    /// Takes up a restarted provider: an offer it has published.
+    pub fn restore_offer(&mut self, offer: &ContractOffered) {
+        if offer.run == self.run && offer.provider_id == self.provider.id {
+            self.next = self.next.max(Day::containing(offer.valid_until));
+            self.offers.push_back(offer.clone());
+        }
+    }
+
+    /// Takes up a restarted provider: a contract it has confirmed.
+    pub fn restore_contract(&mut self, contract: &ContractConfirmed) {
+        if contract.run != self.run || contract.provider_id != self.provider.id {
+            return;
+        }
+        self.remember(contract);
+        let result = AcceptOfferResult { answer: Some(Answer::Confirmed(contract.clone())) };
+        self.answers.insert((contract.home_id.clone(), contract.offer_id.clone()), result);
+    }
+
+    /// Every offer that is due: at the start one for the first two days, then at each midnight one for the day after.
+    /// Nothing before the first prices are known.
+    pub fn advance(&mut self, time: i64) -> Vec<ContractOffered> {
+        let mut due = Vec::new();
+        if self.costs.0.is_empty() || time < self.start_time {
+            return due;
+        }
+        let first = Day::containing(self.start_time);
+        while self.next == first || self.next.previous().start().time() <= time {
+            let begins_now = self.next == first;
+            let valid_from = if begins_now { self.start_time } else { self.next.start().time() };
+            let until = if begins_now { self.next.plus(2) } else { self.next.next() };
+            let published = if begins_now { self.start_time } else { self.next.previous().start().time() };
+            self.follow_share();
+            let offer = self.price(published, valid_from, until.start().time());
+            self.offers.push_back(offer.clone());
+            if self.offers.len() > KEPT_OFFERS {
+                self.offers.pop_front();
+            }
+            due.push(offer);
+            self.next = until;
+        }
+        let now = Day::containing(time).start().time();
+        self.customers.retain(|_, customer| customer.end_time == 0 || customer.end_time > now);
+        due
+    }
+
+    /// Answers an acceptance. The same home and offer always get the same answer.
+    pub fn accept(&mut self, request: &AcceptOfferRequest) -> Acceptance {
+        let key = (request.home_id.clone(), request.offer_id.clone());
+        if let Some(result) = self.answers.get(&key) {
+            return Acceptance { result: result.clone(), repeated: true };
+        }
+        let answer = match self.refusal(request) {
+            Some((reason, detail)) => Answer::Rejected(ContractRejected {
+                run: self.run,
+                home_id: request.home_id.clone(),
+                provider_id: self.provider.id.clone(),
+                offer_id: request.offer_id.clone(),
+                time: request.time,
+                reason: reason.into(),
+                detail,
+            }),
+            None => Answer::Confirmed(self.confirm(request)),
+        };
+        let result = AcceptOfferResult { answer: Some(answer) };
+        self.answers.insert(key, result.clone());
+        Acceptance { result, repeated: false }
+    }
+
+    fn refusal(&self, request: &AcceptOfferRequest) -> Option<(RejectReason, String)> {
+        let Some(offer) = self.offers.iter().find(|offer| offer.offer_id == request.offer_id) else {
+            let detail = format!("{} has made no offer {}.", self.provider.id, request.offer_id);
+            return Some((RejectReason::UnknownOffer, detail));
+        };
+        if request.run != self.run || !is_valid(offer, request.time) {
+            let detail = format!("{} is not valid at that time.", offer.offer_id);
+            return Some((RejectReason::OfferNotValid, detail));
+        }
+        let known = self.customers.get(&request.home_id);
+        if request.reason() == ContractReason::Switch
+            && known.is_some_and(|known| known.end_time > request.time)
+        {
+            let detail = format!("{} is a customer of {} already.", request.home_id, self.provider.id);
+            return Some((RejectReason::AlreadyCustomer, detail));
+        }
+        None
+    }
+
+    fn confirm(&mut self, request: &AcceptOfferRequest) -> ContractConfirmed {
+        let offer = self.offers.iter().find(|offer| offer.offer_id == request.offer_id);
+        let terms = terms_of(offer.expect("`refusal` has found the offer"));
+        let start = Day::containing(request.time).plus(2);
+        let end_time = match terms.duration_months {
+            0 => 0,
+            months => start.plus_months(months).start().time(),
+        };
+        let contract = ContractConfirmed {
+            run: self.run,
+            contract_id: format!("{}_{}", request.offer_id, request.home_id),
+            home_id: request.home_id.clone(),
+            home_region: request.home_region.clone(),
+            provider_id: self.provider.id.clone(),
+            provider_region: self.provider.region.name().into(),
+            offer_id: request.offer_id.clone(),
+            reason: request.reason,
+            accepted_time: request.time,
+            start_time: start.start().time(),
+            end_time,
+            terms: Some(terms),
+        };
+        self.remember(&contract);
+        contract
+    }
+
+    fn remember(&mut self, contract: &ContractConfirmed) {
+        let customer = Customer { contract_id: contract.contract_id.clone(), end_time: contract.end_time };
+        self.customers.insert(contract.home_id.clone(), customer);
+    }
+
+    /// Below its share it gets cheaper, above it dearer.
+    fn follow_share(&mut self) {
+        if self.homes == 0 {
+            return;
+        }
+        let share = self.customers.len() as f64 / f64::from(self.homes) * 100.0;
+        let lowest = micro(self.provider.margin_floor) - micro(self.provider.margin);
+        let step = if share < self.provider.market_share_target_pct { -LEVEL_STEP } else { LEVEL_STEP };
+        self.level = (self.level + step).clamp(lowest, HIGHEST_LEVEL);
+    }
+
+    fn price(&self, time: i64, valid_from: i64, valid_until: i64) -> ContractOffered {
+        let [day, night, noon] = self.costs.mean();
+        let margin = micro(self.provider.margin) + self.level;
+        let mut offer = ContractOffered {
+            run: self.run,
+            time,
+            offer_id: format!("{}_{}", self.provider.id, Day::containing(valid_from)),
+            provider_id: self.provider.id.clone(),
+            provider_region: self.provider.region.name().into(),
+            contract_type: ContractType::Fixed.into(),
+            yearly_fee: nano(self.provider.yearly_fee),
+            minimum_monthly_kwh: self.provider.minimum_monthly_kwh,
+            switching_discount: nano(self.provider.switching_discount),
+            duration_months: self.provider.duration_months,
+            valid_from,
+            valid_until,
+            ..ContractOffered::default()
+        };
+        let fixed = |offer: &mut ContractOffered, day: i64, night: i64, feed_in: i64| {
+            offer.day_price = rounded(day);
+            offer.night_price = rounded(night);
+            offer.feed_in_day = rounded(feed_in.max(0));
+            offer.feed_in_night = rounded(feed_in.max(0));
+        };
+        match self.provider.strategy {
+            Strategy::Steady => fixed(&mut offer, day + margin, night + margin, noon - margin),
+            Strategy::Night => fixed(&mut offer, day + margin * 2, night + margin / 4, noon - margin),
+            Strategy::Solar => {
+                fixed(&mut offer, day + margin * 3 / 2, night + margin * 3 / 2, noon - margin / 4)
+            }
+            Strategy::Peak | Strategy::Discount => {
+                offer.contract_type = ContractType::Dynamic.into();
+                offer.markup = rounded(margin);
+                offer.markdown = rounded(margin * 2 / 3);
+            }
+        }
+        offer
+    }
+}
+
+impl Costs {
+    fn add(&mut self, prices: &DayPrices) {
+        let mut sums = [(0_i64, 0_i64); 3];
+        for (index, price) in prices.quarters.iter().enumerate() {
+            let wall = prices.day.wall_quarter(index);
+            // A weekend has no T1; its hours by day stand for it.
+            let by_day = (28..88).contains(&wall);
+            let kind = match Zone::Flanders.tariff(prices.day, wall) {
+                Tariff::T1 => 0,
+                Tariff::T2 if by_day && prices.day.is_weekend() => 0,
+                Tariff::T2 => 1,
+            };
+            let noon = (44..64).contains(&wall);
+            for kind in [Some(kind), noon.then_some(2)].into_iter().flatten() {
+                sums[kind].0 += price;
+                sums[kind].1 += 1;
+            }
+        }
+        self.0.push_back(sums.map(|(sum, count)| sum / count.max(1)));
+        if self.0.len() > COST_DAYS {
+            self.0.pop_front();
+        }
+    }
+
+    fn mean(&self) -> [i64; 3] {
+        let days = self.0.len().max(1) as i64;
+        [0, 1, 2].map(|kind| self.0.iter().map(|day| day[kind]).sum::<i64>() / days)
+    }
+}
+
+fn micro(euro: f64) -> i64 {
+    libm::round(euro * 1e6) as i64
+}
+
+fn nano(euro: f64) -> i64 {
+    libm::round(euro * 1e9) as i64
+}
+
+/// To a tenth of a cent per kWh's hundredth: 0.0001 €.
+fn rounded(price: i64) -> i64 {
+    price.div_euclid(100) * 100
+}
+
+/// Days whose spot prices make the cost.
+const COST_DAYS: usize = 28;
+/// A twentieth of a cent a day, micro-euro per kWh.
+const LEVEL_STEP: i64 = 500;
+/// Two cents above the aim, micro-euro per kWh.
+const HIGHEST_LEVEL: i64 = 20_000;
+/// Offers that late acceptances may still name.
+const KEPT_OFFERS: usize = 10;

@@ -1,0 +1,110 @@
+//! Energy and money of the running hour.
+
+use cortexiq_proto::{ContractConfirmed, HomeTraded, HourTotals};
+
+use crate::contract::Prices;
+
+/// The running hour so far. Wh times micro-euro per kWh is nano-euro, exactly.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Hour {
+    /// Quarter-hours in it.
+    pub quarters: u32,
+    /// Import, Wh.
+    pub import_wh: u32,
+    /// Export, Wh.
+    pub export_wh: u32,
+    /// Nano-euro for import.
+    pub cost: i64,
+    /// Nano-euro for export.
+    pub revenue: i64,
+    /// As `cost`, under the contract that was left.
+    pub left_cost: i64,
+    /// As `revenue`, under the contract that was left.
+    pub left_revenue: i64,
+    import_price_sum: i64,
+    export_price_sum: i64,
+}
+
+impl Hour {
+    /// Adds a quarter-hour.
+    pub fn add(&mut self, import_wh: u32, export_wh: u32, now: Prices, left: Option<Prices>) {
+        let (import, export) = (i64::from(import_wh), i64::from(export_wh));
+        self.quarters += 1;
+        self.import_wh += import_wh;
+        self.export_wh += export_wh;
+        self.cost += import * now.import;
+        self.revenue += export * now.export;
+        self.import_price_sum += now.import;
+        self.export_price_sum += now.export;
+        if let Some(left) = left {
+            self.left_cost += import * left.import;
+            self.left_revenue += export * left.export;
+        }
+    }
+
+    /// The hour as a measurement carries it.
+    pub fn totals(&self) -> HourTotals {
+        HourTotals {
+            import_wh: self.import_wh,
+            export_wh: self.export_wh,
+            cost: self.cost,
+            revenue: self.revenue,
+            left_cost: self.left_cost,
+            left_revenue: self.left_revenue,
+            import_price_sum: self.import_price_sum,
+            export_price_sum: self.export_price_sum,
+        }
+    }
+
+    /// The hour from a measurement that carried it after `quarters` quarter-hours.
+    pub fn restore(totals: &HourTotals, quarters: u32) -> Self {
+        Self {
+            quarters,
+            import_wh: totals.import_wh,
+            export_wh: totals.export_wh,
+            cost: totals.cost,
+            revenue: totals.revenue,
+            left_cost: totals.left_cost,
+            left_revenue: totals.left_revenue,
+            import_price_sum: totals.import_price_sum,
+            export_price_sum: totals.export_price_sum,
+        }
+    }
+
+    /// The finished hour as an event.
+    pub fn traded(
+        &self,
+        run: u64,
+        home_id: &str,
+        time: i64,
+        contract: &ContractConfirmed,
+        left: Option<&ContractConfirmed>,
+    ) -> HomeTraded {
+        let quarters = i64::from(self.quarters.max(1));
+        HomeTraded {
+            run,
+            home_id: home_id.to_owned(),
+            time,
+            contract_id: contract.contract_id.clone(),
+            provider_id: contract.provider_id.clone(),
+            import_wh: self.import_wh,
+            export_wh: self.export_wh,
+            cost: self.cost,
+            revenue: self.revenue,
+            import_price: self.import_price_sum.div_euclid(quarters),
+            export_price: self.export_price_sum.div_euclid(quarters),
+            left_contract_id: left.map(|left| left.contract_id.clone()).unwrap_or_default(),
+            left_provider_id: left.map(|left| left.provider_id.clone()).unwrap_or_default(),
+            left_cost: self.left_cost,
+            left_revenue: self.left_revenue,
+        }
+    }
+}
+
+/// What a trade saved against the contract that was left, nano-euro; 0 before the first switch.
+pub fn saving(trade: &HomeTraded) -> i64 {
+    if trade.left_contract_id.is_empty() {
+        return 0;
+    }
+    (trade.left_cost - trade.left_revenue) - (trade.cost - trade.revenue)
+}

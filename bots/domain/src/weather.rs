@@ -1,0 +1,64 @@
+//! Clouds and warmth, shared by a region.
+//!
+//! Each day has a mean clearness drawn around its month's, correlated with the day before, and every hour wanders from
+//! the hour before it in a chain that starts anew at each local midnight, so that any day can be computed alone.
+
+use libm::{cos, sin};
+
+use crate::random::{Random, of_name};
+use crate::region::Region;
+use crate::time::Day;
+
+/// One day of a region's weather.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DayWeather {
+    /// Global irradiation against a clear sky's, 0 to 1, for each hour of the day.
+    pub clearness: Vec<f64>,
+    /// Degrees Celsius for each hour of the day.
+    pub temperature: Vec<f64>,
+}
+
+impl DayWeather {
+    /// The weather of a day under a seed.
+    pub fn new(seed: u64, region: Region, day: Day) -> Self {
+        let random = Random::new(seed, of_name("weather"));
+        let who = of_name(region.name());
+        let drawn = |day: Day| random.unit(who, day.number());
+        // Regions share most of their weather; neighbours do.
+        let country = |day: Day| random.unit(of_name("belgium"), day.number());
+        let mood = |day: Day| 0.7 * country(day) + 0.3 * drawn(day);
+        let bright = 0.6 * mood(day) + 0.4 * mood(day.previous());
+
+        let mean = MONTHLY_CLEARNESS[usize::from(day.month().month) - 1];
+        let target = (mean + SPREAD * (bright - 0.5)).clamp(0.08, 0.97);
+        let mut level = target;
+        let hourly = Random::new(seed, of_name("clouds"));
+        let clearness = (0..day.hours())
+            .map(|hour| {
+                let shock = hourly.unit(who, day.number() * 32 + hour as i64) - 0.5;
+                level = (0.7 * level + 0.3 * target + 0.45 * shock).clamp(0.05, 1.0);
+                level
+            })
+            .collect();
+
+        let warmth = 8.0 * (0.6 * drawn(day) + 0.4 * drawn(day.previous()) - 0.5);
+        let temperature = (0..day.hours())
+            .map(|hour| expected_temperature(day, day.wall_quarter(hour * 4) / 4) + warmth)
+            .collect();
+        Self { clearness, temperature }
+    }
+}
+
+/// Mean temperature of Brussels at a day and wall-clock hour, after the normals of 1991-2020 (11.1 °C, 3.7 to 19 °C).
+pub fn expected_temperature(day: Day, hour: usize) -> f64 {
+    let turn = 2.0 * core::f64::consts::PI;
+    let season = cos(turn * (f64::from(day.of_year()) - 22.0) / 365.25);
+    let swing = 2.0 + 1.8 * (1.0 - season) / 2.0;
+    11.1 - 7.6 * season + swing * sin(turn * (hour as f64 - 9.5) / 24.0)
+}
+
+/// Share of a clear sky's irradiation that reaches the ground, by month: Uccle's normals over the clear sky of `sun.rs`.
+const MONTHLY_CLEARNESS: [f64; 12] = [0.42, 0.47, 0.52, 0.58, 0.59, 0.60, 0.60, 0.60, 0.57, 0.50, 0.42, 0.38];
+
+/// How far a day's mean wanders from its month's; wide enough for blue and for grey days. Guess, not measured.
+const SPREAD: f64 = 1.1;
