@@ -9,6 +9,7 @@ pub mod limits;
 pub mod pattern;
 pub mod topic;
 pub mod v1;
+pub mod vars;
 pub mod varint;
 pub mod wire;
 
