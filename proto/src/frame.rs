@@ -133,7 +133,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn split(splitter: &mut Splitter, chunk: &[u8], frames: &mut Vec<(u8, Vec<u8>)>) -> Result<(), FrameError> {
+    fn split(
+        splitter: &mut Splitter,
+        chunk: &[u8],
+        frames: &mut Vec<(u8, Vec<u8>)>,
+    ) -> Result<(), FrameError> {
         splitter.split(chunk, |kind, body| {
             frames.push((kind, body.to_vec()));
             Ok(())

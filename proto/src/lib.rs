@@ -9,8 +9,8 @@ pub mod limits;
 pub mod pattern;
 pub mod topic;
 pub mod v1;
-pub mod vars;
 pub mod varint;
+pub mod vars;
 pub mod wire;
 
 pub use pattern::Pattern;

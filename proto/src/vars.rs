@@ -47,9 +47,10 @@ impl Vars {
     /// Reads the flags that [`with_flags`] added, and the environment of this process.
     #[cfg(feature = "cli")]
     pub fn from_matches(matches: &clap::ArgMatches, settings: &'static [Setting]) -> Self {
-        let mut vars = Self::new(std::env::vars_os().filter_map(|(name, value)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
-        }));
+        let mut vars = Self::new(
+            std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+        );
         for setting in settings {
             if let Some(value) = matches.get_one::<String>(setting.name) {
                 vars.values.insert(setting.name.to_owned(), value.clone());
@@ -62,11 +63,13 @@ impl Vars {
     /// Makes a problem of every `MACULA_` name that is none of `settings` nor known to other programs of the
     /// project, with the nearest name.
     pub fn check_names(&mut self, settings: &[Setting]) {
-        let known = |name: &str| settings.iter().any(|setting| setting.name == name) || ELSEWHERE.contains(&name);
+        let known =
+            |name: &str| settings.iter().any(|setting| setting.name == name) || ELSEWHERE.contains(&name);
         let unknown: Vec<String> =
             self.values.keys().filter(|name| name.starts_with("MACULA_") && !known(name)).cloned().collect();
         for name in unknown {
-            let nearest = settings.iter().map(|setting| setting.name).min_by_key(|other| distance(&name, other));
+            let nearest =
+                settings.iter().map(|setting| setting.name).min_by_key(|other| distance(&name, other));
             let hint = nearest.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
             self.problem(format!("{name}: there is no such setting{hint}"));
         }
@@ -209,7 +212,8 @@ mod tests {
     ];
 
     fn vars(values: &[(&str, &str)]) -> Vars {
-        let mut vars = Vars::new(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        let mut vars =
+            Vars::new(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         vars.check_names(SETTINGS);
         vars
     }

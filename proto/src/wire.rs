@@ -201,13 +201,8 @@ pub fn encode_subscriptions(out: &mut Vec<u8>, subscriptions: &[u32]) {
 #[inline]
 pub fn encode_publish(out: &mut Vec<u8>, topic: u32, sequence: u64, message: &Message<'_>) {
     let inner = message.encoded_len();
-    let body = 1
-        + varint::len(u64::from(topic))
-        + 1
-        + varint::len(sequence)
-        + 1
-        + varint::len(inner as u64)
-        + inner;
+    let body =
+        1 + varint::len(u64::from(topic)) + 1 + varint::len(sequence) + 1 + varint::len(inner as u64) + inner;
     out.reserve(body + 2 * varint::MAX_BYTES);
     varint::put(out, body as u64 + 1);
     out.push(crate::kind::PUBLISH);
@@ -363,15 +358,14 @@ mod tests {
 
     fn message() -> impl Strategy<Value = v1::Message> {
         let header = (".{0,8}", ".{0,8}").prop_map(|(name, value)| v1::Header { name, value });
-        (any::<Vec<u8>>(), ".{0,12}", prop::collection::vec(header, 0..3), any::<u32>(), any::<bool>()).prop_map(
-            |(payload, key, headers, time_to_live_ms, retain)| v1::Message {
+        (any::<Vec<u8>>(), ".{0,12}", prop::collection::vec(header, 0..3), any::<u32>(), any::<bool>())
+            .prop_map(|(payload, key, headers, time_to_live_ms, retain)| v1::Message {
                 payload: payload.into(),
                 key,
                 headers,
                 time_to_live_ms,
                 retain,
-            },
-        )
+            })
     }
 
     proptest! {
