@@ -1,7 +1,11 @@
 //! Macula frames on a QUIC stream: reading them without copies, writing whole batches.
 
+mod buffer;
+
 use bytes::Bytes;
-use macula_proto::frame::{FrameBuffer, FrameError};
+use macula_proto::frame::FrameError;
+
+pub use buffer::FrameBuffer;
 
 /// Chunks taken from a stream under one lock. A chunk is at most one packet, so this is about 200 KiB.
 const CHUNKS: usize = 32;

@@ -75,7 +75,9 @@ impl TransportProfile {
 
         let mut config = TransportConfig::default();
         config
-            .max_idle_timeout(Some(IdleTimeout::try_from(self.max_idle).expect("an idle timeout is seconds, not ages")))
+            .max_idle_timeout(Some(
+                IdleTimeout::try_from(self.max_idle).expect("an idle timeout is seconds, not ages"),
+            ))
             .keep_alive_interval(Some(self.keep_alive))
             .initial_mtu(if loopback { MAX_UDP_PAYLOAD } else { BASE_UDP_PAYLOAD })
             .mtu_discovery_config(Some(discovery))
