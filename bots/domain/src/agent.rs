@@ -359,7 +359,12 @@ impl HomeAgent {
             .valid_at(time)
             .filter(|offer| stays != Some(&offer.provider_id) && !self.refused.contains(&offer.provider_id));
         let Some(choice) = best(self.home.key(), profile, &current, offers) else { return };
-        let least = if reason == ContractReason::Switch { SWITCH_THRESHOLD } else { 0 };
+        let least = match reason {
+            // The spot tariff is nobody's choice.
+            ContractReason::New => i64::MIN,
+            ContractReason::Switch => SWITCH_THRESHOLD,
+            _ => 0,
+        };
         if choice.saving <= least {
             return;
         }
@@ -457,4 +462,4 @@ const LOOK_QUARTERS: u64 = 64;
 /// A home that was refused so often waits for the next day.
 const TRIES_A_DAY: usize = 3;
 /// Of the weather that expectations are made with; any number does.
-const AVERAGE_SEED: u64 = 0x000a_5e_4a6e;
+const AVERAGE_SEED: u64 = 0x00a5_e4a6;

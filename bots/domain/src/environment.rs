@@ -124,7 +124,7 @@ impl Environment {
 fn through_clouds(clear: Irradiance, clearness: f64, up: f64) -> Irradiance {
     let global = clear.global * clearness;
     let seen = ((clearness - 0.25) / 0.75).max(0.0);
-    let direct = clear.direct * seen * libm::sqrt(seen);
+    let direct = clear.direct * seen * seen;
     Irradiance { global, direct, diffuse: (global - direct * up.max(0.0)).max(0.0) }
 }
 

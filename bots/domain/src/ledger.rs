@@ -4,11 +4,14 @@
 //! are divided among threads; nothing depends on how, because within a day no home depends on another.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::thread;
 
 use cortexiq_proto::accept_offer_result::Answer;
-use cortexiq_proto::{AcceptOfferRequest, ContractConfirmed, ContractSwitched, SpotPriceUpdated};
+use cortexiq_proto::{
+    AcceptOfferRequest, ContractConfirmed, ContractSwitched, RegionBalanced, SpotPriceUpdated,
+};
 use serde::Serialize;
 
 use crate::agent::{HomeAgent, HomeEvent, Shared, Wait};
@@ -18,7 +21,6 @@ use crate::market::MarketAgent;
 use crate::provider::Provider;
 use crate::provider_agent::ProviderAgent;
 use crate::region::Region;
-use crate::state::Reading;
 use crate::time::{Day, Quarter};
 use crate::totals::RegionTotals;
 
@@ -90,12 +92,6 @@ pub fn observed(plan: &Plan, observer: &Observer<'_>) -> Ledger {
         .map(|provider| (provider.id.clone(), ProviderAgent::new(provider.clone(), RUN, plan.start_time)))
         .collect();
     let mut crowds = crowds(plan);
-    let mut balancers: Vec<(Region, Balancer)> = Region::ALL
-        .into_iter()
-        .map(|region| (region, plan.homes.iter().filter(|home| home.address.region == region).count()))
-        .filter(|(_, count)| *count > 0)
-        .map(|(region, count)| (region, Balancer::new(RUN, region, count as u32)))
-        .collect();
     let (mut prices, mut confirmed, mut fingerprint) = (Vec::new(), Vec::new(), 0_u64);
 
     let mut day = Day::containing(plan.start_time);
@@ -125,12 +121,8 @@ pub fn observed(plan: &Plan, observer: &Observer<'_>) -> Ledger {
         publish(end - 1, &mut providers, &mut crowds);
         live_until(&mut crowds, end, observer);
         answer(&mut crowds, &mut providers, &mut confirmed, observer);
-        for (region, balancer) in &mut balancers {
-            let readings =
-                crowds.iter_mut().flat_map(|crowd| crowd.readings.remove(region).unwrap_or_default());
-            for balanced in readings.filter_map(|reading| balancer.on_reading(&reading)).collect::<Vec<_>>() {
-                market.on_region_balanced(&balanced);
-            }
+        for balanced in balanced(&mut crowds) {
+            market.on_region_balanced(&balanced);
         }
         if end >= plan.end_time {
             break;
@@ -146,7 +138,8 @@ struct Crowd {
     agents: Vec<HomeAgent>,
     shared: Shared,
     totals: RegionTotals,
-    readings: BTreeMap<Region, Vec<Reading>>,
+    balancers: BTreeMap<Region, Balancer>,
+    balanced: Vec<RegionBalanced>,
     accepts: Vec<(usize, String, AcceptOfferRequest)>,
     switched: Vec<ContractSwitched>,
     fingerprints: Vec<u64>,
@@ -164,13 +157,38 @@ fn crowds(plan: &Plan) -> Vec<Crowd> {
                 .collect(),
             shared: Shared::new(plan.seed),
             totals: RegionTotals::default(),
-            readings: BTreeMap::new(),
+            balancers: balancers(homes),
+            balanced: Vec::new(),
             accepts: Vec::new(),
             switched: Vec::new(),
             fingerprints: vec![0; homes.len()],
             measured: 0,
         })
         .collect()
+}
+
+fn balancers(homes: &[Home]) -> BTreeMap<Region, Balancer> {
+    let mut counts = BTreeMap::new();
+    homes.iter().for_each(|home| *counts.entry(home.address.region).or_default() += 1);
+    counts.into_iter().map(|(region, count)| (region, Balancer::new(RUN, region, count))).collect()
+}
+
+/// The regions' days, added up over the threads.
+fn balanced(crowds: &mut [Crowd]) -> Vec<RegionBalanced> {
+    let mut sums: BTreeMap<(String, String), RegionBalanced> = BTreeMap::new();
+    for part in crowds.iter_mut().flat_map(|crowd| crowd.balanced.drain(..)) {
+        match sums.entry((part.day.clone(), part.region.clone())) {
+            Entry::Vacant(first) => {
+                first.insert(part);
+            }
+            Entry::Occupied(mut sum) => {
+                let sum = sum.get_mut();
+                sum.homes += part.homes;
+                sum.net_demand_wh.iter_mut().zip(&part.net_demand_wh).for_each(|(sum, part)| *sum += part);
+            }
+        }
+    }
+    sums.into_values().collect()
 }
 
 fn live_until(crowds: &mut [Crowd], end: i64, observer: &Observer<'_>) {
@@ -210,7 +228,9 @@ impl Crowd {
                     {
                         mix(fingerprint, energy.into());
                     }
-                    self.readings.entry(region).or_default().push(reading);
+                    let balancer =
+                        self.balancers.get_mut(&region).expect("made for the regions of its homes");
+                    self.balanced.extend(balancer.on_reading(&reading));
                 }
                 HomeEvent::Traded(trade) => {
                     self.totals.region(region).trade(&trade);

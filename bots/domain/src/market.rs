@@ -159,7 +159,7 @@ const PUBLISHED_HOUR: usize = 13;
 /// day-ahead prices of recent years. Guesses, not fitted.
 const MEAN: f64 = 92.0;
 const SEASON: f64 = 18.0;
-const SOLAR: f64 = 120.0;
+const SOLAR: f64 = 96.0;
 const WIND: f64 = 60.0;
 /// €/MWh for each kW of a mean home.
 const FEEDBACK: f64 = 22.0;

@@ -75,7 +75,7 @@ pub const SWITCH_THRESHOLD: i64 = 30_000_000_000;
 /// Days between two switches.
 pub const SWITCH_PAUSE_DAYS: i64 = 30;
 
-/// Today's, tomorrow's and some for messages that come late.
-const KEPT_OFFERS: usize = 4;
+/// Days of offers, so that a home that lags still finds those of its own time.
+const KEPT_OFFERS: usize = 64;
 /// How much a favourite provider may cost more in a year: 50 €, nano-euro. Guess, not measured.
 const LIKING: f64 = 50e9;

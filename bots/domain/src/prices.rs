@@ -56,7 +56,8 @@ impl DayPrices {
     pub fn read(event: &SpotPriceUpdated) -> Result<Self, BadPrices> {
         let day: Day = event.day.parse()?;
         let each = event.step_minutes as usize / 15;
-        if each == 0 || event.step_minutes % 15 != 0 || event.prices.len() * each != day.quarters() {
+        if each == 0 || !event.step_minutes.is_multiple_of(15) || event.prices.len() * each != day.quarters()
+        {
             let (found, step) = (event.prices.len(), event.step_minutes);
             return Err(BadPrices::Count { day, found, step, quarters: day.quarters() });
         }

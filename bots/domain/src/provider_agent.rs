@@ -13,10 +13,10 @@ use cortexiq_proto::{
 };
 
 use crate::contract::terms_of;
+use crate::market::expected_price;
 use crate::offer::is_valid;
 use crate::prices::{BadPrices, DayPrices};
 use crate::provider::{Provider, Strategy};
-use crate::tariff::{Tariff, Zone};
 use crate::time::Day;
 
 /// A provider over time.
@@ -51,9 +51,13 @@ pub struct Acceptance {
     pub repeated: bool,
 }
 
-/// What energy cost lately, micro-euro per kWh, newest day last: in T1, in T2, and at noon when the sun feeds in.
+/// What energy will cost, micro-euro per kWh: in T1, in T2, and at noon when the sun feeds in. The expected year, moved by
+/// what the last weeks cost more or less than was expected of them.
 #[derive(Debug, Clone, Default)]
-struct Costs(VecDeque<[i64; 3]>);
+struct Costs {
+    expected: Option<[i64; 3]>,
+    surprises: VecDeque<[i64; 3]>,
+}
 
 impl ProviderAgent {
     /// A provider at the beginning of a run.
@@ -135,7 +139,7 @@ impl ProviderAgent {
     /// Nothing before the first prices are known.
     pub fn advance(&mut self, time: i64) -> Vec<ContractOffered> {
         let mut due = Vec::new();
-        if self.costs.0.is_empty() || time < self.start_time {
+        if !self.costs.is_known() || time < self.start_time {
             return due;
         }
         let first = Day::containing(self.start_time);
@@ -284,32 +288,63 @@ impl ProviderAgent {
 
 impl Costs {
     fn add(&mut self, prices: &DayPrices) {
-        let mut sums = [(0_i64, 0_i64); 3];
+        let mut surprise = Kinds::default();
         for (index, price) in prices.quarters.iter().enumerate() {
             let wall = prices.day.wall_quarter(index);
-            // A weekend has no T1; its hours by day stand for it.
-            let by_day = (28..88).contains(&wall);
-            let kind = match Zone::Flanders.tariff(prices.day, wall) {
-                Tariff::T1 => 0,
-                Tariff::T2 if by_day && prices.day.is_weekend() => 0,
-                Tariff::T2 => 1,
-            };
-            let noon = (44..64).contains(&wall);
-            for kind in [Some(kind), noon.then_some(2)].into_iter().flatten() {
-                sums[kind].0 += price;
-                sums[kind].1 += 1;
-            }
+            surprise.add(wall, price - expected_price(prices.day, wall));
         }
-        self.0.push_back(sums.map(|(sum, count)| sum / count.max(1)));
-        if self.0.len() > COST_DAYS {
-            self.0.pop_front();
+        self.surprises.push_back(surprise.means());
+        if self.surprises.len() > COST_DAYS {
+            self.surprises.pop_front();
         }
+        self.expected.get_or_insert_with(|| expected_year(prices.day));
+    }
+
+    fn is_known(&self) -> bool {
+        self.expected.is_some()
     }
 
     fn mean(&self) -> [i64; 3] {
-        let days = self.0.len().max(1) as i64;
-        [0, 1, 2].map(|kind| self.0.iter().map(|day| day[kind]).sum::<i64>() / days)
+        let days = self.surprises.len().max(1) as i64;
+        let expected = self.expected.unwrap_or_default();
+        [0, 1, 2].map(|kind| expected[kind] + self.surprises.iter().map(|day| day[kind]).sum::<i64>() / days)
     }
+}
+
+/// Sums of prices in T1, in T2, and at noon.
+#[derive(Debug, Default)]
+struct Kinds([(i64, i64); 3]);
+
+impl Kinds {
+    fn add(&mut self, wall_quarter: usize, price: i64) {
+        // By the clock alone, though weekends have no T1 in Flanders: so every day has all kinds.
+        let by_day = (28..88).contains(&wall_quarter);
+        let noon = (44..64).contains(&wall_quarter);
+        for kind in [Some(usize::from(!by_day)), noon.then_some(2)].into_iter().flatten() {
+            self.0[kind].0 += price;
+            self.0[kind].1 += 1;
+        }
+    }
+
+    fn means(&self) -> [i64; 3] {
+        self.0.map(|(sum, count)| sum / count.max(1))
+    }
+}
+
+/// What the coming year is expected to cost, from every fifth day; noon from the sunny half of the year.
+fn expected_year(first: Day) -> [i64; 3] {
+    let (mut year, mut sunny) = (Kinds::default(), Kinds::default());
+    for day in (0..73).map(|step| first.plus(step * 5)) {
+        for wall in 0..96 {
+            let price = expected_price(day, wall);
+            year.add(wall, price);
+            if (4..10).contains(&day.month().month) {
+                sunny.add(wall, price);
+            }
+        }
+    }
+    let ([day, night, _], [.., noon]) = (year.means(), sunny.means());
+    [day, night, noon]
 }
 
 fn micro(euro: f64) -> i64 {
@@ -331,5 +366,5 @@ const COST_DAYS: usize = 28;
 const LEVEL_STEP: i64 = 500;
 /// Two cents above the aim, micro-euro per kWh.
 const HIGHEST_LEVEL: i64 = 20_000;
-/// Offers that late acceptances may still name.
-const KEPT_OFFERS: usize = 10;
+/// Days of offers that acceptances of homes that lag may still name.
+const KEPT_OFFERS: usize = 64;

@@ -285,7 +285,8 @@ static DAYS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
     let zone =
         TimeZoneDatabase::bundled().get("Europe/Brussels").expect("the bundled database knows Brussels");
     let start = |date: Date| {
-        let midnight = zone.to_timestamp(date.at(0, 0, 0, 0)).expect("Brussels has every midnight since 2000");
+        let midnight =
+            zone.to_timestamp(date.at(0, 0, 0, 0)).expect("Brussels has every midnight since 2000");
         Quarter::containing(midnight.as_second())
     };
     let mut days = Vec::with_capacity(36_525);

@@ -192,7 +192,7 @@ pub fn accept_offer(provider_id: &str) -> Procedure<proto::AcceptOfferRequest, p
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, CONTRACT_OFFERED, PROCEDURES, accept_offer};
+    use super::{ALL, CONTRACT_OFFERED, Class, PROCEDURES, accept_offer};
 
     #[test]
     fn every_name_stands_once() {
@@ -210,7 +210,7 @@ mod tests {
     fn an_offer_is_kept_by_provider() {
         let offer = cortexiq_proto::ContractOffered { provider_id: "bra_p01".into(), ..Default::default() };
         assert_eq!(CONTRACT_OFFERED.key(&offer), "bra_p01");
-        assert!(CONTRACT_OFFERED.retained);
+        assert!(ALL.contains(&(CONTRACT_OFFERED.topic, Class::Event, true, CONTRACT_OFFERED.content_type())));
         assert_eq!(accept_offer("bra_p01").name, "be.cortexiq.provider.bra_p01.accept_offer");
     }
 }

@@ -4,6 +4,7 @@
 //! Decisions come from the record; measurements and trades never do. So a difference means that something was lost,
 //! applied twice or changed on its way.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use cortexiq_proto::{ContractConfirmed, HomeMeasured, HomeTraded, SpotPriceUpdated};
@@ -142,8 +143,12 @@ pub fn verify<S: Stored>(recorded: &Recorded, stored: &mut S) -> Result<Report, 
     for event in recorded.prices.iter().filter(|event| event.run == recorded.run) {
         prices.on_prices(event)?;
     }
-    if let Some(bare) = recorded.contracts.iter().find(|contract| contract.terms.is_none()) {
-        return Err(Error::NoTerms(bare.contract_id.clone()));
+    let mut contracts: HashMap<&str, Vec<&ContractConfirmed>> = HashMap::new();
+    for contract in recorded.contracts.iter().filter(|contract| contract.run == recorded.run) {
+        if contract.terms.is_none() {
+            return Err(Error::NoTerms(contract.contract_id.clone()));
+        }
+        contracts.entry(&contract.home_id).or_default().push(contract);
     }
     let mut environment = Environment::new(recorded.seed);
     let mut report = Report::default();
@@ -151,7 +156,8 @@ pub fn verify<S: Stored>(recorded: &Recorded, stored: &mut S) -> Result<Report, 
     let mut homes: Vec<_> = recorded.homes.iter().map(|home| (Place::of(home), home)).collect();
     homes.sort_by(|left, right| (left.0, &left.1.id).cmp(&(right.0, &right.1.id)));
     for (_, home) in homes {
-        let must = compute(recorded, home, &prices, &mut environment)?;
+        let signed = contracts.get(home.id.as_str()).map_or(&[][..], Vec::as_slice);
+        let must = compute(recorded, home, signed, &prices, &mut environment)?;
         let region = home.address.region;
         must.readings.iter().for_each(|reading| report.totals.region(region).measure(reading));
         must.trades.iter().for_each(|trade| report.totals.region(region).trade(trade));
@@ -176,14 +182,14 @@ struct Must {
 fn compute(
     recorded: &Recorded,
     home: &Home,
+    signed: &[&ContractConfirmed],
     prices: &PriceBook,
     environment: &mut Environment,
 ) -> Result<Must, Error> {
     let model = Model::new(home, recorded.seed);
     let mut contracts = Contracts::new(recorded.run, &home.id, home.address.region, recorded.start_time);
-    let ours = |contract: &&ContractConfirmed| contract.run == recorded.run && contract.home_id == home.id;
-    recorded.contracts.iter().filter(ours).for_each(|contract| {
-        contracts.add(contract.clone());
+    signed.iter().for_each(|contract| {
+        contracts.add((*contract).clone());
     });
     let mut quarter = Quarter::from(recorded.start_time);
     let mut state = model.initial(quarter.day().month());

@@ -1,0 +1,120 @@
+//! `verify` computes what a run must have stored from its decisions alone, and names what differs.
+
+mod common;
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Mutex;
+
+use common::plan;
+use cortexiq_domain::agent::HomeEvent;
+use cortexiq_domain::ledger::{Plan, RUN, observed};
+use cortexiq_domain::totals::RegionTotals;
+use cortexiq_domain::verify::{Recorded, Report, Stored, StoredMeasurement, verify};
+use cortexiq_proto::HomeTraded;
+
+#[derive(Default)]
+struct ReadModels {
+    measurements: BTreeMap<String, Vec<StoredMeasurement>>,
+    trades: BTreeMap<String, Vec<HomeTraded>>,
+    totals: RegionTotals,
+}
+
+impl Stored for ReadModels {
+    type Error = Infallible;
+
+    fn measurements(&mut self, home_id: &str) -> Result<Vec<StoredMeasurement>, Infallible> {
+        Ok(self.measurements[home_id].clone())
+    }
+
+    fn trades(&mut self, home_id: &str) -> Result<Vec<HomeTraded>, Infallible> {
+        Ok(self.trades[home_id].clone())
+    }
+
+    fn totals(&mut self) -> Result<RegionTotals, Infallible> {
+        Ok(self.totals.clone())
+    }
+}
+
+fn run() -> (Recorded, ReadModels) {
+    let plan: Plan = plan(7, "2025-01-01", 40, 5);
+    let models: Mutex<ReadModels> = Mutex::default();
+    let ledger = observed(&plan, &|home, event| {
+        let mut models = models.lock().expect("no test panics with it");
+        match event {
+            HomeEvent::Measured(reading) => {
+                // As it comes off the wire.
+                let measured = reading.measured(RUN, &home.id);
+                models.measurements.entry(home.id.clone()).or_default().push((&measured).into());
+            }
+            HomeEvent::Traded(trade) => models.trades.entry(home.id.clone()).or_default().push(trade.clone()),
+            _ => {}
+        }
+    });
+    let mut models = models.into_inner().expect("no test panicked with it");
+    models.totals = ledger.totals.clone();
+    let recorded = Recorded {
+        seed: plan.seed,
+        run: RUN,
+        start_time: plan.start_time,
+        end_time: plan.end_time,
+        homes: plan.homes,
+        prices: ledger.prices,
+        contracts: ledger.confirmed,
+    };
+    (recorded, models)
+}
+
+fn report(recorded: &Recorded, models: &mut ReadModels) -> Report {
+    verify(recorded, models).expect("the record is complete")
+}
+
+#[test]
+fn a_run_equals_what_is_computed_from_its_decisions() {
+    let (recorded, mut models) = run();
+    assert!(recorded.contracts.len() > recorded.homes.len(), "some homes have switched");
+    let report = report(&recorded, &mut models);
+    assert!(report.equal, "{:#?}", report.differences);
+    assert_eq!((report.lost, report.computed), (0, 15 * 40 * 96));
+    assert_eq!(report.totals, models.totals);
+}
+
+#[test]
+fn a_dropped_measurement_a_doubled_trade_and_an_altered_register_are_named() {
+    let (recorded, mut models) = run();
+
+    let rows = models.measurements.get_mut("bra_002").expect("a home");
+    let dropped = rows.remove(1234);
+    let found = report(&recorded, &mut models);
+    assert!(!found.equal);
+    assert_eq!(found.lost, 1);
+    assert_eq!((found.differences[0].home.as_str(), found.differences[0].time), ("bra_002", dropped.time));
+    models.measurements.get_mut("bra_002").expect("a home").insert(1234, dropped);
+
+    let rows = models.trades.get_mut("ant_003").expect("a home");
+    let doubled = rows[77].clone();
+    rows.insert(78, doubled.clone());
+    let found = report(&recorded, &mut models);
+    assert!(!found.equal);
+    assert_eq!((found.differences[0].home.as_str(), found.differences[0].time), ("ant_003", doubled.time));
+    assert_eq!(found.differences[0].field, "trade");
+    models.trades.get_mut("ant_003").expect("a home").remove(78);
+
+    let row = &mut models.measurements.get_mut("efl_001").expect("a home")[99];
+    row.registers_wh.as_mut().expect("the row holds registers")[2] += 1;
+    let time = row.time;
+    let found = report(&recorded, &mut models);
+    assert!(!found.equal);
+    assert_eq!((found.differences[0].home.as_str(), found.differences[0].time), ("efl_001", time));
+    assert_eq!(found.differences[0].field, "export_t1_wh");
+    assert!(found.differences[0].to_string().contains("efl_001 at 2025-01-0"), "{}", found.differences[0]);
+}
+
+#[test]
+fn money_counted_twice_in_a_total_is_named_by_region() {
+    let (recorded, mut models) = run();
+    models.totals.region(cortexiq_domain::region::Region::Brabant).cost += 1;
+    let found = report(&recorded, &mut models);
+    assert_eq!(found.different, 1);
+    assert_eq!((found.differences[0].home.as_str(), found.differences[0].field), ("brabant", "cost"));
+}
