@@ -350,7 +350,53 @@ fn wrong(path: &str, problem: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::{decimal_text, message_name, parse_decimal, short_name};
+    use std::io::Write as _;
+
+    use serde_json::json;
+
+    use super::{Schema, decimal_text, message_name, parse_decimal, short_name};
+
+    /// A schema with every shape of field.
+    fn schema() -> Schema {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut file = std::fs::File::create(folder.path().join("shapes.proto")).expect("a file");
+        file.write_all(
+            br#"syntax = "proto3"; package t.v1; import "macula/v1/options.proto";
+            enum Kind { KIND_UNSPECIFIED = 0; KIND_SMALL = 1; }
+            message Inner { sint64 amount = 1 [(macula.v1.decimals) = 9]; }
+            message Shapes {
+              uint64 large = 1; bytes raw = 2; map<string, int32> counts = 3; map<uint64, Inner> inner = 4;
+              repeated Kind kinds = 5; oneof one { string text = 6; Inner nested = 7; } float third = 8;
+              optional bool maybe = 9;
+            }"#,
+        )
+        .expect("the file is written");
+        let root = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+        let mut compiler = protox::Compiler::new([folder.path().to_path_buf(), root]).expect("two folders");
+        compiler.include_imports(true);
+        compiler.open_file("shapes.proto").expect("the file is right");
+        Schema::decode(&compiler.encode_file_descriptor_set()).expect("descriptors decode")
+    }
+
+    #[test]
+    fn every_shape_of_field_goes_there_and_back() {
+        let schema = schema();
+        let value = json!({
+            "large": u64::MAX, "raw": "AAH/", "counts": {"a": -1, "b": 2}, "inner": {"7": {"amount": -0.000000001}},
+            "kinds": ["small", "unspecified"], "nested": {"amount": 12.5}, "third": 0.1, "maybe": false
+        });
+        let bytes = schema.from_json("t.v1.Shapes", &value).expect("the value fits");
+        assert_eq!(schema.to_json("x; type=t.v1.Shapes", &bytes).expect("its own bytes"), value);
+        let empty = schema.to_json("t.v1.Shapes", &[]).expect("no bytes are the defaults");
+        assert_eq!(
+            empty,
+            json!({"large": 0, "raw": "", "counts": {}, "inner": {}, "kinds": [], "third": 0.0})
+        );
+        let error = schema.from_json("t.v1.Shapes", &json!({"inner": {"7": {"amount": 0.5e-9}}}));
+        assert!(error.expect_err("too fine").to_string().starts_with("inner[\"7\"].amount: "));
+        assert!(schema.to_json("t.v1.Shapes", &[0xff]).is_err());
+        assert!(schema.to_json("t.v1.Nothing", &[]).is_err() && !schema.knows("t.v1.Nothing"));
+    }
 
     #[test]
     fn decimals_shift_exactly_both_ways() {
