@@ -6,6 +6,7 @@
 
 pub mod endpoint;
 pub mod framed;
+pub mod h3quic;
 pub mod profile;
 mod socket;
 pub mod tls;
