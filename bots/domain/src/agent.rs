@@ -230,7 +230,9 @@ impl HomeAgent {
         emit: &mut impl FnMut(HomeEvent),
     ) {
         match &result.answer {
-            Some(Answer::Confirmed(confirmed)) => self.on_confirmed(confirmed, emit),
+            Some(Answer::Confirmed(confirmed)) => {
+                self.on_confirmed(confirmed, emit);
+            }
             Some(Answer::Rejected(rejected)) => self.on_refused(&rejected.offer_id, shared, emit),
             None => {}
         }
@@ -246,20 +248,22 @@ impl HomeAgent {
         }
     }
 
-    /// A confirmation, by answer or by event; only the first of a contract counts.
-    pub fn on_confirmed(&mut self, confirmed: &ContractConfirmed, emit: &mut impl FnMut(HomeEvent)) {
+    /// A confirmation, by answer or by event; only the first of a contract counts. False when nothing has changed: the
+    /// contract is known, of another home or run, or would begin before what is computed already.
+    pub fn on_confirmed(&mut self, confirmed: &ContractConfirmed, emit: &mut impl FnMut(HomeEvent)) -> bool {
         let ours = confirmed.run == self.run && confirmed.home_id == self.home.id;
         if !ours || confirmed.start_time < self.next.time() {
-            return;
+            return false;
         }
         let before = self.contracts.at(confirmed.start_time - 1).contract;
         if !self.contracts.add(confirmed.clone()) {
-            return;
+            return false;
         }
         self.in_force = None;
         let pending = self.pending.take_if(|pending| pending.request.offer_id == confirmed.offer_id);
         let saving = pending.map_or(0, |pending| pending.saving);
         emit(self.announcement(confirmed, &before, saving));
+        true
     }
 
     fn announcement(&self, to: &ContractConfirmed, from: &ContractConfirmed, saving: i64) -> HomeEvent {

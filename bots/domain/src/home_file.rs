@@ -36,6 +36,41 @@ pub fn builtin_named(name: &str) -> Option<&'static str> {
     name.strip_suffix(".json").unwrap_or(name).parse().ok().map(builtin)
 }
 
+/// Reads what `HOMES_SOURCES` lists, separated by commas: names of the program's own files, or paths for `read`. A file
+/// that cannot be read is a mistake like any other, told with all the rest.
+pub fn load(
+    sources: &str,
+    read: impl Fn(&str) -> std::io::Result<String>,
+) -> Result<Vec<Home>, Vec<Mistake>> {
+    let (mut files, mut mistakes) = (Vec::new(), Vec::new());
+    let whole = |file: &str, problem: String| Mistake {
+        file: file.to_owned(),
+        index: None,
+        field: String::new(),
+        problem,
+    };
+    for source in sources.split(',').map(str::trim).filter(|source| !source.is_empty()) {
+        match builtin_named(source) {
+            Some(text) => files.push((source, text.to_owned())),
+            None => match read(source) {
+                Ok(text) => files.push((source, text)),
+                Err(error) => mistakes.push(whole(source, error.to_string())),
+            },
+        }
+    }
+    if files.is_empty() && mistakes.is_empty() {
+        mistakes.push(whole("HOMES_SOURCES", "names no file".into()));
+    }
+    match parse_all(files.iter().map(|(file, text)| (*file, text.as_str()))) {
+        Ok(homes) if mistakes.is_empty() => Ok(homes),
+        Ok(_) => Err(mistakes),
+        Err(more) => {
+            mistakes.extend(more);
+            Err(mistakes)
+        }
+    }
+}
+
 /// One mistake in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mistake {
@@ -52,6 +87,7 @@ pub struct Mistake {
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.index {
+            Some(index) if self.field.is_empty() => write!(f, "{}[{index}]: {}", self.file, self.problem),
             Some(index) => write!(f, "{}[{index}].{}: {}", self.file, self.field, self.problem),
             None => write!(f, "{}: {}", self.file, self.problem),
         }
@@ -283,7 +319,7 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::{builtin, parse};
+    use super::{builtin, load, parse};
     use crate::region::Region;
 
     #[test]
@@ -297,6 +333,22 @@ mod tests {
             assert!((35..50).contains(&homes.iter().filter(|home| home.solar.is_some()).count()));
             assert!(homes.iter().all(|home| (2000..=6000).contains(&home.annual_consumption_kwh)));
         }
+    }
+
+    #[test]
+    fn sources_are_names_or_paths_and_a_missing_file_is_told_with_the_rest() {
+        let read = |path: &str| match path {
+            "mine.json" => Ok("[3]".to_owned()),
+            _ => Err(std::io::Error::from(std::io::ErrorKind::NotFound)),
+        };
+        assert_eq!(load("antwerp, brabant.json,", read).expect("our own files").len(), 100);
+        let told: Vec<_> = load("efl,absent.json,mine.json", read)
+            .expect_err("two are wrong")
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        assert_eq!(told, ["absent.json: entity not found", "mine.json[0]: an object is needed"]);
+        assert!(load(" ", read).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod common;
 
 use common::plan;
 use cortexiq_domain::ledger::{Plan, ledger};
+use cortexiq_proto::ContractReason;
 
 #[test]
 fn the_same_seed_gives_the_same_bytes_on_any_number_of_threads() {
@@ -37,5 +38,23 @@ fn contracts_begin_two_days_after_acceptance_and_never_overlap() {
     contracts.sort_by(|a, b| (&a.home_id, a.start_time).cmp(&(&b.home_id, b.start_time)));
     for pair in contracts.windows(2).filter(|pair| pair[0].home_id == pair[1].home_id) {
         assert!(pair[1].accepted_time - pair[0].accepted_time >= 29 * 86_400, "{pair:?}");
+    }
+}
+
+#[test]
+fn a_contract_that_runs_out_is_renewed_without_a_gap() {
+    // With a single provider nobody can switch, so every contract lives its twelve months.
+    let mut plan = plan(3, "2025-01-01", 380, 2);
+    plan.providers.truncate(1);
+    let run = ledger(&plan);
+    let (first, second): (Vec<_>, Vec<_>) =
+        run.confirmed.iter().partition(|contract| contract.reason() == ContractReason::New);
+    assert_eq!(first.len(), 6);
+    assert!(!second.is_empty(), "the offer beats the spot tariff for someone");
+    for renewal in second {
+        assert_eq!(renewal.reason(), ContractReason::Renewal);
+        let before =
+            first.iter().find(|contract| contract.home_id == renewal.home_id).expect("its first contract");
+        assert!(renewal.start_time >= before.end_time, "periods never overlap");
     }
 }
