@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! [{ "id": "ant_001", "name": "Familie Janssens", "iot_provider": "HomeWizard",
-//!    "meter_ean": "541448860000000013", "injection_ean": "541448860000000020",
+//!    "meter_ean": "541448860000000028", "injection_ean": "541448860000000035",
 //!    "address": { "street": "Meir 1", "city": "Antwerpen", "postal_code": "2000", "region": "antwerp",
 //!                 "latitude": 51.2194, "longitude": 4.4025 },
 //!    "solar_capacity_kw": 4.2, "solar_tilt_deg": 35, "solar_azimuth_deg": 180,

@@ -37,7 +37,10 @@ impl Stored for ReadModels {
 }
 
 fn run() -> (Recorded, ReadModels) {
-    let plan: Plan = plan(7, "2025-01-01", 40, 5);
+    run_of(plan(7, "2025-01-01", 40, 5))
+}
+
+fn run_of(plan: Plan) -> (Recorded, ReadModels) {
     let models: Mutex<ReadModels> = Mutex::default();
     let ledger = observed(&plan, &|home, event| {
         let mut models = models.lock().expect("no test panics with it");
@@ -117,4 +120,21 @@ fn money_counted_twice_in_a_total_is_named_by_region() {
     let found = report(&recorded, &mut models);
     assert_eq!(found.different, 1);
     assert_eq!((found.differences[0].home.as_str(), found.differences[0].field), ("brabant", "cost"));
+}
+
+#[test]
+fn runs_that_begin_and_end_within_a_local_day_and_cross_a_change_day_are_equal_too() {
+    // From midnight UTC, which is 01:00 or 02:00 in Brussels, and once from within a quarter-hour.
+    for (first, offset) in
+        [("2025-01-01", 3600), ("2025-03-27", 3600), ("2025-10-22", 7200), ("2025-06-30", 8000)]
+    {
+        let mut plan = plan(11, first, 7, 2);
+        plan.start_time += offset;
+        plan.end_time = plan.start_time + 7 * 86_400;
+        let quarters = cortexiq_domain::ledger::quarters_between(plan.start_time, plan.end_time);
+        let (recorded, mut models) = run_of(plan);
+        let found = report(&recorded, &mut models);
+        assert!(found.equal, "{first}: {:#?}", found.differences);
+        assert_eq!(found.computed, 6 * quarters, "{first}");
+    }
 }
