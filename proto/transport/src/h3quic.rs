@@ -40,6 +40,6 @@ fn stream_error(error: quinn::ConnectionError) -> StreamErrorIncoming {
 }
 
 /// A code of HTTP/3 as quinn wants it.
-fn code(code: u64) -> quinn::VarInt {
+pub(crate) fn code(code: u64) -> quinn::VarInt {
     quinn::VarInt::from_u64(code).unwrap_or(quinn::VarInt::MAX)
 }

@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod framed;
 pub mod h3quic;
 pub mod profile;
+pub mod session;
 mod socket;
 pub mod tls;
 pub mod varint;
