@@ -151,7 +151,7 @@ pub fn with_flags(mut command: clap::Command, settings: &'static [Setting]) -> c
 }
 
 /// Names that other programs of the project read: a shared environment disturbs nobody.
-const ELSEWHERE: [&str; 20] = [
+const ELSEWHERE: [&str; 23] = [
     "MACULA_URL",
     "MACULA_CA",
     "MACULA_TOKEN",
@@ -172,6 +172,9 @@ const ELSEWHERE: [&str; 20] = [
     "MACULA_ADMIN_TOKEN_FILE",
     "MACULA_PUBLIC_URL",
     "MACULA_LOG",
+    "MACULA_LOG_FORMAT",
+    "MACULA_GATEWAY_HOST",
+    "MACULA_ADMIN_HOST",
 ];
 
 /// Whether Kubernetes made this variable for a Service; one called `macula-gateway` would otherwise set

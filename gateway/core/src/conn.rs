@@ -225,7 +225,12 @@ impl Link {
 }
 
 /// Puts `value` at `index`, growing the table; the old value there. `None` when the index is over `limit`.
-pub(crate) fn assign(table: &mut Vec<Option<u32>>, index: u32, value: u32, limit: usize) -> Result<Option<u32>, ()> {
+pub(crate) fn assign(
+    table: &mut Vec<Option<u32>>,
+    index: u32,
+    value: u32,
+    limit: usize,
+) -> Result<Option<u32>, ()> {
     let index = index as usize;
     if index >= limit {
         return Err(());

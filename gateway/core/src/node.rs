@@ -197,8 +197,7 @@ impl Node {
             return self.fail(key, Code::ResourceExhausted, message);
         }
         self.counters.bytes_in += bytes.len() as u64;
-        let mut splitter =
-            std::mem::replace(&mut inbound.splitter, macula_proto::frame::Splitter::new(0));
+        let mut splitter = std::mem::replace(&mut inbound.splitter, macula_proto::frame::Splitter::new(0));
         let result = splitter.split(bytes, |kind, body| match stream {
             StreamKind::Control if link => self.link_control(key, kind, body, now),
             StreamKind::Control => self.session_control(key, kind, body, now),
@@ -316,6 +315,12 @@ impl Node {
         self.links.iter().filter_map(peer).collect()
     }
 
+    /// The peer of a link that is up.
+    pub fn peer(&self, key: ConnKey) -> Option<NodeId> {
+        let link = self.conns.get(key)?.link()?;
+        link.live.then_some(link.node)
+    }
+
     fn fail_with(&mut self, key: ConnKey, code: Code, message: String, own_address: bool) {
         let Some(conn) = self.conns.get_mut(key) else { return };
         if conn.closing {
@@ -345,7 +350,10 @@ impl Node {
         }
         for stream in [StreamKind::Event, StreamKind::Telemetry] {
             let inbound = conn.inbound(stream);
-            std::mem::take(&mut inbound.topics).into_iter().flatten().for_each(|alias| self.topics.release(alias));
+            std::mem::take(&mut inbound.topics)
+                .into_iter()
+                .flatten()
+                .for_each(|alias| self.topics.release(alias));
             for alias in std::mem::take(&mut inbound.publishers).into_iter().flatten() {
                 self.publishers.release(alias, now.elapsed_ms);
             }
@@ -409,7 +417,8 @@ impl Node {
 
     /// Takes a Credit of the other end.
     fn on_credit(&mut self, key: ConnKey, credit: Credit) -> Result<(), Violation> {
-        let stream = StreamKind::of(credit.class()).ok_or_else(|| Violation::invalid("credit for no class"))?;
+        let stream =
+            StreamKind::of(credit.class()).ok_or_else(|| Violation::invalid("credit for no class"))?;
         if let Some(queue) = self.conns.get_mut(key).and_then(|conn| conn.queue(stream)) {
             queue.grant(credit.total);
         }

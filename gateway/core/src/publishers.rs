@@ -36,8 +36,7 @@ impl Publishers {
             self.entries[alias as usize].references += 1;
             return alias;
         }
-        let entry =
-            Publisher { id, last: [0; 2], held: [0; 2], origin: None, references: 1, released_ms: 0 };
+        let entry = Publisher { id, last: [0; 2], held: [0; 2], origin: None, references: 1, released_ms: 0 };
         let alias = match self.free.pop() {
             Some(alias) => {
                 self.entries[alias as usize] = entry;

@@ -4,6 +4,7 @@
 //! is decided elsewhere. Nothing here spawns a task: whatever has to be driven is returned as a
 //! [`session::Driver`] for the caller to spawn, on a `current_thread` runtime or any other.
 
+pub mod client;
 pub mod endpoint;
 pub mod framed;
 pub mod h3quic;

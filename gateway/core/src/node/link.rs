@@ -7,8 +7,8 @@ use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
 use crate::procedures::Provider;
 use crate::time::Now;
 use macula_proto::v1::{
-    Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer, Pause, Ping,
-    Pong, Resume,
+    Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer, Pause,
+    Ping, Pong, Resume,
 };
 use macula_proto::{Pattern, kind};
 use prost::Message as _;
@@ -31,7 +31,13 @@ impl Node {
         }
     }
 
-    pub(super) fn link_control(&mut self, from: ConnKey, kind: u8, body: &[u8], now: Now) -> Result<(), Violation> {
+    pub(super) fn link_control(
+        &mut self,
+        from: ConnKey,
+        kind: u8,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
         let live = self.conns.get(from).is_some_and(|conn| conn.live());
         if !live {
             return match kind {
@@ -89,7 +95,8 @@ impl Node {
             );
             return Err(Violation::invalid(text));
         }
-        let node = NodeId(hello.node[..].try_into().map_err(|_| Violation::invalid("LinkHello.node has 16 bytes"))?);
+        let node =
+            NodeId(hello.node[..].try_into().map_err(|_| Violation::invalid("LinkHello.node has 16 bytes"))?);
         if node == self.identity.node {
             self.on_own_id(from, &hello);
             return Ok(());
@@ -132,7 +139,9 @@ impl Node {
     fn settle_pair(&mut self, from: ConnKey, now: Now) -> bool {
         let own = self.identity.node;
         let Some(new) = self.conns.get(from).and_then(|conn| conn.link()) else { return false };
-        let same = |key: &&ConnKey| self.conns.get(**key).and_then(|conn| conn.link()).is_some_and(|old| old.node == new.node);
+        let same = |key: &&ConnKey| {
+            self.conns.get(**key).and_then(|conn| conn.link()).is_some_and(|old| old.node == new.node)
+        };
         let Some(&other) = self.links.iter().find(same) else { return true };
         let Some(old) = self.conns.get(other).and_then(|conn| conn.link()) else { return true };
         let keep_new = match new.epoch.cmp(&old.epoch) {
@@ -238,7 +247,14 @@ impl Node {
     }
 
     /// A subscriber behind this link makes a publisher of ours wait, or no longer.
-    fn on_pause(&mut self, from: ConnKey, class: i32, publisher: &[u8], epoch: u64, pause: bool) -> Result<(), Violation> {
+    fn on_pause(
+        &mut self,
+        from: ConnKey,
+        class: i32,
+        publisher: &[u8],
+        epoch: u64,
+        pause: bool,
+    ) -> Result<(), Violation> {
         let class = macula_proto::v1::Class::try_from(class).ok().and_then(MessageClass::of);
         let (Some(class), Ok(id)) = (class, publisher.try_into()) else {
             return Err(Violation::invalid("a pause of no class or publisher"));

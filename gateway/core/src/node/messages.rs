@@ -10,7 +10,9 @@ use crate::routes::{DEFAULT_BLOCK_MS, Route};
 use crate::time::Now;
 use crate::topics::Topics;
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{Accepted, Code, Overflow, Pause, PublishRefused, PublisherAlias, Resume, RetainedEnd, TopicAlias};
+use macula_proto::v1::{
+    Accepted, Code, Overflow, Pause, PublishRefused, PublisherAlias, Resume, RetainedEnd, TopicAlias,
+};
 use macula_proto::{Pattern, Topic, frame, limits, wire};
 use prost::Message as _;
 
@@ -43,14 +45,22 @@ impl Node {
             kind::PUBLISH if !link => self.on_publish(from, class, body, now),
             kind::DELIVER if link => self.on_forward(from, class, body, now),
             kind::TOPIC_ALIAS => self.on_topic_alias(from, link, class, &TopicAlias::decode(body)?),
-            kind::PUBLISHER_ALIAS if link => self.on_publisher_alias(from, class, &PublisherAlias::decode(body)?, now),
+            kind::PUBLISHER_ALIAS if link => {
+                self.on_publisher_alias(from, class, &PublisherAlias::decode(body)?, now)
+            }
             // A peer lost messages on its way here; its own counters tell how many.
             kind::DROPPED | kind::GAP if link => Ok(()),
             other => unknown(other),
         }
     }
 
-    fn on_topic_alias(&mut self, from: ConnKey, link: bool, class: MessageClass, told: &TopicAlias) -> Result<(), Violation> {
+    fn on_topic_alias(
+        &mut self,
+        from: ConnKey,
+        link: bool,
+        class: MessageClass,
+        told: &TopicAlias,
+    ) -> Result<(), Violation> {
         let topic: Topic = told.topic.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
         let alias = self.topics.refer(&topic, &told.content_type).ok_or_else(|| Violation {
             code: Code::ResourceExhausted,
@@ -69,8 +79,15 @@ impl Node {
         Ok(())
     }
 
-    fn on_publisher_alias(&mut self, from: ConnKey, class: MessageClass, told: &PublisherAlias, now: Now) -> Result<(), Violation> {
-        let id = told.publisher[..].try_into().map_err(|_| Violation::invalid("a publisher id has 16 bytes"))?;
+    fn on_publisher_alias(
+        &mut self,
+        from: ConnKey,
+        class: MessageClass,
+        told: &PublisherAlias,
+        now: Now,
+    ) -> Result<(), Violation> {
+        let id =
+            told.publisher[..].try_into().map_err(|_| Violation::invalid("a publisher id has 16 bytes"))?;
         let alias = self.publishers.refer(PublisherId { id, epoch: told.epoch });
         self.publishers.get_mut(alias).origin = Some(from);
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
@@ -82,11 +99,18 @@ impl Node {
     }
 
     #[inline]
-    fn on_publish(&mut self, from: ConnKey, class: MessageClass, body: &[u8], now: Now) -> Result<(), Violation> {
+    fn on_publish(
+        &mut self,
+        from: ConnKey,
+        class: MessageClass,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
         let publish = wire::Publish::decode(body)?;
         let message = wire::Message::decode(publish.message)?;
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
-        let Some(publisher) = conn.session().filter(|session| session.live).map(|session| session.publisher) else {
+        let Some(publisher) = conn.session().filter(|session| session.live).map(|session| session.publisher)
+        else {
             return Err(Violation::invalid("a publish before Welcome"));
         };
         let topic = conn
@@ -99,7 +123,11 @@ impl Node {
             return Ok(());
         }
         if message.key.len() > limits::KEY_BYTES {
-            let text = format!("the key has {} bytes, at most {} are accepted", message.key.len(), limits::KEY_BYTES);
+            let text = format!(
+                "the key has {} bytes, at most {} are accepted",
+                message.key.len(),
+                limits::KEY_BYTES
+            );
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
         }
@@ -133,12 +161,19 @@ impl Node {
     }
 
     #[inline]
-    fn on_forward(&mut self, from: ConnKey, class: MessageClass, body: &[u8], now: Now) -> Result<(), Violation> {
+    fn on_forward(
+        &mut self,
+        from: ConnKey,
+        class: MessageClass,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
         let forward = wire::Deliver::decode(body)?;
         let message = wire::Message::decode(forward.message)?;
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         let inbound = conn.inbound(class.stream());
-        let (Some(topic), Some(publisher)) = (inbound.topic(forward.topic), inbound.publisher(forward.publisher))
+        let (Some(topic), Some(publisher)) =
+            (inbound.topic(forward.topic), inbound.publisher(forward.publisher))
         else {
             return Err(Violation::invalid("a forward names an alias that was never told"));
         };
@@ -175,7 +210,14 @@ impl Node {
         Ok(())
     }
 
-    fn refuse_publish(&mut self, to: ConnKey, class: MessageClass, sequence: u64, code: Code, message: String) {
+    fn refuse_publish(
+        &mut self,
+        to: ConnKey,
+        class: MessageClass,
+        sequence: u64,
+        code: Code,
+        message: String,
+    ) {
         self.counters.refused += 1;
         let refused = PublishRefused { class: class.wire().into(), sequence, code: code.into(), message };
         self.send_control(to, kind::PUBLISH_REFUSED, &refused);
@@ -306,7 +348,11 @@ impl Node {
         if known.held[class as usize] == 1
             && let Some(link) = known.origin.filter(|origin| self.links.contains(origin))
         {
-            let pause = Pause { class: class.wire().into(), publisher: known.id.id.to_vec().into(), epoch: known.id.epoch };
+            let pause = Pause {
+                class: class.wire().into(),
+                publisher: known.id.id.to_vec().into(),
+                epoch: known.id.epoch,
+            };
             self.send_control(link, kind::PAUSE, &pause);
         }
     }
@@ -320,7 +366,11 @@ impl Node {
         }
         let Some(origin) = known.origin else { return };
         if self.links.contains(&origin) {
-            let resume = Resume { class: class.wire().into(), publisher: known.id.id.to_vec().into(), epoch: known.id.epoch };
+            let resume = Resume {
+                class: class.wire().into(),
+                publisher: known.id.id.to_vec().into(),
+                epoch: known.id.epoch,
+            };
             self.send_control(origin, kind::RESUME, &resume);
         } else {
             self.grant(origin, class.stream());
@@ -419,7 +469,8 @@ fn tell_aliases(queue: &mut Queue, topics: &Topics, publishers: &Publishers, mov
     }
     if queue.told_publishers.insert(moving.publisher) {
         let id = publishers.get(moving.publisher).id;
-        let told = PublisherAlias { alias: moving.publisher, publisher: id.id.to_vec().into(), epoch: id.epoch };
+        let told =
+            PublisherAlias { alias: moving.publisher, publisher: id.id.to_vec().into(), epoch: id.epoch };
         queue.append_frames(|out| frame::put_message(out, kind::PUBLISHER_ALIAS, &told));
     }
 }

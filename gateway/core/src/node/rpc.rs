@@ -13,7 +13,13 @@ use prost::Message as _;
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
 impl Node {
-    pub(super) fn rpc_frame(&mut self, from: ConnKey, kind: u8, body: &[u8], now: Now) -> Result<(), Violation> {
+    pub(super) fn rpc_frame(
+        &mut self,
+        from: ConnKey,
+        kind: u8,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
         if !self.conns.get(from).is_some_and(|conn| conn.live()) {
             return Err(Violation::invalid("a call before Welcome"));
         }
@@ -26,7 +32,9 @@ impl Node {
                 let result = CallResult::decode(body)?;
                 let Some(pending) = self.answered(from, result.call) else { return Ok(()) };
                 let answer = CallResult { call: pending.number, ..result };
-                self.append(pending.caller, StreamKind::Rpc, |out| frame::put_message(out, kind::CALL_RESULT, &answer));
+                self.append(pending.caller, StreamKind::Rpc, |out| {
+                    frame::put_message(out, kind::CALL_RESULT, &answer)
+                });
             }
             kind::CALL_ERROR => {
                 let error = CallError::decode(body)?;
@@ -49,7 +57,10 @@ impl Node {
         self.counters.calls += 1;
         if let Err((code, message)) = self.route_call(from, &call, now) {
             self.counters.calls_failed += 1;
-            self.answer_error(from, CallError { call: call.call, code: code.into(), message, ..CallError::default() });
+            self.answer_error(
+                from,
+                CallError { call: call.call, code: code.into(), message, ..CallError::default() },
+            );
         }
     }
 
@@ -59,9 +70,10 @@ impl Node {
         let Some(caller) = self.conns.get(from) else { return Ok(()) };
         let from_link = caller.is_link();
         let (busy, identity) = match caller.session() {
-            Some(session) => {
-                (session.calls >= limits::CALLS_IN_FLIGHT, self.publishers.get(session.publisher).id.id.to_vec().into())
-            }
+            Some(session) => (
+                session.calls >= limits::CALLS_IN_FLIGHT,
+                self.publishers.get(session.publisher).id.id.to_vec().into(),
+            ),
             None => (false, call.caller.clone()),
         };
         if busy {
@@ -108,7 +120,9 @@ impl Node {
     }
 
     fn cancel(&mut self, callee: ConnKey, call: u64) {
-        self.append(callee, StreamKind::Rpc, |out| frame::put_message(out, kind::CALL_CANCEL, &CallCancel { call }));
+        self.append(callee, StreamKind::Rpc, |out| {
+            frame::put_message(out, kind::CALL_CANCEL, &CallCancel { call })
+        });
     }
 
     /// Milliseconds at which the next call is overdue.
@@ -121,7 +135,12 @@ impl Node {
             self.ended(&pending);
             self.counters.calls_failed += 1;
             let message = "no answer within the call's deadline".to_owned();
-            let error = CallError { call: pending.number, code: Code::DeadlineExceeded.into(), message, ..CallError::default() };
+            let error = CallError {
+                call: pending.number,
+                code: Code::DeadlineExceeded.into(),
+                message,
+                ..CallError::default()
+            };
             self.answer_error(pending.caller, error);
             self.cancel(pending.callee, call);
         }
@@ -134,7 +153,12 @@ impl Node {
             if pending.callee == conn && pending.caller != conn {
                 self.counters.calls_failed += 1;
                 let message = "the callee's connection was lost before it answered".to_owned();
-                let error = CallError { call: pending.number, code: Code::Unavailable.into(), message, ..CallError::default() };
+                let error = CallError {
+                    call: pending.number,
+                    code: Code::Unavailable.into(),
+                    message,
+                    ..CallError::default()
+                };
                 self.answer_error(pending.caller, error);
             } else if pending.callee != conn {
                 self.cancel(pending.callee, call);

@@ -8,8 +8,8 @@ use crate::routes::{DEFAULT_BLOCK_MS, Subscription};
 use crate::time::Now;
 use macula_proto::v1::acknowledged::Request;
 use macula_proto::v1::{
-    Acknowledged, Close, Code, Credit, Hello, Limits, Overflow, Ping, Pong, Register, Scope, Subscribe, Unregister,
-    Unsubscribe, Welcome,
+    Acknowledged, Close, Code, Credit, Hello, Limits, Overflow, Ping, Pong, Register, Scope, Subscribe,
+    Unregister, Unsubscribe, Welcome,
 };
 use macula_proto::{Pattern, kind, limits};
 use prost::Message as _;
@@ -20,7 +20,13 @@ pub(super) const VERSION: u32 = 1;
 const BARRIER_MS: u64 = 2_000;
 
 impl Node {
-    pub(super) fn session_control(&mut self, from: ConnKey, kind: u8, body: &[u8], now: Now) -> Result<(), Violation> {
+    pub(super) fn session_control(
+        &mut self,
+        from: ConnKey,
+        kind: u8,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
         let live = self.conns.get(from).is_some_and(|conn| conn.live());
         if !live {
             return match kind {
@@ -61,12 +67,14 @@ impl Node {
             return Err(Violation::invalid(text));
         }
         if hello.realm != self.identity.realm {
-            let text = format!("this gateway serves realm `{}`, the client asks for `{}`", self.identity.realm, hello.realm);
+            let text = format!(
+                "this gateway serves realm `{}`, the client asks for `{}`",
+                self.identity.realm, hello.realm
+            );
             return Err(Violation { code: Code::InvalidArgument, message: text });
         }
-        let id: [u8; 16] = hello.publisher[..]
-            .try_into()
-            .map_err(|_| Violation::invalid("Hello.publisher has 16 bytes"))?;
+        let id: [u8; 16] =
+            hello.publisher[..].try_into().map_err(|_| Violation::invalid("Hello.publisher has 16 bytes"))?;
         if let Some(&ghost) = self.sessions.get(&id) {
             self.fail(ghost, Code::Aborted, "the client has connected anew".to_owned());
             self.detach(ghost, now);
@@ -217,8 +225,13 @@ impl Node {
     }
 
     fn acknowledge(&mut self, to: ConnKey, request: Request, code: Code, message: String) {
-        let acknowledged =
-            Acknowledged { request: Some(request), code: code.into(), message, confirmed: 0, missing: Vec::new() };
+        let acknowledged = Acknowledged {
+            request: Some(request),
+            code: code.into(),
+            message,
+            confirmed: 0,
+            missing: Vec::new(),
+        };
         self.send_control(to, kind::ACKNOWLEDGED, &acknowledged);
     }
 
@@ -229,7 +242,8 @@ impl Node {
         };
         let barrier = Barrier { conn: to, request, version: self.interest.version(), deadline_ms };
         if scope == Scope::Local {
-            let acknowledged = Acknowledged { request: Some(barrier.request), confirmed: 1, ..Acknowledged::default() };
+            let acknowledged =
+                Acknowledged { request: Some(barrier.request), confirmed: 1, ..Acknowledged::default() };
             return self.send_control(to, kind::ACKNOWLEDGED, &acknowledged);
         }
         self.barriers.push(barrier);
@@ -248,7 +262,12 @@ impl Node {
                 return true;
             }
             let confirmed = (1 + links.len() - missing.len()) as u32;
-            let acknowledged = Acknowledged { request: Some(barrier.request), confirmed, missing, ..Acknowledged::default() };
+            let acknowledged = Acknowledged {
+                request: Some(barrier.request),
+                confirmed,
+                missing,
+                ..Acknowledged::default()
+            };
             answers.push((barrier.conn, acknowledged));
             false
         });

@@ -49,7 +49,8 @@ fn conflation_keeps_the_newest_of_each_key_in_the_place_of_the_oldest() {
     queue.push(entry(&big(2), "b"), Overflow::Conflate, false);
     assert_eq!(queue.push(entry(&big(3), "a"), Overflow::Conflate, false), Pushed::Lost);
     let frames = drain(&mut queue);
-    let tail: Vec<(u8, u8)> = frames[frames.len() - 3..].iter().map(|(kind, body)| (*kind, body[0])).collect();
+    let tail: Vec<(u8, u8)> =
+        frames[frames.len() - 3..].iter().map(|(kind, body)| (*kind, body[0])).collect();
     assert_eq!(tail, [(kind::DROPPED, 8), (kind::DELIVER, 3), (kind::DELIVER, 2)]);
     assert_eq!(queue.backlog(), 0);
 }

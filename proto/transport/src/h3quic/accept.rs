@@ -51,7 +51,10 @@ impl<T: Stream> Incoming<T> {
     }
 
     /// The next stream of which it is known how it begins.
-    pub(super) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Opened<T>, quinn::ConnectionError>> {
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Opened<T>, quinn::ConnectionError>> {
         while let Poll::Ready(accepted) = self.accepting.as_mut().poll(cx) {
             self.accepting = (self.accept)();
             self.peeking.push(Peek::new(accepted?));

@@ -64,7 +64,10 @@ impl<B: Buf> quic::Connection<B> for Connection {
     type RecvStream = RecvStream;
     type OpenStreams = OpenStreams;
 
-    fn poll_accept_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
+    fn poll_accept_recv(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<RecvStream, ConnectionErrorIncoming>> {
         loop {
             match ready!(self.uni.poll_next(cx)).map_err(connection_error)? {
                 Opened::WebTransport { session, stream } => {
@@ -78,7 +81,10 @@ impl<B: Buf> quic::Connection<B> for Connection {
         }
     }
 
-    fn poll_accept_bidi(&mut self, cx: &mut Context<'_>) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
+    fn poll_accept_bidi(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<BidiStream, ConnectionErrorIncoming>> {
         loop {
             match ready!(self.bidi.poll_next(cx)).map_err(connection_error)? {
                 Opened::WebTransport { session, stream: (send, recv) } => {

@@ -84,6 +84,10 @@ mod tests {
     fn anything_else_is_http() {
         assert_eq!(judge(&[0x01], BIDI_MARKER), Verdict::Http);
         assert_eq!(judge(&[0x00, 0x04], UNI_MARKER), Verdict::Http);
-        assert_eq!(judge(&[0x40, 0x54, 0x00], BIDI_MARKER), Verdict::Http, "the marker of the other direction");
+        assert_eq!(
+            judge(&[0x40, 0x54, 0x00], BIDI_MARKER),
+            Verdict::Http,
+            "the marker of the other direction"
+        );
     }
 }

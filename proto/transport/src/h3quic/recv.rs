@@ -94,7 +94,9 @@ impl quic::RecvStream for RecvStream {
 
 fn read_error(error: quinn::ReadError) -> StreamErrorIncoming {
     match error {
-        quinn::ReadError::Reset(code) => StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() },
+        quinn::ReadError::Reset(code) => {
+            StreamErrorIncoming::StreamTerminated { error_code: code.into_inner() }
+        }
         quinn::ReadError::ConnectionLost(error) => stream_error(error),
         other => StreamErrorIncoming::Unknown(Box::new(other)),
     }

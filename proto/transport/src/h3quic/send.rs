@@ -35,7 +35,8 @@ impl<B: Buf> quic::SendStream<B> for SendStream {
 
     fn send_data<T: Into<WriteBuf<B>>>(&mut self, data: T) -> Result<(), StreamErrorIncoming> {
         if !self.writing.is_empty() {
-            let connection_error = ConnectionErrorIncoming::InternalError("write before the last one ended".into());
+            let connection_error =
+                ConnectionErrorIncoming::InternalError("write before the last one ended".into());
             return Err(StreamErrorIncoming::ConnectionErrorIncoming { connection_error });
         }
         let mut data = data.into();

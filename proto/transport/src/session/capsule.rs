@@ -142,7 +142,10 @@ mod tests {
             let wire = capsule(CLOSE_SESSION, &vec![b'a'; length]);
             assert_eq!(Capsules::default().read(&wire[..]), Err(Malformed));
         }
-        assert_eq!(Capsules::default().read(&capsule(CLOSE_SESSION, &[0, 0, 0, 0, 0xff])[..]), Err(Malformed));
+        assert_eq!(
+            Capsules::default().read(&capsule(CLOSE_SESSION, &[0, 0, 0, 0, 0xff])[..]),
+            Err(Malformed)
+        );
     }
 
     #[test]

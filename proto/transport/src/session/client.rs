@@ -81,7 +81,10 @@ fn request(authority: &str, path: &str, headers: HeaderMap) -> Result<Request<()
     Ok(request)
 }
 
-async fn ask(mut stream: RequestStream, connection: &quinn::Connection) -> Result<RequestStream, ConnectError> {
+async fn ask(
+    mut stream: RequestStream,
+    connection: &quinn::Connection,
+) -> Result<RequestStream, ConnectError> {
     let response = stream.recv_response().await;
     let response = response.map_err(|error| ConnectError::of_stream(connection, error))?;
     if response.status().is_success() {

@@ -42,7 +42,9 @@ macro_rules! halves {
             async fn receive(&mut self) -> Result<Option<Bytes>, StreamError> {
                 poll_fn(|cx| {
                     let data = self.poll_recv_data(cx);
-                    data.map(|data| data.map(|data| data.map(|mut data| data.copy_to_bytes(data.remaining()))))
+                    data.map(|data| {
+                        data.map(|data| data.map(|mut data| data.copy_to_bytes(data.remaining())))
+                    })
                 })
                 .await
             }
@@ -103,7 +105,9 @@ async fn read_to_end(recv: &mut impl Receiver, capsules: &mut Capsules, shared: 
                 Err(malformed) => return SessionEnd::Protocol(malformed.to_string()),
             },
             Ok(None) => return SessionEnd::Finished,
-            Err(StreamError::RemoteTerminate { code, .. }) => return SessionEnd::Reset { code: code.value() },
+            Err(StreamError::RemoteTerminate { code, .. }) => {
+                return SessionEnd::Reset { code: code.value() };
+            }
             Err(error) => {
                 return match shared.connection().close_reason() {
                     Some(lost) => SessionEnd::Connection(lost),

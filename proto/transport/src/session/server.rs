@@ -135,7 +135,12 @@ impl SessionRequest {
     ///
     /// # Errors
     /// When the client is gone.
-    pub async fn reject(mut self, status: StatusCode, headers: HeaderMap, body: Bytes) -> Result<(), AnswerError> {
+    pub async fn reject(
+        mut self,
+        status: StatusCode,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(), AnswerError> {
         let mut stream = self.stream.take().expect("only an answer takes the stream");
         self.router.release();
         let mut response = Response::new(());

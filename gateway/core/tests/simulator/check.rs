@@ -1,0 +1,291 @@
+//! What has to hold, against a model that knows every message and every subscription.
+
+use crate::client::{Client, Outcome, Received, slot};
+use crate::network::{Network, Published};
+use macula_proto::v1::{CallPolicy, Class, Code, Overflow};
+use std::collections::{BTreeMap, HashMap};
+
+/// The subscriptions of a client that a message is for.
+fn wanted(client: &Client, message: &Published) -> Vec<u32> {
+    let own = client.index == message.client;
+    let matching = client.subscriptions.iter().filter(|(_, subscription)| {
+        !subscription.gone && subscription.pattern.matches(&message.topic) && (!own || subscription.echo)
+    });
+    matching.map(|(number, _)| *number).collect()
+}
+
+fn message<'a>(network: &'a Network, received: &Received) -> (usize, &'a Published) {
+    let id = (usize::from(received.publisher[15]), slot(received.class), received.sequence);
+    let index = network.index[&id];
+    let published = &network.published[index];
+    assert_eq!(
+        (&published.topic.to_string(), &published.key),
+        (&received.topic, &received.key),
+        "the right content"
+    );
+    (index, published)
+}
+
+/// From the message `mark` on everything arrived where it was wanted, once, and in order.
+pub(crate) fn deliveries(network: &Network, mark: usize) {
+    for client in &network.clients {
+        let mut arrived: HashMap<usize, &Received> = HashMap::new();
+        for received in &client.received {
+            let (index, published) = message(network, received);
+            if index < mark {
+                continue;
+            }
+            let twice = arrived.insert(index, received).is_some();
+            assert!(!twice, "client {} got {} {} twice", client.index, published.topic, published.sequence);
+        }
+        for (index, published) in network.published.iter().enumerate().skip(mark) {
+            let wanted = wanted(client, published);
+            let got = arrived.get(&index).map(|received| received.subscriptions.clone()).unwrap_or_default();
+            assert_eq!(
+                wanted,
+                got,
+                "client {} at gateway {}: {:?} {} of client {} at gateway {} on {}",
+                client.index,
+                client.gateway,
+                published.class,
+                published.sequence,
+                published.client,
+                published.gateway,
+                published.topic
+            );
+        }
+        assert_eq!(client.losses, [0; 2], "nothing was lost");
+        in_order(client);
+    }
+    accepted(network);
+}
+
+/// Messages of one publisher, session and class come in order, but for what a store gave.
+fn in_order(client: &Client) {
+    let mut last = HashMap::new();
+    for received in client.received.iter().filter(|received| received.stamp == 0) {
+        let stream = (received.session, slot(received.class), &received.publisher);
+        let before = last.insert(stream, received.sequence).unwrap_or(0);
+        assert!(before < received.sequence, "client {}: {} after {before}", client.index, received.sequence);
+    }
+}
+
+/// Every event was accepted.
+fn accepted(network: &Network) {
+    for client in &network.clients {
+        assert_eq!(
+            client.accepted, client.sequences[0],
+            "Accepted tells the last event of client {}",
+            client.index
+        );
+    }
+}
+
+/// In the middle of a storm: nothing comes twice in a session, out of order, or to those who did not ask.
+pub(crate) fn nothing_strange(network: &Network) {
+    for client in &network.clients {
+        let mut seen = HashMap::new();
+        for received in &client.received {
+            let (index, published) = message(network, received);
+            let wanted = wanted(client, published);
+            assert_eq!(wanted, received.subscriptions, "client {}: {}", client.index, published.topic);
+            let twice = seen.insert((received.session, index), ()).is_some();
+            assert!(!twice, "client {} got {} {} twice", client.index, published.topic, published.sequence);
+        }
+        in_order(client);
+    }
+}
+
+/// What arrived and what was told as lost add up, at every hop.
+pub(crate) fn losses(network: &Network) {
+    let at = |published: &Published, gateway: usize| {
+        let id = (published.client, slot(published.class), published.sequence);
+        published.gateway == gateway || network.crossed.contains_key(&(id, gateway))
+    };
+    for client in &network.clients {
+        for class in [Class::Event, Class::Telemetry] {
+            let came = network.published.iter().filter(|published| {
+                published.class == class
+                    && at(published, client.gateway)
+                    && !wanted(client, published).is_empty()
+            });
+            let got = client.received.iter().filter(|received| received.class == class).count() as u64;
+            let told = client.losses[slot(class)];
+            assert_eq!(
+                came.count() as u64,
+                got + told,
+                "client {}, {class:?}: {told} told as lost",
+                client.index
+            );
+        }
+        for received in &client.received {
+            let (_, published) = message(network, received);
+            assert_eq!(wanted(client, published), received.subscriptions);
+        }
+    }
+    for from in 0..network.gateways.len() {
+        for to in (0..network.gateways.len()).filter(|to| *to != from) {
+            for class in [Class::Event, Class::Telemetry] {
+                let interested = network.published.iter().filter(|published| {
+                    let here = published.gateway == from && published.class == class;
+                    here && (published.retain || network.clients.iter().any(|c| interested(c, to, published)))
+                });
+                let told = network.link_losses.get(&(from, to, slot(class))).copied().unwrap_or(0);
+                let passed = network.published.iter().filter(|published| {
+                    let id = (published.client, slot(published.class), published.sequence);
+                    published.gateway == from
+                        && published.class == class
+                        && network.crossed.contains_key(&(id, to))
+                });
+                assert_eq!(
+                    interested.count() as u64,
+                    passed.count() as u64 + told,
+                    "link {from} to {to}, {class:?}"
+                );
+            }
+        }
+    }
+    newest_survive(network);
+}
+
+fn interested(client: &Client, gateway: usize, published: &Published) -> bool {
+    client.gateway == gateway && client.subscriptions.values().any(|s| s.pattern.matches(&published.topic))
+}
+
+/// Who conflates has at the end the newest value of every topic and key that came to its gateway from one publisher.
+fn newest_survive(network: &Network) {
+    for client in &network.clients {
+        let conflates = client.subscriptions.values().all(|s| s.request.telemetry() == Overflow::Conflate);
+        if !conflates || client.losses[1] == 0 || network.gateways.len() > 1 {
+            continue;
+        }
+        let mut newest: BTreeMap<(String, String), BTreeMap<usize, u64>> = BTreeMap::new();
+        for published in network.published.iter().filter(|p| p.class == Class::Telemetry) {
+            if !wanted(client, published).is_empty() {
+                let by_publisher =
+                    newest.entry((published.topic.to_string(), published.key.clone())).or_default();
+                by_publisher.insert(published.client, published.sequence);
+            }
+        }
+        for ((topic, key), by_publisher) in newest {
+            let got = client.received.iter().any(|received| {
+                let newest = by_publisher.get(&usize::from(received.publisher[15]));
+                received.class == Class::Telemetry
+                    && (&received.topic, &received.key) == (&topic, &key)
+                    && newest == Some(&received.sequence)
+            });
+            assert!(got, "client {} has the newest value of {topic} {key}", client.index);
+        }
+    }
+}
+
+/// After quiet time no queue holds anything and no call is open.
+pub(crate) fn nothing_waits(network: &Network) {
+    for gateway in &network.gateways {
+        let gauges = gateway.node.gauges();
+        assert_eq!(gauges.queued_bytes, 0, "nothing is queued");
+        assert_eq!(gauges.calls, 0, "no call is open");
+        assert_eq!(gauges.links, network.gateways.len() - 1, "one link to each peer");
+    }
+}
+
+/// Every call ended as its providers let expect.
+pub(crate) fn calls(network: &Network) {
+    for caller in &network.clients {
+        for call in caller.calls.values() {
+            let providers: Vec<&Client> =
+                network.clients.iter().filter(|client| offers(client, &call.procedure)).collect();
+            let local: Vec<&Client> =
+                providers.iter().copied().filter(|p| p.gateway == caller.gateway).collect();
+            let candidates = if local.is_empty() { providers } else { local };
+            let outcome = call.outcome.clone().expect("every call ended");
+            let expected = match call.procedure.as_str().split('.').nth(1) {
+                _ if candidates.is_empty() => outcome == Outcome::Error(Code::NotFound),
+                Some("ok" | "late") => {
+                    matches!(outcome, Outcome::Result(by) if candidates.iter().any(|client| client.index == by))
+                }
+                Some("fail") => outcome == Outcome::Error(Code::Aborted),
+                _ => outcome == Outcome::Error(Code::DeadlineExceeded),
+            };
+            let by: Vec<usize> = candidates.iter().map(|client| client.index).collect();
+            assert!(
+                expected,
+                "client {}: {} ended with {outcome:?}, providers {by:?}",
+                caller.index, call.procedure
+            );
+        }
+    }
+    single_is_single(network);
+}
+
+fn offers(client: &Client, procedure: &macula_proto::Topic) -> bool {
+    let registered = client.registrations.values().filter(|registration| registration.code == Some(Code::Ok));
+    registered.into_iter().any(|registration| registration.procedure.matches(procedure))
+}
+
+/// Of the registrations of one procedure at one gateway none is SINGLE beside another.
+fn single_is_single(network: &Network) {
+    let mut seen: HashMap<(usize, String), (u32, bool)> = HashMap::new();
+    for client in &network.clients {
+        for registration in client.registrations.values().filter(|r| r.code == Some(Code::Ok)) {
+            let entry = seen.entry((client.gateway, registration.procedure.to_string())).or_default();
+            entry.0 += 1;
+            entry.1 |= registration.request.policy() == CallPolicy::Single;
+        }
+    }
+    for ((gateway, procedure), (count, single)) in seen {
+        assert!(
+            count == 1 || !single,
+            "{procedure} is SINGLE and offered {count} times at gateway {gateway}"
+        );
+    }
+}
+
+/// A late subscriber gets the same values everywhere, each the newest of its topic and key.
+pub(crate) fn retained(network: &mut Network) {
+    let first = network.clients.len();
+    for gateway in 0..network.gateways.len() {
+        let client = network.add_client(gateway, 50_000, false);
+        network.connect(client, gateway);
+        let pattern = "#".parse().expect("a pattern");
+        let (events, telemetry) = (Overflow::Default, Overflow::Default);
+        let op = crate::client::Op::Subscribe { pattern, echo: false, retained: true, events, telemetry };
+        network.clients[client].plan.push_back(op);
+    }
+    network.run();
+    network.rest();
+    let mut newest: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for received in
+        network.clients.iter().flat_map(|client| &client.received).filter(|received| received.keep)
+    {
+        assert!(received.stamp > 0, "a value to keep has a stamp");
+        let stamp = newest.entry((received.topic.clone(), received.key.clone())).or_default();
+        *stamp = received.stamp.max(*stamp);
+    }
+    let stores: Vec<BTreeMap<(String, String), (u64, Vec<u8>, u64)>> =
+        network.clients[first..].iter().map(store).collect();
+    for (gateway, store) in stores.iter().enumerate() {
+        assert_eq!(store, &stores[0], "gateway {gateway} has the values of gateway 0");
+        for (name, (stamp, ..)) in store {
+            assert_eq!(newest.get(name), Some(stamp), "{name:?} at gateway {gateway} is the newest");
+        }
+    }
+    for published in network.published.iter().filter(|published| published.retain) {
+        let name = (published.topic.to_string(), published.key.clone());
+        assert!(network.stormy || stores[0].contains_key(&name), "{name:?} is kept");
+    }
+}
+
+fn store(client: &Client) -> BTreeMap<(String, String), (u64, Vec<u8>, u64)> {
+    let mut ends: Vec<usize> = client.ends.iter().map(|(class, _)| slot(*class)).collect();
+    ends.sort_unstable();
+    assert_eq!(ends, [0, 1], "RetainedEnd on both streams");
+    let mut store = BTreeMap::new();
+    for received in &client.received {
+        assert!(received.retained, "nothing live was published");
+        let name = (received.topic.clone(), received.key.clone());
+        let value = (received.stamp, received.publisher.clone(), received.sequence);
+        assert!(store.insert(name, value).is_none(), "one value per topic and key");
+    }
+    store
+}

@@ -1,0 +1,529 @@
+//! A scripted client: speaks the frames itself, grants credit soon or late, writes down what it gets.
+
+use bytes::Bytes;
+use macula_proto::frame::{self, FrameError, Splitter};
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::{self, Class, Code, Scope, Windows};
+use macula_proto::{Pattern, Topic, wire};
+use prost::Message as _;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+pub(crate) const REALM: &str = "simulated";
+
+/// What a client is told to do.
+#[derive(Clone, Debug)]
+pub(crate) enum Op {
+    Subscribe { pattern: Pattern, echo: bool, retained: bool, events: v1::Overflow, telemetry: v1::Overflow },
+    Unsubscribe(u32),
+    Publish { class: Class, topic: Topic, key: String, size: usize, retain: bool, content_type: &'static str },
+    Register { procedure: Pattern, policy: v1::CallPolicy },
+    Call { procedure: Topic, timeout_ms: u32 },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Subscription {
+    pub(crate) pattern: Pattern,
+    pub(crate) echo: bool,
+    pub(crate) request: v1::Subscribe,
+    pub(crate) acknowledged: bool,
+    pub(crate) gone: bool,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Registration {
+    pub(crate) procedure: Pattern,
+    pub(crate) request: v1::Register,
+    pub(crate) code: Option<Code>,
+}
+
+/// A message as it arrived.
+#[derive(Clone, Debug)]
+pub(crate) struct Received {
+    pub(crate) session: u32,
+    pub(crate) class: Class,
+    pub(crate) topic: String,
+    pub(crate) key: String,
+    pub(crate) publisher: Vec<u8>,
+    pub(crate) sequence: u64,
+    pub(crate) subscriptions: Vec<u32>,
+    pub(crate) retained: bool,
+    pub(crate) stamp: u64,
+    pub(crate) keep: bool,
+}
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The index of the client that answered.
+    Result(usize),
+    Error(Code),
+    /// The caller's session was lost first.
+    Abandoned,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct CallRecord {
+    pub(crate) procedure: Topic,
+    pub(crate) outcome: Option<Outcome>,
+}
+
+/// State of one class stream from the gateway.
+#[derive(Default)]
+struct Incoming {
+    topics: HashMap<u32, String>,
+    publishers: HashMap<u32, Vec<u8>>,
+}
+
+pub(crate) struct Client {
+    pub(crate) index: usize,
+    pub(crate) gateway: usize,
+    pub(crate) pipe: Option<usize>,
+    pub(crate) plan: VecDeque<Op>,
+    pub(crate) welcomed: bool,
+    /// Which of its sessions this is.
+    pub(crate) session: u32,
+    /// Grants credit only when it is its turn.
+    pub(crate) slow: bool,
+    /// Grants nothing at all.
+    pub(crate) asleep: bool,
+    window: u64,
+    pub(crate) subscriptions: BTreeMap<u32, Subscription>,
+    pub(crate) registrations: BTreeMap<u32, Registration>,
+    pub(crate) received: Vec<Received>,
+    /// Losses told, by class: events, telemetry.
+    pub(crate) losses: [u64; 2],
+    pub(crate) ends: Vec<(Class, u32)>,
+    pub(crate) calls: BTreeMap<u64, CallRecord>,
+    pub(crate) accepted: u64,
+    pub(crate) closed: Option<(Code, String)>,
+    /// Calls to answer later.
+    later: Vec<u64>,
+    pub(crate) sequences: [u64; 2],
+    next_number: u32,
+    next_call: u64,
+    splitters: Vec<Splitter>,
+    incoming: [Incoming; 2],
+    /// Bytes received, and bytes that the gateway may send, by stream.
+    got: [u64; 4],
+    granted: [u64; 4],
+    /// What waits for credit of the gateway.
+    out: [Vec<u8>; 4],
+    sent: [u64; 4],
+    credit: [u64; 4],
+    aliases: [HashMap<(Topic, &'static str), u32>; 2],
+}
+
+impl Client {
+    pub(crate) fn new(index: usize, gateway: usize, window: u64, slow: bool) -> Self {
+        Self {
+            index,
+            gateway,
+            pipe: None,
+            plan: VecDeque::new(),
+            welcomed: false,
+            session: 0,
+            slow,
+            asleep: false,
+            window,
+            subscriptions: BTreeMap::new(),
+            registrations: BTreeMap::new(),
+            received: Vec::new(),
+            losses: [0; 2],
+            ends: Vec::new(),
+            calls: BTreeMap::new(),
+            accepted: 0,
+            closed: None,
+            later: Vec::new(),
+            sequences: [0; 2],
+            next_number: 1,
+            next_call: 1,
+            splitters: Vec::new(),
+            incoming: Default::default(),
+            got: [0; 4],
+            granted: [0; 4],
+            out: Default::default(),
+            sent: [0; 4],
+            credit: [0; 4],
+            aliases: Default::default(),
+        }
+    }
+
+    pub(crate) fn publisher(&self) -> Vec<u8> {
+        publisher(self.index)
+    }
+
+    /// Begins a session over a fresh connection.
+    pub(crate) fn connect(&mut self, pipe: usize, gateway: usize) {
+        self.pipe = Some(pipe);
+        self.gateway = gateway;
+        self.session += 1;
+        self.closed = None;
+        self.splitters = (0..4).map(|_| Splitter::new(1 << 20)).collect();
+        self.incoming = Default::default();
+        self.got = [0; 4];
+        self.granted = [u64::MAX, self.window, self.window, self.window];
+        self.sent = [0; 4];
+        self.credit = [u64::MAX, 0, 0, 0];
+        let windows = Windows { rpc: self.window, event: self.window, telemetry: self.window };
+        let hello = v1::Hello {
+            versions: vec![1],
+            realm: REALM.to_owned(),
+            client: format!("client {}", self.index),
+            publisher: self.publisher().into(),
+            epoch: 1,
+            windows: Some(windows),
+            ..v1::Hello::default()
+        };
+        self.control(kind::HELLO, &hello);
+    }
+
+    /// The connection is gone.
+    pub(crate) fn disconnect(&mut self) {
+        self.pipe = None;
+        self.welcomed = false;
+        self.out = Default::default();
+        self.aliases = Default::default();
+        self.later.clear();
+        for call in self.calls.values_mut().filter(|call| call.outcome.is_none()) {
+            call.outcome = Some(Outcome::Abandoned);
+        }
+        self.subscriptions.retain(|_, subscription| !subscription.gone);
+        self.subscriptions.values_mut().for_each(|subscription| subscription.acknowledged = false);
+        self.registrations.values_mut().for_each(|registration| registration.code = None);
+    }
+
+    /// Nothing of what it asked for is open.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pipe.is_some()
+            && self.welcomed
+            && self.plan.is_empty()
+            && self.out.iter().all(Vec::is_empty)
+            && self.subscriptions.values().all(|subscription| subscription.acknowledged || subscription.gone)
+            && self.registrations.values().all(|registration| registration.code.is_some())
+            && self.calls.values().all(|call| call.outcome.is_some())
+            && self.later.is_empty()
+    }
+
+    /// Does one thing of its plan; what it published, if it did.
+    pub(crate) fn act(&mut self) -> Option<Op> {
+        if !self.welcomed {
+            return None;
+        }
+        if !self.asleep {
+            self.grant(true);
+        }
+        for call in std::mem::take(&mut self.later) {
+            self.answer(call);
+        }
+        let op = self.plan.pop_front()?;
+        match op.clone() {
+            Op::Subscribe { pattern, echo, retained, events, telemetry } => {
+                let number = self.number();
+                let request = v1::Subscribe {
+                    subscription: number,
+                    pattern: pattern.to_string(),
+                    retained,
+                    echo,
+                    events: events.into(),
+                    telemetry: telemetry.into(),
+                    scope: Scope::Mesh.into(),
+                    ..v1::Subscribe::default()
+                };
+                self.control(kind::SUBSCRIBE, &request);
+                let subscription = Subscription { pattern, echo, request, acknowledged: false, gone: false };
+                self.subscriptions.insert(number, subscription);
+            }
+            Op::Unsubscribe(number) => {
+                if let Some(subscription) = self.subscriptions.get_mut(&number) {
+                    subscription.gone = true;
+                    self.control(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: number });
+                }
+            }
+            Op::Publish { class, topic, key, size, retain, content_type } => {
+                self.publish(class, topic, &key, size, retain, content_type);
+            }
+            Op::Register { procedure, policy } => {
+                let registration = self.number();
+                let request = v1::Register {
+                    registration,
+                    procedure: procedure.to_string(),
+                    policy: policy.into(),
+                    scope: Scope::Mesh.into(),
+                };
+                self.control(kind::REGISTER, &request);
+                self.registrations.insert(registration, Registration { procedure, request, code: None });
+            }
+            Op::Call { procedure, timeout_ms } => {
+                let call = self.next_call;
+                self.next_call += 1;
+                let request =
+                    v1::Call { call, procedure: procedure.to_string(), timeout_ms, ..v1::Call::default() };
+                frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind::CALL, &request);
+                self.calls.insert(call, CallRecord { procedure, outcome: None });
+            }
+        }
+        Some(op)
+    }
+
+    fn publish(
+        &mut self,
+        class: Class,
+        topic: Topic,
+        key: &str,
+        size: usize,
+        retain: bool,
+        content_type: &'static str,
+    ) {
+        let stream = StreamKind::of(class).expect("a message class") as usize;
+        let aliases = &mut self.aliases[slot(class)];
+        let next = aliases.len() as u32 + 1;
+        let alias = *aliases.entry((topic.clone(), content_type)).or_insert(next);
+        if alias == next {
+            let told =
+                v1::TopicAlias { alias, topic: topic.to_string(), content_type: content_type.to_owned() };
+            frame::put_message(&mut self.out[stream], kind::TOPIC_ALIAS, &told);
+        }
+        self.sequences[slot(class)] += 1;
+        let payload = vec![0; size];
+        let mut message = wire::Message::new(&payload, key);
+        message.retain = retain;
+        wire::encode_publish(&mut self.out[stream], alias, self.sequences[slot(class)], &message);
+    }
+
+    /// What may be sent now.
+    pub(crate) fn flush(&mut self) -> Vec<(StreamKind, Bytes)> {
+        let mut ready = Vec::new();
+        for stream in StreamKind::ALL {
+            let index = stream as usize;
+            if index > 0 && !self.welcomed {
+                continue;
+            }
+            let allowed = usize::try_from(self.credit[index] - self.sent[index]).unwrap_or(usize::MAX);
+            let length = self.out[index].len().min(allowed);
+            if length > 0 {
+                let rest = self.out[index].split_off(length);
+                let bytes = std::mem::replace(&mut self.out[index], rest);
+                self.sent[index] += bytes.len() as u64;
+                ready.push((stream, Bytes::from(bytes)));
+            }
+        }
+        ready
+    }
+
+    /// Grants credit when enough of the window is used.
+    pub(crate) fn grant(&mut self, now: bool) {
+        if self.asleep || (self.slow && !now) {
+            return;
+        }
+        for stream in [StreamKind::Rpc, StreamKind::Event, StreamKind::Telemetry] {
+            let index = stream as usize;
+            let total = self.got[index] + self.window;
+            if total - self.granted[index] >= self.window / 2 {
+                self.granted[index] = total;
+                let class = stream.class().expect("a class stream");
+                self.control(kind::CREDIT, &v1::Credit { class: class.into(), total });
+            }
+        }
+    }
+
+    pub(crate) fn receive(&mut self, stream: StreamKind, bytes: &[u8]) {
+        let index = stream as usize;
+        self.got[index] += bytes.len() as u64;
+        assert!(
+            self.got[index] <= self.granted[index],
+            "the gateway sent more on {stream:?} than it had credit for"
+        );
+        let mut splitter = std::mem::replace(&mut self.splitters[index], Splitter::new(0));
+        splitter
+            .split(bytes, |kind, body| {
+                self.on_frame(stream, kind, body);
+                Ok::<(), FrameError>(())
+            })
+            .expect("the gateway sends frames");
+        self.splitters[index] = splitter;
+        self.grant(false);
+    }
+
+    fn on_frame(&mut self, stream: StreamKind, kind: u8, body: &[u8]) {
+        match (stream, kind) {
+            (StreamKind::Control, _) => self.on_control(kind, body),
+            (StreamKind::Rpc, _) => self.on_rpc(kind, body),
+            (_, _) => self.on_message(stream.class().expect("a class stream"), kind, body),
+        }
+    }
+
+    fn on_control(&mut self, kind: u8, body: &[u8]) {
+        match kind {
+            kind::WELCOME => self.on_welcome(&v1::Welcome::decode(body).expect("a Welcome")),
+            kind::ACKNOWLEDGED => {
+                self.on_acknowledged(v1::Acknowledged::decode(body).expect("an Acknowledged"))
+            }
+            kind::ACCEPTED => {
+                let accepted = v1::Accepted::decode(body).expect("an Accepted").sequence;
+                assert!(
+                    accepted > self.accepted && accepted <= self.sequences[0],
+                    "Accepted goes up to what was sent"
+                );
+                self.accepted = accepted;
+            }
+            kind::CREDIT => {
+                let credit = v1::Credit::decode(body).expect("a Credit");
+                let index = StreamKind::of(credit.class()).expect("credit names a class") as usize;
+                self.credit[index] = self.credit[index].max(credit.total);
+            }
+            kind::CLOSE => {
+                let close = v1::Close::decode(body).expect("a Close");
+                self.closed = Some((close.code(), close.message));
+            }
+            other => panic!("client {}: unexpected control frame {other:#04x}", self.index),
+        }
+    }
+
+    fn on_welcome(&mut self, welcome: &v1::Welcome) {
+        assert!(!self.welcomed, "one Welcome");
+        self.welcomed = true;
+        self.accepted = self.accepted.max(welcome.accepted);
+        let windows = welcome.windows.expect("Welcome grants credit");
+        self.credit = [u64::MAX, windows.rpc, windows.event, windows.telemetry];
+        let again: Vec<v1::Subscribe> = self.subscriptions.values().map(|s| s.request.clone()).collect();
+        again.iter().for_each(|request| self.control(kind::SUBSCRIBE, request));
+        let again: Vec<v1::Register> = self.registrations.values().map(|r| r.request.clone()).collect();
+        again.iter().for_each(|request| self.control(kind::REGISTER, request));
+    }
+
+    fn on_acknowledged(&mut self, acknowledged: v1::Acknowledged) {
+        let code = acknowledged.code();
+        match acknowledged.request.expect("names its request") {
+            v1::acknowledged::Request::Subscription(number) => {
+                assert_eq!(code, Code::Ok, "{}", acknowledged.message);
+                let subscription = self.subscriptions.get_mut(&number).expect("it was asked for");
+                assert!(!subscription.acknowledged, "acknowledged once");
+                subscription.acknowledged = true;
+            }
+            v1::acknowledged::Request::Registration(number) => {
+                assert!(matches!(code, Code::Ok | Code::AlreadyExists), "{}", acknowledged.message);
+                let registration = self.registrations.get_mut(&number).expect("it was asked for");
+                assert_eq!(registration.code, None, "acknowledged once");
+                registration.code = Some(code);
+            }
+        }
+    }
+
+    fn on_rpc(&mut self, kind: u8, body: &[u8]) {
+        match kind {
+            kind::CALL => {
+                let call = v1::Call::decode(body).expect("a Call");
+                assert!(self.registrations.contains_key(&call.registration), "a call names a registration");
+                match call.procedure.split('.').nth(1) {
+                    Some("late") => self.later.push(call.call),
+                    Some("fail") => {
+                        let error = v1::CallError {
+                            call: call.call,
+                            code: Code::Aborted.into(),
+                            ..Default::default()
+                        };
+                        frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind::CALL_ERROR, &error);
+                    }
+                    Some("silent") => {}
+                    _ => self.answer(call.call),
+                }
+            }
+            kind::CALL_RESULT => {
+                let result = v1::CallResult::decode(body).expect("a CallResult");
+                self.end_call(result.call, Outcome::Result(usize::from(result.payload[0])));
+            }
+            kind::CALL_ERROR => {
+                let error = v1::CallError::decode(body).expect("a CallError");
+                self.end_call(error.call, Outcome::Error(error.code()));
+            }
+            kind::CALL_CANCEL => {
+                let cancel = v1::CallCancel::decode(body).expect("a CallCancel");
+                self.later.retain(|call| *call != cancel.call);
+            }
+            other => panic!("client {}: unexpected rpc frame {other:#04x}", self.index),
+        }
+    }
+
+    fn end_call(&mut self, call: u64, outcome: Outcome) {
+        let record = self.calls.get_mut(&call).expect("a call of ours");
+        assert_eq!(record.outcome, None, "call {call} of client {} ended twice", self.index);
+        record.outcome = Some(outcome);
+    }
+
+    fn answer(&mut self, call: u64) {
+        let result = v1::CallResult { call, payload: vec![self.index as u8].into(), ..Default::default() };
+        frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind::CALL_RESULT, &result);
+    }
+
+    fn on_message(&mut self, class: Class, kind: u8, body: &[u8]) {
+        let incoming = &mut self.incoming[slot(class)];
+        match kind {
+            kind::TOPIC_ALIAS => {
+                let told = v1::TopicAlias::decode(body).expect("a TopicAlias");
+                incoming.topics.insert(told.alias, told.topic);
+            }
+            kind::PUBLISHER_ALIAS => {
+                let told = v1::PublisherAlias::decode(body).expect("a PublisherAlias");
+                incoming.publishers.insert(told.alias, told.publisher.to_vec());
+            }
+            kind::DELIVER => {
+                let deliver = v1::Deliver::decode(body).expect("a Deliver");
+                let message = deliver.message.expect("a message");
+                self.received.push(Received {
+                    session: self.session,
+                    class,
+                    topic: incoming.topics.get(&deliver.topic).expect("the topic alias was told").clone(),
+                    key: message.key,
+                    publisher: incoming
+                        .publishers
+                        .get(&deliver.publisher)
+                        .expect("the alias was told")
+                        .clone(),
+                    sequence: deliver.sequence,
+                    subscriptions: deliver.subscriptions,
+                    retained: deliver.retained,
+                    stamp: deliver.stamp,
+                    keep: message.retain,
+                });
+            }
+            kind::DROPPED => {
+                assert_eq!(class, Class::Telemetry, "only telemetry is Dropped");
+                self.losses[1] += v1::Dropped::decode(body).expect("a Dropped").count;
+            }
+            kind::GAP => {
+                assert_eq!(class, Class::Event, "only events have a Gap");
+                self.losses[0] += v1::Gap::decode(body).expect("a Gap").count;
+            }
+            kind::RETAINED_END => {
+                let end = v1::RetainedEnd::decode(body).expect("a RetainedEnd");
+                self.ends.push((class, end.subscription));
+            }
+            other => panic!("client {}: unexpected frame {other:#04x} on {class:?}", self.index),
+        }
+    }
+
+    fn control(&mut self, kind: u8, message: &impl prost::Message) {
+        frame::put_message(&mut self.out[0], kind, message);
+    }
+
+    fn number(&mut self) -> u32 {
+        self.next_number += 1;
+        self.next_number - 1
+    }
+}
+
+/// The publisher id of the client with this index.
+pub(crate) fn publisher(index: usize) -> Vec<u8> {
+    let mut id = vec![0x50; 16];
+    id[15] = index as u8;
+    id
+}
+
+/// The place of a message class in a pair.
+pub(crate) fn slot(class: Class) -> usize {
+    match class {
+        Class::Event => 0,
+        Class::Telemetry => 1,
+        _ => panic!("{class:?} carries no messages"),
+    }
+}

@@ -1,0 +1,171 @@
+//! The admin port: health, readiness and metrics over HTTP/1.1.
+
+use crate::hub::Status;
+use crate::sessions::Sessions;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+/// What the admin port asks of the running gateway.
+pub(crate) trait Probe: Send + Sync + 'static {
+    /// A view of the core; `None` when the data thread does not answer.
+    fn status(&self) -> impl Future<Output = Option<Status>> + Send;
+    /// Connects to the gateway's own port as a client does.
+    fn handshake(&self) -> impl Future<Output = Result<(), String>> + Send;
+    /// Whether sessions are accepted; else why not.
+    fn ready(&self) -> Result<(), String>;
+    /// The sessions that are open.
+    fn sessions(&self) -> &Sessions;
+}
+
+/// The routes of the admin port.
+pub(crate) fn router<P: Probe>(probe: Arc<P>) -> Router {
+    Router::new()
+        .route("/healthz", get(healthz::<P>))
+        .route("/readyz", get(readyz::<P>))
+        .route("/metrics", get(metrics::<P>))
+        .route("/v1/mesh", get(mesh::<P>))
+        .route("/v1/sessions", get(sessions::<P>))
+        .with_state(probe)
+}
+
+async fn healthz<P: Probe>(State(probe): State<Arc<P>>) -> Response {
+    match probe.handshake().await {
+        Ok(()) => "ok\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn readyz<P: Probe>(State(probe): State<Arc<P>>) -> Response {
+    match probe.ready() {
+        Ok(()) => "ready\n".into_response(),
+        Err(reason) => (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response(),
+    }
+}
+
+async fn metrics<P: Probe>(State(probe): State<Arc<P>>) -> Response {
+    let Some(status) = probe.status().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], exposition(&status)).into_response()
+}
+
+async fn sessions<P: Probe>(State(probe): State<Arc<P>>) -> Response {
+    Json(probe.sessions().list()).into_response()
+}
+
+async fn mesh<P: Probe>(State(probe): State<Arc<P>>) -> Response {
+    let Some(status) = probe.status().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
+    let peers: Vec<_> = status
+        .peers
+        .iter()
+        .map(|peer| {
+            serde_json::json!({
+                "name": peer.name,
+                "node": peer.node.to_string(),
+                "epoch": peer.epoch,
+                "dialled": peer.dialled,
+                "synced": peer.synced,
+                "round_trip_ms": peer.round_trip_ms,
+            })
+        })
+        .collect();
+    let identity = &status.identity;
+    Json(serde_json::json!({
+        "name": identity.name,
+        "node": identity.node.to_string(),
+        "realm": identity.realm,
+        "epoch": identity.epoch,
+        "peers": peers,
+    }))
+    .into_response()
+}
+
+/// The Prometheus text format.
+fn exposition(status: &Status) -> String {
+    let (counters, gauges) = (&status.counters, &status.gauges);
+    let mut out = String::new();
+    let mut family = |name: &str, kind: &str, help: &str, samples: &[(&str, u64)]| {
+        let _ = writeln!(out, "# HELP macula_{name} {help}\n# TYPE macula_{name} {kind}");
+        for (labels, value) in samples {
+            let _ = writeln!(out, "macula_{name}{labels} {value}");
+        }
+    };
+    let by_class =
+        |values: [u64; 2]| [("{class=\"event\"}", values[0]), ("{class=\"telemetry\"}", values[1])];
+    family("published_total", "counter", "Messages that sessions published.", &by_class(counters.published));
+    family("delivered_total", "counter", "Messages queued for sessions.", &by_class(counters.delivered));
+    family(
+        "forwarded_total",
+        "counter",
+        "Messages queued for other gateways.",
+        &by_class(counters.forwarded),
+    );
+    family(
+        "received_total",
+        "counter",
+        "Messages that came from other gateways.",
+        &by_class(counters.received),
+    );
+    family(
+        "lost_total",
+        "counter",
+        "Messages dropped by overflow policies, all told.",
+        &by_class(counters.lost),
+    );
+    family(
+        "duplicates_total",
+        "counter",
+        "Messages seen before and dropped.",
+        &by_class(counters.duplicates),
+    );
+    family("refused_publishes_total", "counter", "Publishes that were refused.", &[("", counters.refused)]);
+    family(
+        "held_publishers_total",
+        "counter",
+        "Times a full queue made a publisher wait.",
+        &[("", counters.held)],
+    );
+    family("calls_total", "counter", "Calls routed.", &[("", counters.calls)]);
+    family(
+        "failed_calls_total",
+        "counter",
+        "Calls that this gateway ended with an error.",
+        &[("", counters.calls_failed)],
+    );
+    family(
+        "received_bytes_total",
+        "counter",
+        "Bytes taken from sessions and links.",
+        &[("", counters.bytes_in)],
+    );
+    family("sent_bytes_total", "counter", "Bytes handed to sessions and links.", &[("", counters.bytes_out)]);
+    for (name, help, value) in [
+        ("sessions", "Sessions.", gauges.sessions),
+        ("mesh_peers_connected", "Links that are up.", gauges.links),
+        ("subscriptions", "Subscriptions of local sessions.", gauges.subscriptions),
+        ("registrations", "Registrations of local sessions.", gauges.registrations),
+        ("topics", "Topics with an alias.", gauges.topics),
+        ("retained_values", "Retained values.", gauges.retained),
+        ("retained_bytes", "Bytes of retained values.", gauges.retained_bytes),
+        ("queued_bytes", "Bytes that wait to be sent.", gauges.queued_bytes),
+        ("calls_in_flight", "Calls without an answer yet.", gauges.calls),
+    ] {
+        family(name, "gauge", help, &[("", value as u64)]);
+    }
+    let _ = writeln!(
+        out,
+        "# HELP macula_mesh_round_trip_seconds Time from ping to pong.\n# TYPE macula_mesh_round_trip_seconds gauge"
+    );
+    for peer in &status.peers {
+        let seconds = peer.round_trip_ms as f64 / 1000.0;
+        let _ = writeln!(out, "macula_mesh_round_trip_seconds{{peer=\"{}\"}} {seconds}", escaped(&peer.name));
+    }
+    out
+}
+
+fn escaped(label: &str) -> String {
+    label.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}

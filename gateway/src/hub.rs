@@ -1,0 +1,223 @@
+//! The core and its surroundings on the data thread: bytes in, wake-ups out.
+//!
+//! Everything here runs on one `current_thread` runtime, so that the core needs no lock. A borrow of the core
+//! never lasts across an await.
+
+use bytes::Bytes;
+use macula_core::{ConnKey, Counters, Gauges, Identity, Node, NodeId, Notice, Now, Peer};
+use macula_proto::kind::StreamKind;
+use macula_proto::v1::Code;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Notify;
+
+/// Handle to the core; clones share it.
+#[derive(Clone)]
+pub(crate) struct Hub(Rc<Inner>);
+
+struct Inner {
+    node: RefCell<Node>,
+    outlets: RefCell<HashMap<ConnKey, Rc<Outlet>>>,
+    started: Instant,
+    /// Woken when a link comes or goes.
+    links: Notify,
+}
+
+/// How a connection's tasks learn that there is something to send, or that the end has come.
+#[derive(Default)]
+pub(crate) struct Outlet {
+    streams: [Notify; 4],
+    closing: RefCell<Option<Closing>>,
+    closed: Notify,
+    joined: Cell<bool>,
+}
+
+/// Why the core ends a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Closing {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+    /// The link led back to this gateway.
+    pub(crate) own_address: bool,
+}
+
+/// A view of the core for the admin port.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Who the gateway is.
+    pub identity: Identity,
+    /// Totals since the start.
+    pub counters: Counters,
+    /// How much there is of everything.
+    pub gauges: Gauges,
+    /// Links that are up.
+    pub peers: Vec<Peer>,
+}
+
+impl Hub {
+    pub(crate) fn new(identity: Identity) -> Self {
+        Self(Rc::new(Inner {
+            node: RefCell::new(Node::new(identity)),
+            outlets: RefCell::default(),
+            started: Instant::now(),
+            links: Notify::new(),
+        }))
+    }
+
+    pub(crate) fn open_session(&self) -> (ConnKey, Rc<Outlet>) {
+        let key = self.0.node.borrow_mut().open_session();
+        self.adopt(key)
+    }
+
+    pub(crate) fn open_link(&self, dialled: bool) -> (ConnKey, Rc<Outlet>) {
+        let key = self.0.node.borrow_mut().open_link(dialled);
+        let adopted = self.adopt(key);
+        self.pump();
+        adopted
+    }
+
+    fn adopt(&self, key: ConnKey) -> (ConnKey, Rc<Outlet>) {
+        let outlet = Rc::new(Outlet::default());
+        self.0.outlets.borrow_mut().insert(key, outlet.clone());
+        (key, outlet)
+    }
+
+    /// Hands received chunks of a stream to the core.
+    pub(crate) fn receive(&self, key: ConnKey, stream: StreamKind, chunks: &[Bytes]) {
+        let now = self.now();
+        let mut node = self.0.node.borrow_mut();
+        for chunk in chunks {
+            node.receive(key, stream, chunk, now);
+        }
+        drop(node);
+        self.pump();
+    }
+
+    /// The next bytes to send on a stream.
+    pub(crate) fn take(&self, key: ConnKey, stream: StreamKind) -> Option<Bytes> {
+        let now = self.now();
+        let batch = self.0.node.borrow_mut().take(key, stream, now);
+        self.pump();
+        batch
+    }
+
+    pub(crate) fn fail(&self, key: ConnKey, code: Code, message: String) {
+        self.0.node.borrow_mut().fail(key, code, message);
+        self.pump();
+    }
+
+    pub(crate) fn remove(&self, key: ConnKey) {
+        let now = self.now();
+        self.0.node.borrow_mut().remove(key, now);
+        self.0.outlets.borrow_mut().remove(&key);
+        self.pump();
+    }
+
+    pub(crate) fn tick(&self) {
+        let now = self.now();
+        self.0.node.borrow_mut().tick(now);
+        self.pump();
+    }
+
+    pub(crate) fn say_moving(&self, retry_after_ms: u32) {
+        self.0.node.borrow_mut().say_moving(retry_after_ms);
+        self.pump();
+    }
+
+    pub(crate) fn identity(&self) -> Identity {
+        self.0.node.borrow().identity().clone()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let node = self.0.node.borrow();
+        Status {
+            identity: node.identity().clone(),
+            counters: node.counters(),
+            gauges: node.gauges(),
+            peers: node.peers(),
+        }
+    }
+
+    pub(crate) fn peers(&self) -> Vec<Peer> {
+        self.0.node.borrow().peers()
+    }
+
+    /// The peer of a link that is up.
+    pub(crate) fn linked_node(&self, key: ConnKey) -> Option<NodeId> {
+        self.0.node.borrow().peer(key)
+    }
+
+    /// Waits until a link comes or goes.
+    pub(crate) async fn links_changed(&self) {
+        self.0.links.notified().await;
+    }
+
+    fn now(&self) -> Now {
+        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now { elapsed_ms: self.0.started.elapsed().as_millis() as u64, unix_ms: unix.as_millis() as u64 }
+    }
+
+    /// Wakes the writers of streams that have something to send, and tells what the core has to tell.
+    fn pump(&self) {
+        let mut node = self.0.node.borrow_mut();
+        let outlets = self.0.outlets.borrow();
+        while let Some((key, stream)) = node.poll_ready() {
+            if let Some(outlet) = outlets.get(&key) {
+                outlet.streams[stream as usize].notify_one();
+            }
+        }
+        while let Some(notice) = node.poll_notice() {
+            self.tell(&outlets, notice);
+        }
+    }
+
+    fn tell(&self, outlets: &HashMap<ConnKey, Rc<Outlet>>, notice: Notice) {
+        match notice {
+            Notice::SessionJoined { conn, client } => {
+                tracing::debug!(?conn, client, "session joined");
+                if let Some(outlet) = outlets.get(&conn) {
+                    outlet.joined.set(true);
+                }
+            }
+            Notice::SessionLeft { conn } => tracing::debug!(?conn, "session left"),
+            Notice::LinkUp { node, name, .. } => {
+                tracing::info!(peer = name, %node, "link up");
+                self.0.links.notify_waiters();
+            }
+            Notice::LinkDown { node, name } => {
+                tracing::info!(peer = name, %node, "link down");
+                self.0.links.notify_waiters();
+            }
+            Notice::Close { conn, code, message, own_address } => {
+                if let Some(outlet) = outlets.get(&conn) {
+                    *outlet.closing.borrow_mut() = Some(Closing { code, message, own_address });
+                    outlet.closed.notify_one();
+                }
+            }
+        }
+    }
+}
+
+impl Outlet {
+    /// Waits until the stream has something to send.
+    pub(crate) async fn ready(&self, stream: StreamKind) {
+        self.streams[stream as usize].notified().await;
+    }
+
+    /// Waits until the core ends the connection.
+    pub(crate) async fn closing(&self) -> Closing {
+        loop {
+            if let Some(closing) = self.closing.borrow().clone() {
+                return closing;
+            }
+            self.closed.notified().await;
+        }
+    }
+
+    /// True once the session was welcomed.
+    pub(crate) fn joined(&self) -> bool {
+        self.joined.get()
+    }
+}

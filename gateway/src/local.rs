@@ -1,0 +1,112 @@
+//! A client inside the gateway, for plain HTTP requests: the session protocol without a connection.
+//!
+//! It speaks the same frames as any other client, so that a request by curl has no code of its own in the core.
+
+use crate::hub::{Closing, Hub, Outlet};
+use bytes::Bytes;
+use macula_core::ConnKey;
+use macula_proto::frame::{self, FrameError, Splitter};
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::limits;
+use macula_proto::v1::{Class, Code, Credit, Hello, Windows};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+/// A client that lives as long as a request does.
+pub(crate) struct Local {
+    hub: Hub,
+    key: ConnKey,
+    outlet: Rc<Outlet>,
+    inbound: [Inbound; 4],
+}
+
+struct Inbound {
+    splitter: Splitter,
+    frames: VecDeque<(u8, Bytes)>,
+    received: u64,
+}
+
+/// Credit of each class: a slow reader of a stream of events holds this much.
+const WINDOW: u64 = 256 << 10;
+
+impl Local {
+    /// Opens a session, with an identity of its own.
+    pub(crate) fn open(hub: &Hub, realm: String, client: &str) -> Self {
+        let (key, outlet) = hub.open_session();
+        let inbound =
+            || Inbound { splitter: Splitter::new(limits::FRAME_BYTES), frames: VecDeque::new(), received: 0 };
+        let mut local = Self { hub: hub.clone(), key, outlet, inbound: std::array::from_fn(|_| inbound()) };
+        let hello = Hello {
+            versions: vec![1],
+            realm,
+            client: client.to_owned(),
+            publisher: uuid::Uuid::new_v4().as_bytes().to_vec().into(),
+            epoch: 1,
+            windows: Some(Windows { rpc: WINDOW, event: WINDOW, telemetry: WINDOW }),
+            ..Hello::default()
+        };
+        local.send(StreamKind::Control, kind::HELLO, &hello);
+        local
+    }
+
+    /// Sends a frame.
+    pub(crate) fn send(&mut self, stream: StreamKind, kind: u8, message: &impl prost::Message) {
+        let mut bytes = Vec::new();
+        frame::put_message(&mut bytes, kind, message);
+        self.hub.receive(self.key, stream, &[Bytes::from(bytes)]);
+    }
+
+    /// The next frame on one of these streams.
+    ///
+    /// # Errors
+    /// Why the session ended.
+    pub(crate) async fn next(&mut self, streams: &[StreamKind]) -> Result<(StreamKind, u8, Bytes), Closing> {
+        loop {
+            for &stream in streams {
+                if self.inbound[stream as usize].frames.is_empty() {
+                    self.take(stream)?;
+                }
+                if let Some((kind, body)) = self.inbound[stream as usize].frames.pop_front() {
+                    self.grant(stream);
+                    return Ok((stream, kind, body));
+                }
+            }
+            let outlet = &self.outlet;
+            tokio::select! {
+                () = outlet.ready(StreamKind::Control), if streams.contains(&StreamKind::Control) => {}
+                () = outlet.ready(StreamKind::Rpc), if streams.contains(&StreamKind::Rpc) => {}
+                () = outlet.ready(StreamKind::Event), if streams.contains(&StreamKind::Event) => {}
+                () = outlet.ready(StreamKind::Telemetry), if streams.contains(&StreamKind::Telemetry) => {}
+                closing = outlet.closing() => return Err(closing),
+            }
+        }
+    }
+
+    fn take(&mut self, stream: StreamKind) -> Result<(), Closing> {
+        let Some(bytes) = self.hub.take(self.key, stream) else { return Ok(()) };
+        let inbound = &mut self.inbound[stream as usize];
+        inbound.received += bytes.len() as u64;
+        let frames = &mut inbound.frames;
+        inbound
+            .splitter
+            .split(&bytes, |kind, body| {
+                frames.push_back((kind, Bytes::copy_from_slice(body)));
+                Ok::<(), FrameError>(())
+            })
+            .map_err(|error| Closing { code: Code::Internal, message: error.to_string(), own_address: false })
+    }
+
+    /// Grants more credit once everything that was received has been taken.
+    fn grant(&mut self, stream: StreamKind) {
+        let inbound = &self.inbound[stream as usize];
+        let Some(class) = stream.class().filter(|_| inbound.frames.is_empty()) else { return };
+        let credit = Credit { class: Class::into(class), total: inbound.received + WINDOW };
+        self.send(StreamKind::Control, kind::CREDIT, &credit);
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.hub.remove(self.key);
+    }
+}

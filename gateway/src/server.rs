@@ -1,0 +1,435 @@
+//! A running gateway: one data thread for all sessions and links, and the admin port beside it.
+
+use crate::admin::{self, Probe};
+use crate::hub::{Hub, Status};
+use crate::identity::{Trust, identity};
+use crate::links::{self, Dialler, Settled};
+use crate::sessions::{self, Sessions};
+use crate::settings::Settings;
+use macula_transport::endpoint::{ServerEndpoint, alpn, client_endpoint};
+use macula_transport::profile::TransportProfile;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+/// How often the core looks what is due.
+const TICK: Duration = Duration::from_millis(100);
+/// Longest wait for peers' interest before clients are served.
+const SETTLE: Duration = Duration::from_secs(5);
+/// Time that sessions get to move elsewhere when the gateway stops.
+const GRACE: Duration = Duration::from_secs(5);
+/// Handshakes under way from which on clients have to prove their address first.
+const RETRY_FROM: usize = 256;
+/// Longest wait of the admin port for the data thread.
+const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A gateway that runs until [`Gateway::shutdown`], or until it is dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    control: Control,
+    local: SocketAddr,
+    admin: Option<SocketAddr>,
+    admin_task: Option<tokio::task::JoinHandle<()>>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+/// Why a gateway does not start; one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The UDP port cannot be had.
+    #[error(
+        "cannot listen on UDP {address}: {source}; is another gateway running, or MACULA_GATEWAY_PORT wrong?"
+    )]
+    Listen {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The admin port cannot be had.
+    #[error(
+        "cannot listen on TCP {address}: {source}; is another gateway running, or MACULA_ADMIN_PORT wrong?"
+    )]
+    Admin {
+        /// Where to.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// Name, id or certificate.
+    #[error("{0}")]
+    Identity(String),
+    /// The data thread did not come up.
+    #[error("the data thread did not start: {0}")]
+    Thread(std::io::Error),
+}
+
+/// Whether clients are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Readiness {
+    Settling,
+    Ready,
+    Draining,
+}
+
+#[derive(Debug)]
+enum Command {
+    Status(oneshot::Sender<Status>),
+    Handshake(oneshot::Sender<Result<(), String>>),
+    Shutdown,
+}
+
+/// What other threads hold of the data thread.
+#[derive(Clone, Debug)]
+struct Control {
+    commands: mpsc::Sender<Command>,
+    readiness: watch::Receiver<Readiness>,
+    sessions: Arc<Sessions>,
+}
+
+impl Gateway {
+    /// Binds all ports and begins to serve.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing keeps running then.
+    pub async fn start(settings: Settings) -> Result<Self, StartError> {
+        let (commands, receiver) = mpsc::channel(16);
+        let (readiness, ready) = watch::channel(Readiness::Settling);
+        let sessions = Arc::new(Sessions::default());
+        let control = Control { commands, readiness: ready, sessions: sessions.clone() };
+        let admin_address = settings.admin;
+        let (started, outcome) = oneshot::channel();
+        let thread = std::thread::Builder::new()
+            .name("macula-data".to_owned())
+            .spawn(move || run_data_thread(settings, sessions, readiness, receiver, started))
+            .map_err(StartError::Thread)?;
+        let stopped = || StartError::Thread(std::io::Error::other("it stopped at once"));
+        let local = outcome.await.map_err(|_| stopped())??;
+        let mut gateway = Self { control, local, admin: None, admin_task: None, thread: Some(thread) };
+        if let Some(address) = admin_address {
+            gateway.serve_admin(address).await?;
+        }
+        Ok(gateway)
+    }
+
+    async fn serve_admin(&mut self, address: SocketAddr) -> Result<(), StartError> {
+        let listener = listen_tcp(address).await.map_err(|source| StartError::Admin { address, source })?;
+        self.admin = listener.local_addr().ok();
+        let router = admin::router(Arc::new(self.control.clone()));
+        self.admin_task = Some(tokio::spawn(async move {
+            if let Err(error) = axum::serve(listener, router).await {
+                tracing::error!(%error, "the admin port failed");
+            }
+        }));
+        Ok(())
+    }
+
+    /// Where clients and other gateways connect to, with the port that was chosen for port 0.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// Where the admin port listens, if there is one.
+    pub fn admin_addr(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// A view of the core; `None` when the data thread does not answer.
+    pub async fn status(&self) -> Option<Status> {
+        self.control.status().await
+    }
+
+    /// Waits until clients are served: the peers that answer have told their interest, or five seconds passed.
+    pub async fn ready(&self) {
+        let mut readiness = self.control.readiness.clone();
+        let _ = readiness.wait_for(|readiness| *readiness != Readiness::Settling).await;
+    }
+
+    /// Drains and stops: readiness off, sessions told to move, links closed last.
+    pub async fn shutdown(mut self) {
+        let _ = self.control.commands.send(Command::Shutdown).await;
+        if let Some(thread) = self.thread.take() {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+        if let Some(task) = self.admin_task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.control.commands.try_send(Command::Shutdown);
+        if let Some(task) = self.admin_task.take() {
+            task.abort();
+        }
+    }
+}
+
+impl Probe for Control {
+    async fn status(&self) -> Option<Status> {
+        let (answer, status) = oneshot::channel();
+        self.commands.send(Command::Status(answer)).await.ok()?;
+        tokio::time::timeout(STATUS_TIMEOUT, status).await.ok()?.ok()
+    }
+
+    async fn handshake(&self) -> Result<(), String> {
+        let (answer, result) = oneshot::channel();
+        let stopped = || "the data thread has stopped".to_owned();
+        self.commands.send(Command::Handshake(answer)).await.map_err(|_| stopped())?;
+        match tokio::time::timeout(STATUS_TIMEOUT, result).await {
+            Ok(result) => result.map_err(|_| stopped())?,
+            Err(_) => Err("no QUIC handshake within two seconds".to_owned()),
+        }
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match *self.readiness.borrow() {
+            Readiness::Ready => Ok(()),
+            Readiness::Settling => Err("waiting for the interest of peers".to_owned()),
+            Readiness::Draining => Err("draining".to_owned()),
+        }
+    }
+
+    fn sessions(&self) -> &Sessions {
+        &self.sessions
+    }
+}
+
+fn run_data_thread(
+    settings: Settings,
+    sessions: Arc<Sessions>,
+    readiness: watch::Sender<Readiness>,
+    commands: mpsc::Receiver<Command>,
+    started: oneshot::Sender<Result<SocketAddr, StartError>>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let _ = started.send(Err(StartError::Thread(error)));
+            return;
+        }
+    };
+    LocalSet::new().block_on(&runtime, async move {
+        match Data::bind(settings, sessions, readiness) {
+            Ok(data) => {
+                let _ = started.send(Ok(data.local));
+                data.run(commands).await;
+            }
+            Err(error) => {
+                let _ = started.send(Err(error));
+            }
+        }
+    });
+}
+
+/// Everything that lives on the data thread.
+struct Data {
+    settings: Settings,
+    hub: Hub,
+    trust: Rc<Trust>,
+    server: ServerEndpoint,
+    dialler: Dialler,
+    local: SocketAddr,
+    sessions: Arc<Sessions>,
+    readiness: watch::Sender<Readiness>,
+}
+
+impl Data {
+    fn bind(
+        settings: Settings,
+        sessions: Arc<Sessions>,
+        readiness: watch::Sender<Readiness>,
+    ) -> Result<Self, StartError> {
+        // The port is part of the default name, so the socket comes first; its certificate is put in after.
+        let own = identity(&settings, settings.listen.port()).map_err(StartError::Identity)?;
+        let trust = Trust::establish(&own, settings.certificate.as_ref()).map_err(StartError::Identity)?;
+        let tls = trust.server().map_err(StartError::Identity)?;
+        let address = settings.listen;
+        let listen = |source| StartError::Listen { address, source };
+        let server = ServerEndpoint::bind(address, &tls, &TransportProfile::SESSION).map_err(listen)?;
+        let local = server.local_addr().map_err(listen)?;
+        let endpoint = client_endpoint().map_err(listen)?;
+        let dialler = Dialler { endpoint, tls: trust.link().map_err(StartError::Identity)? };
+        tracing::info!(name = own.name, node = %own.node, realm = own.realm, address = %local, "gateway listens");
+        let hub = Hub::new(own);
+        Ok(Self { settings, hub, trust: Rc::new(trust), server, dialler, local, sessions, readiness })
+    }
+
+    async fn run(self, mut commands: mpsc::Receiver<Command>) {
+        let mut tasks = JoinSet::new();
+        let settled: Vec<Rc<Settled>> = self
+            .settings
+            .peers
+            .iter()
+            .map(|address| {
+                let settled = Rc::new(Settled::default());
+                tasks.spawn_local(links::keep(
+                    self.hub.clone(),
+                    self.dialler.clone(),
+                    address.clone(),
+                    settled.clone(),
+                ));
+                settled
+            })
+            .collect();
+        tasks.spawn_local(settle(self.hub.clone(), settled, self.readiness.clone()));
+        tasks.spawn_local(tick(self.hub.clone()));
+        let trust = self.trust.clone();
+        tasks.spawn_local(async move { trust.renew().await });
+        let mut acceptor = JoinSet::new();
+        acceptor.spawn_local(accept(
+            self.hub.clone(),
+            self.server.clone(),
+            self.sessions.clone(),
+            self.readiness.subscribe(),
+        ));
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    Some(Command::Status(answer)) => {
+                        let _ = answer.send(self.hub.status());
+                    }
+                    Some(Command::Handshake(answer)) => {
+                        tasks.spawn_local(handshake(self.dialler.clone(), self.local, answer));
+                    }
+                    Some(Command::Shutdown) | None => break,
+                },
+                Some(result) = tasks.join_next() => {
+                    if let Err(error) = result {
+                        tracing::error!(%error, "a task of the gateway failed");
+                    }
+                }
+            }
+        }
+        self.drain(tasks, acceptor).await;
+    }
+
+    /// The order in which a gateway stops.
+    async fn drain(self, mut tasks: JoinSet<()>, mut acceptor: JoinSet<()>) {
+        // 1. Readiness off; new connections are told to come back.
+        self.readiness.send_replace(Readiness::Draining);
+        tracing::info!("draining");
+        // 2. Sessions move.
+        self.hub.say_moving(0);
+        let deadline = tokio::time::Instant::now() + GRACE;
+        while self.hub.status().gauges.sessions > 0 && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        // 3. Links close last, then everything that is left.
+        acceptor.shutdown().await;
+        tasks.shutdown().await;
+        self.server.quinn().close(0u32.into(), b"the gateway stops");
+        self.dialler.endpoint.close(0u32.into(), b"the gateway stops");
+        let idle = async { tokio::join!(self.server.quinn().wait_idle(), self.dialler.endpoint.wait_idle()) };
+        let _ = tokio::time::timeout(Duration::from_secs(1), idle).await;
+        tracing::info!("stopped");
+    }
+}
+
+async fn tick(hub: Hub) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        hub.tick();
+    }
+}
+
+/// Opens the gateway to clients once it knows what live peers want and offer.
+async fn settle(hub: Hub, settled: Vec<Rc<Settled>>, readiness: watch::Sender<Readiness>) {
+    let all = async {
+        while !settled.iter().all(|peer| peer.is_settled(&hub)) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(SETTLE, all).await;
+    readiness.send_if_modified(|readiness| {
+        let settling = *readiness == Readiness::Settling;
+        if settling {
+            *readiness = Readiness::Ready;
+        }
+        settling
+    });
+    tracing::info!(links = hub.peers().len(), "ready");
+}
+
+/// Accepts connections, for ever.
+async fn accept(
+    hub: Hub,
+    server: ServerEndpoint,
+    sessions: Arc<Sessions>,
+    readiness: watch::Receiver<Readiness>,
+) {
+    let mut connections: JoinSet<()> = JoinSet::new();
+    let handshakes = Rc::new(std::cell::Cell::new(0usize));
+    loop {
+        tokio::select! {
+            incoming = server.accept() => {
+                let Some(incoming) = incoming else { return };
+                if handshakes.get() >= RETRY_FROM && incoming.may_retry() {
+                    let _ = incoming.retry();
+                    continue;
+                }
+                let Ok(connecting) = server.admit(incoming) else { continue };
+                handshakes.set(handshakes.get() + 1);
+                let (hub, sessions, readiness) = (hub.clone(), sessions.clone(), readiness.clone());
+                let handshakes = handshakes.clone();
+                connections.spawn_local(async move {
+                    let connection = connecting.await;
+                    handshakes.set(handshakes.get() - 1);
+                    match connection {
+                        Ok(connection) => serve(hub, connection, sessions, readiness).await,
+                        Err(error) => tracing::debug!(%error, "a handshake failed"),
+                    }
+                });
+            }
+            Some(result) = connections.join_next() => {
+                if let Err(error) = result && error.is_panic() {
+                    tracing::error!(%error, "the task of a connection failed");
+                }
+            }
+        }
+    }
+}
+
+async fn serve(
+    hub: Hub,
+    connection: quinn::Connection,
+    sessions: Arc<Sessions>,
+    mut readiness: watch::Receiver<Readiness>,
+) {
+    if alpn(&connection).as_deref() == Some(macula_transport::ALPN_MESH) {
+        return links::accept(hub, connection).await;
+    }
+    let _ = readiness.wait_for(|readiness| *readiness != Readiness::Settling).await;
+    let draining = *readiness.borrow() == Readiness::Draining;
+    sessions::serve(hub, connection, &sessions, draining).await;
+}
+
+/// Connects to the gateway's own port as any peer does.
+async fn handshake(dialler: Dialler, local: SocketAddr, answer: oneshot::Sender<Result<(), String>>) {
+    let ip = match local.ip() {
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        ip => ip,
+    };
+    let address = SocketAddr::new(ip, local.port());
+    let _ = answer.send(links::handshake(&dialler, address).await);
+}
+
+/// Listens, also where `[::]` means a machine without IPv6.
+async fn listen_tcp(address: SocketAddr) -> std::io::Result<tokio::net::TcpListener> {
+    match tokio::net::TcpListener::bind(address).await {
+        Err(error)
+            if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+                && error.kind() != std::io::ErrorKind::AddrInUse =>
+        {
+            tokio::net::TcpListener::bind((Ipv4Addr::UNSPECIFIED, address.port())).await
+        }
+        result => result,
+    }
+}

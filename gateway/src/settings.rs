@@ -1,0 +1,256 @@
+//! What a gateway is told from outside, read once at the start.
+
+use macula_proto::vars::{Problems, Setting, Vars};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Settings of `macula-gateway`, as `--help` lists them.
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "MACULA_GATEWAY_PORT", default: "9443", help: "UDP port for clients and other gateways" },
+    Setting { name: "MACULA_GATEWAY_HOST", default: "::", help: "Address to listen on; :: takes IPv4 too" },
+    Setting {
+        name: "MACULA_ADMIN_PORT",
+        default: "9444",
+        help: "TCP port of /healthz, /readyz and /metrics",
+    },
+    Setting { name: "MACULA_ADMIN_HOST", default: "::", help: "Address that the admin port listens on" },
+    Setting {
+        name: "MACULA_REALM",
+        default: DEFAULT_REALM,
+        help: "Namespace shared by all gateways of the mesh",
+    },
+    Setting {
+        name: "MESH_PEERS",
+        default: "",
+        help: "Other gateways, comma-separated, as https://host:port or host:port",
+    },
+    Setting { name: "HUB_GATEWAY_URL", default: "", help: "One more gateway to dial" },
+    Setting {
+        name: "MACULA_ADVERTISE",
+        default: "",
+        help: "Addresses that other gateways dial, host:port list",
+    },
+    Setting { name: "MACULA_NODE_NAME", default: "", help: "Name of this gateway; its id derives from it" },
+    Setting {
+        name: "MACULA_STATE_DIR",
+        default: "",
+        help: "Directory for the id of a gateway without a name",
+    },
+    Setting { name: "MACULA_TLS_CERT", default: "", help: "Certificate chain, PEM; needs MACULA_TLS_KEY" },
+    Setting { name: "MACULA_TLS_KEY", default: "", help: "Private key of the certificate, PEM" },
+    Setting {
+        name: "MACULA_TLS_CA",
+        default: "",
+        help: "CA of other gateways and of clients' certificates, PEM",
+    },
+    Setting {
+        name: "MACULA_LOG",
+        default: "info",
+        help: "Log filter, for instance info or macula_gateway=debug",
+    },
+    Setting { name: "MACULA_LOG_FORMAT", default: "text", help: "text or json" },
+];
+
+/// Realm of a gateway that is told none.
+pub const DEFAULT_REALM: &str = "be.cortexiq.energy";
+
+/// Settings of a gateway, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clients and other gateways connect to.
+    pub listen: SocketAddr,
+    /// Where the admin port listens; `None` for no admin port.
+    pub admin: Option<SocketAddr>,
+    /// Namespace of the mesh.
+    pub realm: String,
+    /// Addresses to dial.
+    pub peers: Vec<PeerAddress>,
+    /// Addresses that others dial.
+    pub advertise: Vec<String>,
+    /// Name of this gateway, if it was given one.
+    pub name: Option<String>,
+    /// Where the id of a gateway without a name is kept.
+    pub state_dir: Option<PathBuf>,
+    /// Certificate that was mounted; `None` for one of the development authority.
+    pub certificate: Option<CertificateFiles>,
+}
+
+/// A mounted certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// Chain, leaf first, PEM.
+    pub cert: PathBuf,
+    /// Private key, PEM.
+    pub key: PathBuf,
+    /// Authority of peers and clients, PEM; the platform's when none is given.
+    pub ca: Option<PathBuf>,
+}
+
+/// A gateway to dial. The name is resolved anew at every attempt.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PeerAddress {
+    /// Host name or IP address.
+    pub host: String,
+    /// UDP port.
+    pub port: u16,
+}
+
+impl Settings {
+    /// Reads and checks all settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong, at once.
+    pub fn read(mut vars: Vars) -> Result<Self, Problems> {
+        let port = vars.parse("MACULA_GATEWAY_PORT", 9443u16);
+        let host = vars.parse("MACULA_GATEWAY_HOST", std::net::IpAddr::from([0u16; 8]));
+        let admin_port = vars.parse("MACULA_ADMIN_PORT", 9444u16);
+        let admin_host = vars.parse("MACULA_ADMIN_HOST", std::net::IpAddr::from([0u16; 8]));
+        let realm = vars.text("MACULA_REALM", DEFAULT_REALM);
+        if let Err(error) = realm.parse::<macula_proto::Topic>() {
+            vars.problem(format!("MACULA_REALM={realm}: {error}"));
+        }
+        let mut peers = Vec::new();
+        for name in ["MESH_PEERS", "HUB_GATEWAY_URL"] {
+            for text in vars.list(name) {
+                match text.parse::<PeerAddress>() {
+                    Ok(peer) if !peers.contains(&peer) => peers.push(peer),
+                    Ok(_) => {}
+                    Err(error) => vars.problem(format!("{name}: {error}")),
+                }
+            }
+        }
+        let advertise = vars.list("MACULA_ADVERTISE");
+        for text in &advertise {
+            if let Err(error) = text.parse::<PeerAddress>() {
+                vars.problem(format!("MACULA_ADVERTISE: {error}"));
+            }
+        }
+        let certificate = Self::certificate(&mut vars);
+        let settings = Self {
+            listen: SocketAddr::new(host, port),
+            admin: Some(SocketAddr::new(admin_host, admin_port)),
+            realm,
+            peers,
+            advertise,
+            name: vars.optional("MACULA_NODE_NAME"),
+            state_dir: vars.optional("MACULA_STATE_DIR").map(PathBuf::from),
+            certificate,
+        };
+        vars.finish()?;
+        Ok(settings)
+    }
+
+    fn certificate(vars: &mut Vars) -> Option<CertificateFiles> {
+        let file = |name: &str| vars.optional(name).map(PathBuf::from);
+        let (cert, key, ca) = (file("MACULA_TLS_CERT"), file("MACULA_TLS_KEY"), file("MACULA_TLS_CA"));
+        match (cert, key) {
+            (Some(cert), Some(key)) => Some(CertificateFiles { cert, key, ca }),
+            (None, None) => {
+                if ca.is_some() {
+                    vars.problem(
+                        "MACULA_TLS_CA is set without MACULA_TLS_CERT and MACULA_TLS_KEY".to_owned(),
+                    );
+                }
+                None
+            }
+            (Some(_), None) => {
+                vars.problem(
+                    "MACULA_TLS_CERT is set without MACULA_TLS_KEY: set both, or none for development"
+                        .to_owned(),
+                );
+                None
+            }
+            (None, Some(_)) => {
+                vars.problem(
+                    "MACULA_TLS_KEY is set without MACULA_TLS_CERT: set both, or none for development"
+                        .to_owned(),
+                );
+                None
+            }
+        }
+    }
+}
+
+impl std::str::FromStr for PeerAddress {
+    type Err = PeerAddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = |reason| PeerAddressError { text: text.to_owned(), reason };
+        let rest = text.strip_prefix("https://").unwrap_or(text).trim_end_matches('/');
+        if rest.contains("://") || rest.contains('/') {
+            return Err(wrong("write it as https://host:port"));
+        }
+        let (host, port) =
+            rest.rsplit_once(':').ok_or_else(|| wrong("the port is missing: write https://host:9443"))?;
+        let port = port
+            .parse()
+            .ok()
+            .filter(|port| *port != 0)
+            .ok_or_else(|| wrong("the port is no number from 1 to 65535"))?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        if host.is_empty() {
+            return Err(wrong("the host is missing"));
+        }
+        Ok(Self { host: host.to_owned(), port })
+    }
+}
+
+impl std::fmt::Display for PeerAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Text that is no address of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is no gateway address: {reason}")]
+pub struct PeerAddressError {
+    text: String,
+    reason: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(values: &[(&str, &str)]) -> Result<Settings, Problems> {
+        let mut vars =
+            Vars::new(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        vars.check_names(SETTINGS);
+        Settings::read(vars)
+    }
+
+    #[test]
+    fn the_seed_configuration_is_understood() {
+        let settings = read(&[
+            ("MACULA_GATEWAY_PORT", "9443"),
+            ("MACULA_REALM", "be.cortexiq.energy"),
+            (
+                "MESH_PEERS",
+                "https://gateway-antwerp:9443,https://gateway-brabant:9443, https://gateway-efl:9443",
+            ),
+            ("HUB_GATEWAY_URL", "https://gateway-antwerp:9443"),
+            ("MACULA_GATEWAY_SERVICE_PORT", "9443"),
+        ])
+        .unwrap();
+        let peers: Vec<String> = settings.peers.iter().map(ToString::to_string).collect();
+        assert_eq!(peers, ["gateway-antwerp:9443", "gateway-brabant:9443", "gateway-efl:9443"]);
+    }
+
+    #[test]
+    fn every_problem_is_told() {
+        let problems = read(&[
+            ("MACULA_GATEWAY_PORT", "99999"),
+            ("MACULA_TLS_CERT", "/tls.crt"),
+            ("MESH_PEERS", "gateway-antwerp"),
+            ("MACULA_REALM", "a..b"),
+        ])
+        .unwrap_err()
+        .0;
+        assert_eq!(problems.len(), 4, "{problems:#?}");
+    }
+}

@@ -1,0 +1,192 @@
+//! The streams of one connection: a reader for each that the peer opens, a writer for each class.
+
+use crate::hub::{Closing, Hub, Outlet};
+use bytes::Bytes;
+use macula_core::ConnKey;
+use macula_proto::kind::StreamKind;
+use macula_proto::v1::Code;
+use macula_transport::session::Session;
+use std::rc::Rc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+/// Chunks taken from a stream at once; a chunk is at most one packet, so this is up to 200 KiB.
+const CHUNKS: usize = 32;
+/// Time for the last frames of a connection that is being closed.
+const FAREWELL: Duration = Duration::from_millis(500);
+/// Streams of one peer at a time: one for each kind, and room for one that is being replaced.
+const STREAMS: usize = 8;
+
+/// Who is at the other end, by how streams are opened to it.
+#[derive(Clone)]
+pub(crate) enum Wire {
+    /// A client's WebTransport session.
+    Session(Session),
+    /// A link to another gateway.
+    Link(quinn::Connection),
+}
+
+/// Why a connection ended.
+#[derive(Debug)]
+pub(crate) enum End {
+    /// The core ended it.
+    Core(Closing),
+    /// The other end, or the network.
+    Peer(String),
+}
+
+/// Serves a connection until it ends, and takes it out of the core.
+pub(crate) async fn serve(
+    hub: Hub,
+    key: ConnKey,
+    outlet: Rc<Outlet>,
+    wire: Wire,
+    control: (quinn::SendStream, quinn::RecvStream),
+) -> End {
+    let mut tasks = JoinSet::new();
+    let (mut control_send, control_recv) = control;
+    let _ = control_send.set_priority(3);
+    for stream in [StreamKind::Rpc, StreamKind::Event, StreamKind::Telemetry] {
+        tasks.spawn_local(write_class(hub.clone(), key, outlet.clone(), wire.clone(), stream));
+    }
+    tasks.spawn_local(read(hub.clone(), key, StreamKind::Control, control_recv));
+    let end = {
+        let control = write_control(&hub, key, &outlet, &mut control_send);
+        tokio::pin!(control);
+        loop {
+            tokio::select! {
+                biased;
+                closing = outlet.closing() => break End::Core(closing),
+                result = &mut control => break End::Peer(result),
+                Some(result) = tasks.join_next() => match result {
+                    Ok(Ok(())) => {}
+                    Ok(Err(reason)) => break End::Peer(reason),
+                    Err(error) => break End::Peer(format!("a task failed: {error}")),
+                },
+                stream = wire.accept_uni(), if tasks.len() < STREAMS => match stream {
+                    Ok(stream) => {
+                        tasks.spawn_local(read_class(hub.clone(), key, stream));
+                    }
+                    Err(reason) => break End::Peer(reason),
+                },
+                reason = wire.closed() => break End::Peer(reason),
+            }
+        }
+    };
+    let (code, message) = match &end {
+        End::Core(closing) => {
+            let _ = tokio::time::timeout(FAREWELL, say_farewell(&hub, key, &mut control_send)).await;
+            (closing.code, closing.message.clone())
+        }
+        End::Peer(_) => (Code::Ok, String::new()),
+    };
+    tasks.shutdown().await;
+    hub.remove(key);
+    wire.close(code, &message);
+    end
+}
+
+async fn write_control(hub: &Hub, key: ConnKey, outlet: &Outlet, stream: &mut quinn::SendStream) -> String {
+    loop {
+        while let Some(batch) = hub.take(key, StreamKind::Control) {
+            if let Err(error) = stream.write_chunk(batch).await {
+                return error.to_string();
+            }
+        }
+        outlet.ready(StreamKind::Control).await;
+    }
+}
+
+async fn say_farewell(hub: &Hub, key: ConnKey, stream: &mut quinn::SendStream) {
+    while let Some(batch) = hub.take(key, StreamKind::Control) {
+        if stream.write_chunk(batch).await.is_err() {
+            return;
+        }
+    }
+    let _ = stream.finish();
+    let _ = stream.stopped().await;
+}
+
+async fn write_class(
+    hub: Hub,
+    key: ConnKey,
+    outlet: Rc<Outlet>,
+    wire: Wire,
+    kind: StreamKind,
+) -> Result<(), String> {
+    outlet.ready(kind).await;
+    let mut stream = wire.open_uni().await?;
+    let _ = stream.set_priority(match kind {
+        StreamKind::Control | StreamKind::Rpc => 2,
+        StreamKind::Event => 1,
+        StreamKind::Telemetry => 0,
+    });
+    let gone = |error: quinn::WriteError| format!("{kind:?} stream: {error}");
+    stream.write_chunk(Bytes::copy_from_slice(&[kind as u8])).await.map_err(gone)?;
+    loop {
+        while let Some(batch) = hub.take(key, kind) {
+            stream.write_chunk(batch).await.map_err(gone)?;
+        }
+        outlet.ready(kind).await;
+    }
+}
+
+async fn read_class(hub: Hub, key: ConnKey, mut stream: quinn::RecvStream) -> Result<(), String> {
+    let mut first = [0];
+    if stream.read_exact(&mut first).await.is_err() {
+        return Ok(());
+    }
+    match StreamKind::from_byte(first[0]) {
+        Some(StreamKind::Control) | None => {
+            let message = format!("a stream begins with byte {:#04x}, which names no class", first[0]);
+            hub.fail(key, Code::InvalidArgument, message);
+            Ok(())
+        }
+        Some(kind) => read(hub, key, kind, stream).await,
+    }
+}
+
+async fn read(hub: Hub, key: ConnKey, kind: StreamKind, mut stream: quinn::RecvStream) -> Result<(), String> {
+    let mut chunks = [const { Bytes::new() }; CHUNKS];
+    loop {
+        match stream.read_chunks(&mut chunks).await {
+            Ok(Some(count)) => hub.receive(key, kind, &chunks[..count]),
+            Ok(None) if kind == StreamKind::Control => return Err("the control stream ended".to_owned()),
+            Ok(None) => return Ok(()),
+            Err(error) => return Err(format!("{kind:?} stream: {error}")),
+        }
+    }
+}
+
+impl Wire {
+    async fn open_uni(&self) -> Result<quinn::SendStream, String> {
+        match self {
+            Wire::Session(session) => session.open_uni().await.map_err(|error| error.to_string()),
+            Wire::Link(connection) => connection.open_uni().await.map_err(|error| error.to_string()),
+        }
+    }
+
+    async fn accept_uni(&self) -> Result<quinn::RecvStream, String> {
+        match self {
+            Wire::Session(session) => session.accept_uni().await.map_err(|error| error.to_string()),
+            Wire::Link(connection) => connection.accept_uni().await.map_err(|error| error.to_string()),
+        }
+    }
+
+    async fn closed(&self) -> String {
+        match self {
+            Wire::Session(session) => {
+                let closed = session.closed().await;
+                format!("{closed:?}")
+            }
+            Wire::Link(connection) => connection.closed().await.to_string(),
+        }
+    }
+
+    fn close(&self, code: Code, message: &str) {
+        match self {
+            Wire::Session(session) => session.close(code as u32, message),
+            Wire::Link(connection) => connection.close((code as u32).into(), message.as_bytes()),
+        }
+    }
+}
