@@ -39,12 +39,13 @@ pub(crate) struct Subscription {
 pub(crate) struct Route {
     pub(crate) conn: ConnKey,
     pub(crate) link: bool,
-    pub(crate) echo: bool,
     /// Strongest policy of the matching subscriptions, per class.
     pub(crate) policy: [Overflow; 2],
     pub(crate) block_ms: u32,
     /// Encoded subscriptions field; empty for a link.
     pub(crate) subscriptions: Box<[u8]>,
+    /// The same for the session's own messages: those subscriptions that asked for echo; empty for none.
+    pub(crate) echo: Box<[u8]>,
 }
 
 impl Routes {
@@ -89,40 +90,38 @@ impl Routes {
 
     /// The receivers of a topic, one entry each.
     pub(crate) fn find(&self, topic: &Topic) -> Box<[Route]> {
-        let mut found: Vec<(Route, Vec<u32>)> = Vec::new();
+        let mut found: Vec<(Route, Vec<&Subscription>)> = Vec::new();
         self.trie.for_each_match(topic, |wanted| {
-            let (route, number) = self.route(wanted);
+            let (route, subscription) = self.route(wanted);
             match found.iter_mut().find(|(other, _)| other.conn == route.conn) {
-                Some((other, numbers)) => {
+                Some((other, subscriptions)) => {
                     other.merge(&route);
-                    numbers.extend(number);
+                    subscriptions.extend(subscription);
                 }
-                None => found.push((route, Vec::from_iter(number))),
+                None => found.push((route, Vec::from_iter(subscription))),
             }
         });
-        let finish = |(mut route, mut numbers): (Route, Vec<u32>)| {
-            if !route.link {
-                numbers.sort_unstable();
-                let mut field = Vec::new();
-                wire::encode_subscriptions(&mut field, &numbers);
-                route.subscriptions = field.into();
-            }
+        let finish = |(mut route, mut subscriptions): (Route, Vec<&Subscription>)| {
+            subscriptions.sort_unstable_by_key(|subscription| subscription.number);
+            route.subscriptions = field(subscriptions.iter().map(|subscription| subscription.number));
+            let echo = subscriptions.iter().filter(|subscription| subscription.echo);
+            route.echo = field(echo.map(|subscription| subscription.number));
             route
         };
         found.into_iter().map(finish).collect()
     }
 
-    fn route(&self, wanted: Wanted) -> (Route, Option<u32>) {
+    fn route(&self, wanted: Wanted) -> (Route, Option<&Subscription>) {
         match wanted {
             Wanted::Peer { link, telemetry } => {
                 let policy = [Overflow::Block, telemetry];
                 let route = Route {
                     conn: link,
                     link: true,
-                    echo: false,
                     policy,
                     block_ms: DEFAULT_BLOCK_MS,
                     subscriptions: Box::default(),
+                    echo: Box::default(),
                 };
                 (route, None)
             }
@@ -131,12 +130,12 @@ impl Routes {
                 let route = Route {
                     conn: subscription.conn,
                     link: false,
-                    echo: subscription.echo,
                     policy: [subscription.events, subscription.telemetry],
                     block_ms: subscription.block_ms,
                     subscriptions: Box::default(),
+                    echo: Box::default(),
                 };
-                (route, Some(subscription.number))
+                (route, Some(subscription))
             }
         }
     }
@@ -144,12 +143,21 @@ impl Routes {
 
 impl Route {
     fn merge(&mut self, other: &Route) {
-        self.echo |= other.echo;
         for (mine, theirs) in self.policy.iter_mut().zip(other.policy) {
             *mine = stronger(*mine, theirs);
         }
         self.block_ms = self.block_ms.max(other.block_ms);
     }
+}
+
+/// The encoded subscriptions field of these numbers; empty for none.
+fn field(numbers: impl Iterator<Item = u32>) -> Box<[u8]> {
+    let numbers: Vec<u32> = numbers.collect();
+    let mut field = Vec::new();
+    if !numbers.is_empty() {
+        wire::encode_subscriptions(&mut field, &numbers);
+    }
+    field.into()
 }
 
 /// Time that `block` holds publishers back unless the subscriber says otherwise.

@@ -258,10 +258,12 @@ impl Node {
         let routes = std::mem::take(&mut entry.routes);
         self.encode_shared(moving);
         for route in &routes {
-            if (route.link && from_link) || (route.conn == from && !route.echo) {
+            let own = route.conn == from;
+            if (route.link && from_link) || (own && route.echo.is_empty()) {
                 continue;
             }
-            self.push(route, moving, now);
+            let subscriptions = if own { &route.echo } else { &route.subscriptions };
+            self.push(route, subscriptions, moving, now);
         }
         if moving.stamp != 0 && !from_link {
             self.forward_retained(&routes, moving, now);
@@ -280,12 +282,12 @@ impl Node {
             let route = Route {
                 conn,
                 link: true,
-                echo: false,
                 policy,
                 block_ms: DEFAULT_BLOCK_MS,
                 subscriptions: Box::default(),
+                echo: Box::default(),
             };
-            self.push(&route, moving, now);
+            self.push(&route, &[], moving, now);
         }
     }
 
@@ -305,14 +307,14 @@ impl Node {
 
     /// Queues the message whose shared part is encoded for one receiver.
     #[inline]
-    fn push(&mut self, route: &Route, moving: Moving<'_>, now: Now) {
+    fn push(&mut self, route: &Route, subscriptions: &[u8], moving: Moving<'_>, now: Now) {
         let class = moving.class;
         let Some(conn) = self.conns.get_mut(route.conn) else { return };
         let queue = conn.messages(class);
         let before = queue.backlog();
         tell_aliases(queue, &self.topics, &self.publishers, moving);
         let entry = Entry {
-            subscriptions: &route.subscriptions,
+            subscriptions,
             shared: &self.shared,
             topic: moving.topic,
             key: moving.key,
