@@ -1,0 +1,355 @@
+//! Settings of a client.
+
+use crate::client::Client;
+use crate::connection;
+use crate::core::Core;
+use crate::error::{ConnectError, SettingsError};
+use crate::message::PublisherId;
+use macula_proto::v1::Windows as Credit;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The realm of CortexIQ, as in the seed document.
+const DEFAULT_REALM: &str = "be.cortexiq.energy";
+/// A gateway on this machine.
+const DEFAULT_URL: &str = "https://localhost:9443";
+/// The gateway's port.
+const DEFAULT_PORT: u16 = 9443;
+/// Two windows of the gateway a second at 10 ms distance; a guess, not measured.
+const DEFAULT_WINDOW: u64 = 1 << 20;
+/// From the design.
+const DEFAULT_OUTBOX: usize = 16 << 20;
+/// Long enough for a handshake over a slow mobile link; a guess, not measured.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Settings of a [`Client`]. Each has a default, so `Client::builder().connect()` connects to a gateway on this
+/// machine.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    urls: Vec<String>,
+    realm: String,
+    ca: Option<PathBuf>,
+    token: Token,
+    name: String,
+    publisher: Option<PublisherId>,
+    windows: Windows,
+    outbox_bytes: usize,
+    connect_timeout: Duration,
+    wait: bool,
+}
+
+/// Bytes that the gateway may send before the application has taken them, per class; at least 64 KiB each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Windows {
+    /// Events, 1 MiB by default.
+    pub event: u64,
+    /// Telemetry, 1 MiB by default.
+    pub telemetry: u64,
+    /// Calls and results, 1 MiB by default.
+    pub rpc: u64,
+}
+
+impl Default for Windows {
+    fn default() -> Self {
+        Self { event: DEFAULT_WINDOW, telemetry: DEFAULT_WINDOW, rpc: DEFAULT_WINDOW }
+    }
+}
+
+/// Settings that have been checked.
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) urls: Vec<Url>,
+    pub(crate) realm: String,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) token: Token,
+    pub(crate) name: String,
+    pub(crate) publisher: Option<PublisherId>,
+    pub(crate) windows: Credit,
+    pub(crate) outbox_bytes: usize,
+    pub(crate) connect_timeout: Duration,
+    /// Keep trying where the first attempt to connect fails.
+    pub(crate) wait: bool,
+}
+
+/// Where the token comes from.
+#[derive(Clone, Default)]
+pub(crate) enum Token {
+    #[default]
+    None,
+    Text(String),
+    File(PathBuf),
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::None => f.write_str("None"),
+            Self::Text(_) => f.write_str("Text(..)"),
+            Self::File(path) => f.debug_tuple("File").field(path).finish(),
+        }
+    }
+}
+
+/// A gateway's address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Url {
+    pub(crate) text: String,
+    pub(crate) host: String,
+    pub(crate) port: u16,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            realm: DEFAULT_REALM.to_owned(),
+            ca: None,
+            token: Token::None,
+            name: default_name(),
+            publisher: None,
+            windows: Windows::default(),
+            outbox_bytes: DEFAULT_OUTBOX,
+            connect_timeout: DEFAULT_CONNECT_TIMEOUT,
+            wait: false,
+        }
+    }
+}
+
+impl Builder {
+    /// Reads `MACULA_URL` (a comma-separated list), `MACULA_REALM`, `MACULA_CA`, `MACULA_TOKEN` and
+    /// `MACULA_TOKEN_FILE`. For the environment of the process: `Builder::from_vars(|name| std::env::var(name).ok())`.
+    /// What is absent or empty keeps its default.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
+        let var = |name: &str| vars(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let mut builder = Self::default();
+        let mut problems = Vec::new();
+        if let Some(urls) = var("MACULA_URL") {
+            builder = builder.urls(urls.split(',').map(str::trim).filter(|url| !url.is_empty()));
+            problems.extend(
+                builder.urls.iter().filter_map(|url| Url::parse(url).err()).map(|problem| format!("MACULA_URL: {problem}")),
+            );
+        }
+        if let Some(realm) = var("MACULA_REALM") {
+            builder.realm = realm;
+        }
+        if let Some(ca) = var("MACULA_CA") {
+            let path = PathBuf::from(&ca);
+            if let Err(error) = std::fs::metadata(&path) {
+                problems.push(format!("MACULA_CA: cannot read {ca}: {error}"));
+            }
+            builder.ca = Some(path);
+        }
+        match (var("MACULA_TOKEN"), var("MACULA_TOKEN_FILE")) {
+            (Some(_), Some(_)) => problems.push("MACULA_TOKEN and MACULA_TOKEN_FILE: give one of them".to_owned()),
+            (Some(token), None) => builder.token = Token::Text(token),
+            (None, Some(file)) => {
+                if let Err(error) = std::fs::metadata(&file) {
+                    problems.push(format!("MACULA_TOKEN_FILE: cannot read {file}: {error}"));
+                }
+                builder.token = Token::File(file.into());
+            }
+            (None, None) => {}
+        }
+        if problems.is_empty() { Ok(builder) } else { Err(SettingsError { problems }) }
+    }
+
+    /// Adds a gateway, `https://host:port`, port 9443 by default. Several are tried in turn; without any it is
+    /// `https://localhost:9443`. Names are resolved anew at every attempt.
+    pub fn url(mut self, url: impl Into<String>) -> Self {
+        self.urls.push(url.into());
+        self
+    }
+
+    /// Adds several gateways.
+    pub fn urls<T: Into<String>>(mut self, urls: impl IntoIterator<Item = T>) -> Self {
+        self.urls.extend(urls.into_iter().map(Into::into));
+        self
+    }
+
+    /// The realm, `be.cortexiq.energy` by default. A gateway of another realm refuses the client.
+    pub fn realm(mut self, realm: impl Into<String>) -> Self {
+        self.realm = realm.into();
+        self
+    }
+
+    /// Trust the certificates in this PEM file, and no others. By default the development CA of this machine is
+    /// trusted, or the platform's certificates if there is none.
+    pub fn ca(mut self, file: impl Into<PathBuf>) -> Self {
+        self.ca = Some(file.into());
+        self
+    }
+
+    /// Bearer token for gateways that ask for one.
+    pub fn token(mut self, token: impl Into<String>) -> Self {
+        self.token = Token::Text(token.into());
+        self
+    }
+
+    /// File with the bearer token, read anew at every attempt to connect.
+    pub fn token_file(mut self, file: impl Into<PathBuf>) -> Self {
+        self.token = Token::File(file.into());
+        self
+    }
+
+    /// Name and version of the application, for the gateway's logs; the program's name by default.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Identity under which this client publishes; random by default. Two clients with one identity at one time
+    /// throw each other out.
+    pub fn publisher_id(mut self, publisher: PublisherId) -> Self {
+        self.publisher = Some(publisher);
+        self
+    }
+
+    /// Bytes that the gateway may send ahead of the application.
+    pub fn windows(mut self, windows: Windows) -> Self {
+        self.windows = windows;
+        self
+    }
+
+    /// Bytes of events that are kept until the gateway accepts them, 16 MiB by default. When they are full,
+    /// publishing waits.
+    pub fn outbox_bytes(mut self, bytes: usize) -> Self {
+        self.outbox_bytes = bytes;
+        self
+    }
+
+    /// How long one attempt at one address may take, 10 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// Keep trying until a gateway can be reached, with a warning in the log, rather than fail at the first attempt.
+    pub fn wait_for_gateway(mut self) -> Self {
+        self.wait = true;
+        self
+    }
+
+    /// Connects. May be awaited on any executor: the client does its I/O in a thread of its own.
+    ///
+    /// # Errors
+    /// Unusable settings, all at once, or what happened at each address.
+    pub async fn connect(self) -> Result<Client, ConnectError> {
+        let core = Arc::new(Core::new(self.check()?));
+        // Made first, so that dropping this future ends the thread.
+        let client = Client::from_core(Arc::clone(&core));
+        connection::start(core)?.await.unwrap_or(Err(ConnectError::Closed))?;
+        Ok(client)
+    }
+
+    fn check(self) -> Result<Config, SettingsError> {
+        let texts = if self.urls.is_empty() { vec![DEFAULT_URL.to_owned()] } else { self.urls };
+        let mut problems = Vec::new();
+        let urls = texts.iter().filter_map(|url| Url::parse(url).map_err(|problem| problems.push(problem)).ok()).collect();
+        if self.realm.is_empty() {
+            problems.push("the realm is empty".to_owned());
+        }
+        if !problems.is_empty() {
+            return Err(SettingsError { problems });
+        }
+        let window = |bytes: u64| bytes.max(MIN_WINDOW);
+        Ok(Config {
+            urls,
+            realm: self.realm,
+            ca: self.ca,
+            token: self.token,
+            name: self.name,
+            publisher: self.publisher,
+            windows: Credit {
+                rpc: window(self.windows.rpc),
+                event: window(self.windows.event),
+                telemetry: window(self.windows.telemetry),
+            },
+            outbox_bytes: self.outbox_bytes.max(MIN_WINDOW as usize),
+            connect_timeout: self.connect_timeout,
+            wait: self.wait,
+        })
+    }
+}
+
+/// Below this, credit would be granted message by message.
+const MIN_WINDOW: u64 = 64 << 10;
+
+impl Token {
+    /// The token, read now.
+    pub(crate) fn read(&self) -> Result<String, crate::error::Failure> {
+        match self {
+            Self::None => Ok(String::new()),
+            Self::Text(token) => Ok(token.clone()),
+            Self::File(path) => std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
+                crate::error::Failure::Token { path: path.display().to_string(), reason: error.to_string() }
+            }),
+        }
+    }
+}
+
+impl Url {
+    fn parse(text: &str) -> Result<Self, String> {
+        let bad = |why: &str| format!("`{text}` is no gateway's URL: {why}, as in https://localhost:9443");
+        let rest = text.strip_prefix("https://").ok_or_else(|| bad("it begins with https://"))?;
+        let authority = rest.strip_suffix('/').unwrap_or(rest);
+        if authority.contains(['/', '?', '#', '@']) {
+            return Err(bad("it has only host and port"));
+        }
+        let (host, port) = match authority.strip_prefix('[') {
+            Some(rest) => rest.split_once(']').ok_or_else(|| bad("the bracket is not closed"))?,
+            None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
+        };
+        if host.is_empty() {
+            return Err(bad("it names a host"));
+        }
+        let port = match port.strip_prefix(':') {
+            Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(|| bad("its port is 1 to 65535"))?,
+            None if port.is_empty() => DEFAULT_PORT,
+            None => return Err(bad("a colon separates host and port")),
+        };
+        Ok(Self { text: text.to_owned(), host: host.to_owned(), port })
+    }
+}
+
+fn default_name() -> String {
+    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    program.unwrap_or_else(|| format!("macula-sdk {}", env!("CARGO_PKG_VERSION")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn urls_have_scheme_host_and_port() {
+        let parsed = |text: &str| Url::parse(text).map(|url| (url.host, url.port));
+        assert_eq!(parsed("https://localhost:9443"), Ok(("localhost".to_owned(), 9443)));
+        assert_eq!(parsed("https://gateway.example/"), Ok(("gateway.example".to_owned(), 9443)));
+        assert_eq!(parsed("https://[::1]:7"), Ok(("::1".to_owned(), 7)));
+        for bad in ["http://localhost", "https://", "https://h:0", "https://h:x", "https://h/v1", "https://[::1"] {
+            assert!(parsed(bad).unwrap_err().contains(bad));
+        }
+    }
+
+    #[test]
+    fn all_problems_are_told_at_once() {
+        let vars = |name: &str| match name {
+            "MACULA_URL" => Some("localhost:9443, https://ok".to_owned()),
+            "MACULA_CA" => Some("/nowhere/ca.pem".to_owned()),
+            "MACULA_TOKEN" | "MACULA_TOKEN_FILE" => Some("x".to_owned()),
+            _ => None,
+        };
+        assert_eq!(Builder::from_vars(vars).unwrap_err().problems.len(), 3);
+    }
+
+    #[test]
+    fn empty_variables_are_absent() {
+        let builder = Builder::from_vars(|_| Some(" ".to_owned())).unwrap();
+        let config = builder.check().unwrap();
+        assert_eq!((config.urls[0].text.as_str(), config.realm.as_str()), (DEFAULT_URL, DEFAULT_REALM));
+    }
+}

@@ -1,0 +1,169 @@
+//! The client: a handle to its I/O thread.
+
+use crate::builder::Builder;
+use crate::call::Call;
+use crate::core::Core;
+use crate::error::{ConnectError, FlushError, PublishError};
+use crate::message::{Class, PublisherId};
+use crate::publish::Publish;
+use crate::publisher::PublisherBuilder;
+use crate::register::{CallFailure, Register, Reply, Request};
+use crate::status::{Statistics, Status};
+use crate::subscription::Subscribe;
+use bytes::Bytes;
+use macula_proto::{Pattern, Topic};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Longest time that [`Client::close`] waits for events to be accepted: the gateway may be gone.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A connection to the local gateway, kept up by a thread of its own. Clones are cheap and share it.
+///
+/// Dropping the last handle, subscriptions, publishers and registrations included, closes the connection in the
+/// background. Before a process ends, [`close`](Self::close) it: that waits until everything has been sent.
+#[derive(Clone, Debug)]
+pub struct Client {
+    alive: Arc<Alive>,
+}
+
+/// Ends the I/O thread with the last handle.
+#[derive(Debug)]
+struct Alive {
+    core: Arc<Core>,
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.core.request_close();
+    }
+}
+
+impl Client {
+    /// Connects to the gateway at this URL, `https://host:port`, with the default settings.
+    ///
+    /// # Errors
+    /// When the gateway cannot be reached or refuses the client. Once connected, the client reconnects by itself.
+    pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
+        Self::builder().url(url).connect().await
+    }
+
+    /// Settings for a connection.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    pub(crate) fn from_core(core: Arc<Core>) -> Self {
+        Self { alive: Arc::new(Alive { core }) }
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.alive.core
+    }
+
+    /// Publishes a message; `.await` the result after setting what differs from the defaults.
+    pub fn publish(&self, topic: &Topic, payload: impl Into<Bytes>) -> Publish {
+        Publish::new(self.clone(), topic.clone(), payload.into())
+    }
+
+    /// Publishes a protobuf message, with content type `application/x-protobuf`.
+    pub fn publish_message<T: prost::Message>(&self, topic: &Topic, message: &T) -> Publish {
+        self.publish(topic, message.encode_to_vec()).content_type(PROTOBUF)
+    }
+
+    /// A handle for publishing many messages to one topic.
+    pub fn publisher(&self, topic: &Topic) -> PublisherBuilder {
+        PublisherBuilder::new(self.clone(), topic.clone())
+    }
+
+    /// Subscribes to the topics that match; `.await` the result.
+    pub fn subscribe(&self, pattern: impl Into<Pattern>) -> Subscribe {
+        Subscribe::new(self.clone(), &pattern.into())
+    }
+
+    /// Calls a procedure; `.await` the result.
+    pub fn call(&self, procedure: &Topic, payload: impl Into<Bytes>) -> Call {
+        Call::new(self.clone(), procedure.clone(), payload.into())
+    }
+
+    /// Calls a procedure with a protobuf message, with content type `application/x-protobuf`. The reply is read
+    /// with [`Reply::decode`].
+    pub fn call_message<T: prost::Message>(&self, procedure: &Topic, message: &T) -> Call {
+        self.call(procedure, message.encode_to_vec()).content_type(PROTOBUF)
+    }
+
+    /// Offers a procedure, or all procedures of a pattern; `.await` the result. The handler runs for each call as a
+    /// task on the tokio runtime from which this is called, or on the client's own thread if there is none. At most
+    /// [`HANDLERS`](crate::HANDLERS) run at a time. A handler that panics answers INTERNAL; one whose caller
+    /// has given up is dropped at its next `.await`.
+    ///
+    /// A handler that holds a [`Client`] keeps it open until the registration is dropped.
+    pub fn register<H, F>(&self, procedure: impl Into<Pattern>, handler: H) -> Register
+    where
+        H: Fn(Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
+    {
+        Register::new(self.clone(), &procedure.into(), handler)
+    }
+
+    /// Waits until the gateway has accepted, or refused, every event handed over so far.
+    ///
+    /// # Errors
+    /// Refusals since the last flush that no publisher waited for, or that the client is closed.
+    pub async fn flush(&self) -> Result<(), FlushError> {
+        let answer = self.core().events.update(|outbox| outbox.wait_for_all());
+        answer.await.unwrap_or(Err(PublishError::Closed)).map_err(|_| FlushError::Closed)?;
+        match self.core().events.update(|outbox| outbox.refusal()) {
+            None => Ok(()),
+            Some((count, code, message)) => Err(FlushError::Refused { count, code, message }),
+        }
+    }
+
+    /// The state of the connection, now and whenever it changes.
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.core().status.subscribe()
+    }
+
+    /// Totals since the client was made.
+    pub fn statistics(&self) -> Statistics {
+        let events = self.core().events.update(|outbox| outbox.counts());
+        let telemetry = self.core().telemetry.update(|outbox| outbox.counts());
+        Statistics {
+            connections: self.core().connections.load(Ordering::Relaxed),
+            events: events.sent,
+            telemetry: telemetry.sent,
+            telemetry_dropped: telemetry.dropped,
+            refused: events.refused + telemetry.refused,
+        }
+    }
+
+    /// The identity under which this client publishes and calls.
+    pub fn publisher_id(&self) -> PublisherId {
+        self.core().publisher
+    }
+
+    /// The class's name for a topic of this client, used by its handles.
+    pub(crate) fn outlet(&self, class: Class) -> &crate::outlet::Outlet {
+        self.core().outlet(class)
+    }
+
+    /// Sends what was handed over, waits for acceptance, at most five seconds, and closes the connection for all
+    /// handles. Afterwards every operation fails and every subscription ends.
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush): events that were refused, or not accepted in time. The client is closed then too.
+    pub async fn close(&self) -> Result<(), FlushError> {
+        let patience = self.core().sleep(CLOSE_PATIENCE);
+        let flushed = tokio::select! {
+            flushed = self.flush() => flushed,
+            () = patience => Err(FlushError::Closed),
+        };
+        self.core().request_close();
+        let _ = self.status().wait_for(|status| *status == Status::Closed).await;
+        flushed
+    }
+}
+
+const PROTOBUF: &str = "application/x-protobuf";

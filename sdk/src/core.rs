@@ -1,0 +1,204 @@
+//! What all handles of a client and its I/O thread share. No lock is held across `.await`, and the tables of
+//! subscriptions and registrations are locked before the control lane, so that requests and reconnects do not mix.
+
+use crate::block::Block;
+use crate::builder::Config;
+use crate::calls::Calls;
+use crate::error::{RegisterError, SubscribeError};
+use crate::inbox::Inbox;
+use crate::inflow::Inflow;
+use crate::lane::Lane;
+use crate::message::{Class, PublisherId};
+use crate::outlet::Outlet;
+use crate::registrations::{Provider, Registrations};
+use crate::status::Status;
+use crate::subscriptions::Subscriptions;
+use macula_proto::v1::{self, Acknowledged, Credit, Welcome};
+use macula_proto::kind;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, oneshot, watch};
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) publisher: PublisherId,
+    /// Run of this client: microseconds since 1970 at its start.
+    pub(crate) epoch: u64,
+    /// Runtime of the I/O thread, whose clock measures deadlines.
+    pub(crate) io: OnceLock<Handle>,
+    pub(crate) control: Lane,
+    pub(crate) rpc: Lane,
+    pub(crate) events: Outlet,
+    pub(crate) telemetry: Outlet,
+    pub(crate) rpc_inflow: Inflow,
+    pub(crate) event_inflow: Inflow,
+    pub(crate) telemetry_inflow: Inflow,
+    subscriptions: Mutex<Subscriptions>,
+    registrations: Mutex<Registrations>,
+    pub(crate) calls: Calls,
+    pub(crate) status: watch::Sender<Status>,
+    /// True once the client is to end.
+    pub(crate) closing: watch::Sender<bool>,
+    /// The gateway answered our last ping.
+    pub(crate) pong: Notify,
+    pub(crate) connections: AtomicU64,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> Self {
+        let windows = config.windows;
+        let publisher = config.publisher.unwrap_or_else(|| PublisherId(rand::random()));
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        Self {
+            publisher,
+            epoch: since.as_micros() as u64,
+            io: OnceLock::new(),
+            control: Lane::default(),
+            rpc: Lane::default(),
+            events: Outlet::new(Class::Event, config.outbox_bytes),
+            telemetry: Outlet::new(Class::Telemetry, config.outbox_bytes),
+            rpc_inflow: Inflow::new(windows.rpc),
+            event_inflow: Inflow::new(windows.event),
+            telemetry_inflow: Inflow::new(windows.telemetry),
+            subscriptions: Mutex::default(),
+            registrations: Mutex::default(),
+            calls: Calls::default(),
+            status: watch::Sender::new(Status::Connecting),
+            closing: watch::Sender::new(false),
+            pong: Notify::new(),
+            connections: AtomicU64::new(0),
+            config,
+        }
+    }
+
+    pub(crate) fn outlet(&self, class: Class) -> &Outlet {
+        match class {
+            Class::Event => &self.events,
+            Class::Telemetry => &self.telemetry,
+        }
+    }
+
+    pub(crate) fn inflow(&self, class: Class) -> &Inflow {
+        match class {
+            Class::Event => &self.event_inflow,
+            Class::Telemetry => &self.telemetry_inflow,
+        }
+    }
+
+    /// A connection begins: everything that the gateway has to know goes out first.
+    pub(crate) fn open(&self, welcome: &Welcome) {
+        let windows = welcome.windows.unwrap_or_default();
+        [&self.rpc_inflow, &self.event_inflow, &self.telemetry_inflow].into_iter().for_each(Inflow::restart);
+        {
+            let (mut subscriptions, mut registrations) = (self.subscriptions(), self.registrations());
+            self.control.open(u64::MAX);
+            registrations.restart().iter().for_each(|request| self.control.send(kind::REGISTER, request));
+            subscriptions.restart().iter().for_each(|request| self.control.send(kind::SUBSCRIBE, request));
+        }
+        self.rpc.open(windows.rpc);
+        self.calls.open();
+        self.events.update(|outbox| outbox.open(windows.event, welcome));
+        self.telemetry.update(|outbox| outbox.open(windows.telemetry, welcome));
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.status.send_replace(Status::Connected { gateway: welcome.gateway.clone() });
+    }
+
+    /// The connection is lost.
+    pub(crate) fn lose(&self) {
+        self.control.close();
+        self.calls.lose();
+        self.rpc.close();
+        self.registrations().lose();
+        self.events.update(crate::outbox::Outbox::lose);
+        self.telemetry.update(crate::outbox::Outbox::lose);
+    }
+
+    /// The client ends.
+    pub(crate) fn end(&self) {
+        self.lose();
+        self.calls.close();
+        self.events.close();
+        self.telemetry.close();
+        self.subscriptions().close();
+        self.registrations().close();
+        self.status.send_replace(Status::Closed);
+    }
+
+    /// Asks the I/O thread to end.
+    pub(crate) fn request_close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        *self.closing.borrow()
+    }
+
+    pub(crate) fn subscribe(
+        &self,
+        request: v1::Subscribe,
+        inbox: Arc<Inbox>,
+    ) -> Result<(u32, oneshot::Receiver<Result<Acknowledged, SubscribeError>>), SubscribeError> {
+        let mut subscriptions = self.subscriptions();
+        if self.is_ended() {
+            return Err(SubscribeError::Closed);
+        }
+        let (request, answer) = subscriptions.add(request, inbox);
+        self.control.send(kind::SUBSCRIBE, &request);
+        Ok((request.subscription, answer))
+    }
+
+    pub(crate) fn unsubscribe(&self, number: u32) {
+        let mut subscriptions = self.subscriptions();
+        if subscriptions.remove(number) {
+            self.control.send(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: number });
+        }
+    }
+
+    pub(crate) fn register(
+        &self,
+        request: v1::Register,
+        provider: Provider,
+    ) -> Result<(u32, oneshot::Receiver<Result<Acknowledged, RegisterError>>), RegisterError> {
+        let mut registrations = self.registrations();
+        if self.is_ended() {
+            return Err(RegisterError::Closed);
+        }
+        let (request, answer) = registrations.add(request, provider);
+        self.control.send(kind::REGISTER, &request);
+        Ok((request.registration, answer))
+    }
+
+    pub(crate) fn unregister(&self, number: u32) {
+        let mut registrations = self.registrations();
+        if registrations.remove(number) {
+            self.control.send(kind::UNREGISTER, &v1::Unregister { registration: number });
+        }
+    }
+
+    /// The application is done with a block.
+    pub(crate) fn release(&self, block: &Block) {
+        let total = self.inflow(block.class).release(block.bytes);
+        self.grant(block.class.wire(), total);
+    }
+
+    /// Grants credit to the gateway, if there is a total to grant.
+    pub(crate) fn grant(&self, class: v1::Class, total: Option<u64>) {
+        if let Some(total) = total {
+            self.control.send(kind::CREDIT, &Credit { class: class.into(), total });
+        }
+    }
+
+    pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
+        self.subscriptions.lock().expect("no holder of this lock panics")
+    }
+
+    pub(crate) fn registrations(&self) -> MutexGuard<'_, Registrations> {
+        self.registrations.lock().expect("no holder of this lock panics")
+    }
+
+    fn is_ended(&self) -> bool {
+        *self.status.borrow() == Status::Closed
+    }
+}

@@ -1,0 +1,89 @@
+//! Credit for what the gateway sends on one class stream: as much as is received and no longer waits for the
+//! application, and a window on top.
+
+use std::sync::{Mutex, MutexGuard};
+
+/// The credit of one class stream.
+#[derive(Debug)]
+pub(crate) struct Inflow {
+    window: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    received: u64,
+    /// Received, on this connection or an earlier one, and waiting for the application.
+    waiting: u64,
+    granted: u64,
+}
+
+impl Inflow {
+    pub(crate) fn new(window: u64) -> Self {
+        Self { window, state: Mutex::default() }
+    }
+
+    pub(crate) fn window(&self) -> u64 {
+        self.window
+    }
+
+    /// A new connection, which was granted the window.
+    pub(crate) fn restart(&self) {
+        let mut state = self.lock();
+        state.received = 0;
+        state.granted = self.window;
+    }
+
+    /// Bytes have come, and so many of them wait for the application. Gives the total to grant, if it is time.
+    pub(crate) fn receive(&self, received: u64, waiting: u64) -> Option<u64> {
+        let mut state = self.lock();
+        state.received += received;
+        state.waiting += waiting;
+        self.due(&mut state)
+    }
+
+    /// The application has taken so many bytes. Gives the total to grant, if it is time.
+    pub(crate) fn release(&self, taken: u64) -> Option<u64> {
+        let mut state = self.lock();
+        state.waiting = state.waiting.saturating_sub(taken);
+        self.due(&mut state)
+    }
+
+    fn due(&self, state: &mut State) -> Option<u64> {
+        let total = (state.received + self.window).saturating_sub(state.waiting);
+        if total < state.granted + self.window / 4 {
+            return None;
+        }
+        state.granted = total;
+        Some(total)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_follows_the_application_not_the_network() {
+        let inflow = Inflow::new(100);
+        inflow.restart();
+        assert_eq!(inflow.receive(80, 80), None, "all of it waits");
+        assert_eq!(inflow.release(20), None, "less than a quarter of the window");
+        assert_eq!(inflow.release(10), Some(130));
+        assert_eq!(inflow.release(50), Some(180));
+    }
+
+    #[test]
+    fn what_waits_from_an_earlier_connection_counts() {
+        let inflow = Inflow::new(100);
+        inflow.restart();
+        inflow.receive(100, 100);
+        inflow.restart();
+        assert_eq!(inflow.receive(100, 0), None);
+        assert_eq!(inflow.release(100), Some(200));
+    }
+}

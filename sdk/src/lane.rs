@@ -1,0 +1,73 @@
+//! A stream whose frames belong to one connection and are never sent again: control and rpc.
+
+use crate::batches::Batches;
+use bytes::Bytes;
+use macula_proto::frame;
+use std::sync::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+/// What a writer takes its bytes from.
+pub(crate) trait Source {
+    /// The next bytes, if there are any now.
+    fn take(&self) -> Option<Bytes>;
+    /// Told when there is something to take again.
+    fn wake(&self) -> &Notify;
+}
+
+/// Frames for the control or the rpc stream.
+#[derive(Debug, Default)]
+pub(crate) struct Lane {
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    batches: Batches,
+    connected: bool,
+}
+
+impl Lane {
+    /// Adds a frame. Without a connection it is dropped: what has to survive is kept by whoever sends it.
+    pub(crate) fn send(&self, kind: u8, message: &impl prost::Message) {
+        let mut state = self.lock();
+        if state.connected && state.batches.append(None, |out| frame::put_message(out, kind, message)) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Begins a connection.
+    pub(crate) fn open(&self, credit: u64) {
+        let mut state = self.lock();
+        state.batches.drain();
+        state.batches.restart(credit);
+        state.connected = true;
+    }
+
+    /// Ends the connection.
+    pub(crate) fn close(&self) {
+        let mut state = self.lock();
+        state.batches.drain();
+        state.connected = false;
+    }
+
+    pub(crate) fn grant(&self, total: u64) {
+        if self.lock().batches.grant(total) {
+            self.wake.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Source for Lane {
+    fn take(&self) -> Option<Bytes> {
+        self.lock().batches.take().map(|taken| taken.bytes)
+    }
+
+    fn wake(&self) -> &Notify {
+        &self.wake
+    }
+}

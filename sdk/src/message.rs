@@ -1,0 +1,194 @@
+//! A received message, and who published it.
+
+use crate::error::DecodeError;
+use bytes::Bytes;
+use macula_proto::{Topic, v1, wire};
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a message is delivered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// At least once: kept and sent again until it is accepted; loss is told.
+    #[default]
+    Event,
+    /// At most once: cheap, and dropped where a receiver falls behind; loss is counted and told.
+    Telemetry,
+}
+
+impl Class {
+    pub(crate) fn wire(self) -> v1::Class {
+        match self {
+            Class::Event => v1::Class::Event,
+            Class::Telemetry => v1::Class::Telemetry,
+        }
+    }
+}
+
+/// Identity of a publisher: sixteen bytes that a client chooses, at random unless told otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PublisherId(pub [u8; 16]);
+
+impl fmt::Display for PublisherId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// Topic and content type, shared by the messages that have them.
+#[derive(Debug)]
+pub(crate) struct TopicName {
+    pub(crate) topic: Topic,
+    pub(crate) content_type: String,
+}
+
+/// One run of a publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PublisherRun {
+    pub(crate) id: PublisherId,
+    pub(crate) epoch: u64,
+}
+
+/// A received message. It shares the memory it was received in: keep the payload for long only as a copy.
+#[derive(Clone)]
+pub struct Message {
+    body: Bytes,
+    payload: Range<u32>,
+    key: Range<u32>,
+    time_to_live_ms: u32,
+    name: Arc<TopicName>,
+    publisher: PublisherRun,
+    sequence: u64,
+    class: Class,
+    retained: bool,
+}
+
+/// What a delivery says besides the message itself.
+#[derive(Debug)]
+pub(crate) struct Envelope {
+    pub(crate) name: Arc<TopicName>,
+    pub(crate) publisher: PublisherRun,
+    pub(crate) sequence: u64,
+    pub(crate) class: Class,
+    pub(crate) retained: bool,
+}
+
+impl Message {
+    /// Reads an encoded message; `None` when it is none.
+    #[inline]
+    pub(crate) fn read(body: Bytes, envelope: Envelope) -> Option<Self> {
+        let view = wire::Message::decode(&body).ok()?;
+        let (payload, key) = (place(&body, view.payload), place(&body, view.key.as_bytes()));
+        let Envelope { name, publisher, sequence, class, retained } = envelope;
+        let time_to_live_ms = view.time_to_live_ms;
+        Some(Self { payload, key, time_to_live_ms, name, publisher, sequence, class, retained, body })
+    }
+
+    /// The topic it was published to.
+    pub fn topic(&self) -> &Topic {
+        &self.name.topic
+    }
+
+    /// What the publisher wrote.
+    #[inline]
+    pub fn payload(&self) -> &[u8] {
+        &self.body[self.payload.start as usize..self.payload.end as usize]
+    }
+
+    /// The payload as shared bytes, without copying.
+    pub fn payload_bytes(&self) -> Bytes {
+        self.body.slice(self.payload.start as usize..self.payload.end as usize)
+    }
+
+    /// The record key, empty when there is none.
+    pub fn key(&self) -> &str {
+        let key = &self.body[self.key.start as usize..self.key.end as usize];
+        std::str::from_utf8(key).expect("the key was UTF-8 when the message was read")
+    }
+
+    /// Media type of the payload, empty when the publisher named none.
+    pub fn content_type(&self) -> &str {
+        &self.name.content_type
+    }
+
+    /// How it was delivered.
+    pub fn class(&self) -> Class {
+        self.class
+    }
+
+    /// Who published it.
+    pub fn publisher(&self) -> PublisherId {
+        self.publisher.id
+    }
+
+    /// Run of the publisher's process; a higher one is newer.
+    pub fn epoch(&self) -> u64 {
+        self.publisher.epoch
+    }
+
+    /// Its number within publisher, epoch and class. Numbers rise; a subscriber that does not match all topics of
+    /// a publisher sees some of them only.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// A retained value from before the subscription, rather than a live message.
+    pub fn retained(&self) -> bool {
+        self.retained
+    }
+
+    /// How long after publication the message is of use; `None` for ever.
+    pub fn time_to_live(&self) -> Option<Duration> {
+        (self.time_to_live_ms > 0).then(|| Duration::from_millis(u64::from(self.time_to_live_ms)))
+    }
+
+    /// Name and value of each header, in the publisher's order.
+    pub fn headers(&self) -> Vec<(&str, &str)> {
+        wire::Message::decode(&self.body).map(|view| view.headers()).unwrap_or_default()
+    }
+
+    /// Value of the first header of this name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().into_iter().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// The payload as a protobuf message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] names topic, content type and the type asked for.
+    pub fn decode<T: prost::Message + Default>(&self) -> Result<T, DecodeError> {
+        T::decode(self.payload()).map_err(|source| DecodeError {
+            topic: self.topic().to_string(),
+            content_type: self.content_type().to_owned(),
+            wanted: std::any::type_name::<T>(),
+            source,
+        })
+    }
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("topic", self.topic())
+            .field("key", &self.key())
+            .field("content_type", &self.content_type())
+            .field("class", &self.class)
+            .field("publisher", &format_args!("{}", self.publisher.id))
+            .field("sequence", &self.sequence)
+            .field("retained", &self.retained)
+            .field("payload_bytes", &self.payload.len())
+            .finish()
+    }
+}
+
+/// Where `part`, which borrows from `whole`, lies in it.
+#[inline]
+fn place(whole: &[u8], part: &[u8]) -> Range<u32> {
+    if part.is_empty() {
+        return 0..0;
+    }
+    let start = (part.as_ptr() as usize - whole.as_ptr() as usize) as u32;
+    start..start + part.len() as u32
+}

@@ -1,0 +1,142 @@
+//! Publishing one message.
+
+use crate::aliases::Name;
+use crate::client::Client;
+use crate::error::PublishError;
+use crate::message::Class;
+use bytes::Bytes;
+use macula_proto::{Topic, limits, wire};
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A message about to be published. See [`Client::publish`].
+///
+/// `.await` publishes it: an event resolves when the gateway has accepted it, telemetry when it is handed over.
+/// Without a connection events are kept and sent after the reconnect, telemetry is dropped and counted.
+#[must_use = "a message is published when it is awaited"]
+#[derive(Debug)]
+pub struct Publish {
+    client: Client,
+    topic: Topic,
+    class: Class,
+    content_type: Option<Arc<str>>,
+    payload: Bytes,
+    key: String,
+    headers: Vec<u8>,
+    time_to_live_ms: u32,
+    retain: bool,
+}
+
+impl Publish {
+    pub(crate) fn new(client: Client, topic: Topic, payload: Bytes) -> Self {
+        Self {
+            client,
+            topic,
+            class: Class::Event,
+            content_type: None,
+            payload,
+            key: String::new(),
+            headers: Vec::new(),
+            time_to_live_ms: 0,
+            retain: false,
+        }
+    }
+
+    /// Delivered at least once. The default.
+    pub fn event(mut self) -> Self {
+        self.class = Class::Event;
+        self
+    }
+
+    /// Delivered at most once.
+    pub fn telemetry(mut self) -> Self {
+        self.class = Class::Telemetry;
+        self
+    }
+
+    /// Sets the class, where it is a value rather than a choice of the program's author.
+    pub fn class(mut self, class: Class) -> Self {
+        self.class = class;
+        self
+    }
+
+    /// The record key, as in Kafka: what the message is about. At most 255 bytes.
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.key = key.into();
+        self
+    }
+
+    /// Keep the message as the value of its topic and key, for subscribers to come.
+    pub fn retain(mut self) -> Self {
+        self.retain = true;
+        self
+    }
+
+    /// Adds a header. At most 32, with 8 KiB in all.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        wire::encode_header(&mut self.headers, name, value);
+        self
+    }
+
+    /// Media type of the payload.
+    pub fn content_type(mut self, content_type: impl Into<Arc<str>>) -> Self {
+        self.content_type = Some(content_type.into());
+        self
+    }
+
+    /// How long the message is of use; for ever by default.
+    pub fn time_to_live(mut self, time: Duration) -> Self {
+        self.time_to_live_ms = crate::millis(time);
+        self
+    }
+
+    /// Hands the message over, waiting only if the buffer is full. [`Client::flush`] waits for the acceptance of all
+    /// that were handed over so.
+    ///
+    /// # Errors
+    /// When the message is too large or the client is closed. A refusal by the gateway is told by the next flush.
+    pub async fn send(self) -> Result<(), PublishError> {
+        let message = self.message()?;
+        self.client.outlet(self.class).push(&self.name(), None, &message).await?;
+        Ok(())
+    }
+
+    async fn settle(self) -> Result<(), PublishError> {
+        if self.class == Class::Telemetry {
+            return self.send().await;
+        }
+        let message = self.message()?;
+        let answer = self.client.outlet(self.class).push_and_wait(&self.name(), &message).await?;
+        answer.await.unwrap_or(Err(PublishError::Closed))
+    }
+
+    fn name(&self) -> Name {
+        Name { topic: self.topic.clone(), content_type: self.content_type.clone().unwrap_or_default() }
+    }
+
+    fn message(&self) -> Result<wire::Message<'_>, PublishError> {
+        check("key", self.key.len(), limits::KEY_BYTES)?;
+        check("list of headers", self.headers.len(), limits::HEADER_BYTES)?;
+        let mut message = wire::Message::new(&self.payload, &self.key).with_headers(&self.headers);
+        message.time_to_live_ms = self.time_to_live_ms;
+        message.retain = self.retain;
+        Ok(message)
+    }
+}
+
+impl IntoFuture for Publish {
+    type Output = Result<(), PublishError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.settle())
+    }
+}
+
+/// Refuses what the gateway would refuse.
+#[inline]
+pub(crate) fn check(what: &'static str, bytes: usize, limit: usize) -> Result<(), PublishError> {
+    if bytes > limit { Err(PublishError::TooLarge { what, bytes, limit }) } else { Ok(()) }
+}

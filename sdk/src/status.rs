@@ -1,0 +1,34 @@
+//! How the client stands with its gateway.
+
+/// State of the connection; see [`Client::status`](crate::Client::status).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Not connected yet.
+    Connecting,
+    /// Connected to this gateway.
+    Connected {
+        /// The gateway's name.
+        gateway: String,
+    },
+    /// The gateway is about to leave; the client stays until it does and then connects anew.
+    Moving,
+    /// The connection was lost; the client tries to connect, for ever.
+    Reconnecting,
+    /// The client is closed. This is the last state.
+    Closed,
+}
+
+/// Totals since the client was made; see [`Client::statistics`](crate::Client::statistics).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// Connections that were made; more than one means reconnects.
+    pub connections: u64,
+    /// Events handed over for publishing.
+    pub events: u64,
+    /// Telemetry messages handed over for publishing.
+    pub telemetry: u64,
+    /// Telemetry messages dropped here because there was no connection.
+    pub telemetry_dropped: u64,
+    /// Messages that the gateway refused.
+    pub refused: u64,
+}
