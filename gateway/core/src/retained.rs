@@ -1,12 +1,14 @@
 //! The last value of each topic and key, for those who come later.
 
-use crate::key::MessageClass;
+use crate::key::{MessageClass, PublisherId};
 use hashbrown::HashMap;
+use macula_proto::{Pattern, Topic};
 
-/// Values by topic alias and key. The aliases they name are kept alive by the caller's references.
+/// Values by topic and key: by the topic's name, since its alias differs with the content type. The aliases that
+/// values name are kept alive by the caller's references.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    topics: HashMap<u32, HashMap<Box<str>, Value>>,
+    topics: HashMap<Topic, HashMap<Box<str>, Value>>,
     bytes: usize,
 }
 
@@ -14,10 +16,21 @@ pub(crate) struct Retained {
 pub(crate) struct Value {
     pub(crate) class: MessageClass,
     pub(crate) stamp: u64,
+    /// Topic and content type.
+    pub(crate) topic: u32,
     pub(crate) publisher: u32,
+    /// Who that is, everywhere; decides between equal stamps.
+    pub(crate) id: PublisherId,
     pub(crate) sequence: u64,
     /// Encoded message, key and all.
     pub(crate) message: Vec<u8>,
+}
+
+impl Value {
+    /// What makes every gateway choose the same of two values, in whatever order they come.
+    fn rank(&self) -> (u64, [u8; 16], u64, u64) {
+        (self.stamp, self.id.id, self.id.epoch, self.sequence)
+    }
 }
 
 /// What became of a value that was to be kept.
@@ -25,9 +38,16 @@ pub(crate) struct Value {
 pub(crate) enum Kept {
     /// It is the first of its topic and key.
     Added,
-    /// It took the place of an older one, of this publisher.
-    Replaced(u32),
-    /// The one that is there is as new or newer.
+    /// It took the place of an older one, of this topic alias and publisher.
+    Replaced {
+        /// Topic alias of the older one.
+        topic: u32,
+        /// Publisher alias of the older one.
+        publisher: u32,
+    },
+    /// It is there already.
+    Same,
+    /// The one that is there is newer.
     Older,
     /// There is no room.
     Full,
@@ -39,39 +59,38 @@ impl Retained {
     /// What an entry takes beside its message and key.
     const ENTRY_BYTES: usize = 128;
 
-    /// Keeps a value unless a newer one is there. Of equal stamps the higher publisher alias would be chance,
-    /// so the one that is there stays.
-    pub(crate) fn keep(&mut self, topic: u32, key: &str, value: &Value, message: &[u8]) -> Kept {
-        let values = self.topics.entry(topic).or_default();
-        if let Some(old) = values.get_mut(key) {
-            if old.stamp >= value.stamp {
-                return Kept::Older;
+    /// Keeps a value unless a newer one is there.
+    pub(crate) fn keep(&mut self, topic: &Topic, key: &str, value: &Value, message: &[u8]) -> Kept {
+        if let Some(old) = self.topics.get_mut(topic).and_then(|values| values.get_mut(key)) {
+            match value.rank().cmp(&old.rank()) {
+                std::cmp::Ordering::Less => return Kept::Older,
+                std::cmp::Ordering::Equal => return Kept::Same,
+                std::cmp::Ordering::Greater => {}
             }
-            let before = old.publisher;
+            let before = Kept::Replaced { topic: old.topic, publisher: old.publisher };
             self.bytes = self.bytes - old.message.len() + message.len();
             let mut buffer = std::mem::take(&mut old.message);
             buffer.clear();
             buffer.extend_from_slice(message);
             *old = Value { message: buffer, ..value.clone() };
-            return Kept::Replaced(before);
+            return before;
         }
         let size = Self::ENTRY_BYTES + key.len() + message.len();
         if self.bytes + size > Self::LIMIT_BYTES {
             return Kept::Full;
         }
         self.bytes += size;
-        values.insert(key.into(), Value { message: message.to_vec(), ..value.clone() });
+        let value = Value { message: message.to_vec(), ..value.clone() };
+        self.topics.entry_ref(topic).or_default().insert(key.into(), value);
         Kept::Added
     }
 
-    /// Topics that have values.
-    pub(crate) fn topics(&self) -> impl Iterator<Item = u32> {
-        self.topics.keys().copied()
-    }
-
-    /// Values of a topic, in no order.
-    pub(crate) fn values(&self, topic: u32) -> impl Iterator<Item = &Value> {
-        self.topics.get(&topic).into_iter().flat_map(|values| values.values())
+    /// The values whose topic matches, the oldest first; all of them without a pattern.
+    pub(crate) fn matching(&self, pattern: Option<&Pattern>) -> Vec<&Value> {
+        let topics = self.topics.iter().filter(|(topic, _)| pattern.is_none_or(|pattern| pattern.matches(topic)));
+        let mut values: Vec<&Value> = topics.flat_map(|(_, values)| values.values()).collect();
+        values.sort_unstable_by_key(|value| value.rank());
+        values
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -151,7 +151,7 @@ impl Node {
             key: message.key,
             message: publish.message,
         };
-        if message.retain && self.keep(moving) == Kept::Full {
+        if message.retain && self.keep(moving, now) == Kept::Full {
             let text = "the gateway holds as many retained values as it can".to_owned();
             self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
             return Ok(());
@@ -193,7 +193,7 @@ impl Node {
         if forward.retained {
             // A peer's store: news only where ours is older.
             self.clock.see(forward.stamp, now);
-            if matches!(self.keep(moving), Kept::Added | Kept::Replaced(_)) {
+            if matches!(self.keep(moving, now), Kept::Added | Kept::Replaced { .. }) {
                 self.deliver(from, true, moving, now);
             }
             return Ok(());
@@ -204,7 +204,11 @@ impl Node {
         }
         if forward.stamp != 0 {
             self.clock.see(forward.stamp, now);
-            self.keep(moving);
+            if self.keep(moving, now) == Kept::Same {
+                // Another peer's store was faster, and those who want it have it.
+                self.counters.duplicates[class as usize] += 1;
+                return Ok(());
+            }
         }
         self.deliver(from, true, moving, now);
         Ok(())
@@ -223,25 +227,25 @@ impl Node {
         self.send_control(to, kind::PUBLISH_REFUSED, &refused);
     }
 
-    fn keep(&mut self, moving: Moving<'_>) -> Kept {
+    fn keep(&mut self, moving: Moving<'_>, now: Now) -> Kept {
         let value = Value {
             class: moving.class,
             stamp: moving.stamp,
+            topic: moving.topic,
             publisher: moving.publisher,
+            id: self.publishers.get(moving.publisher).id,
             sequence: moving.sequence,
             message: Vec::new(),
         };
-        let kept = self.retained.keep(moving.topic, moving.key, &value, moving.message);
-        match kept {
-            Kept::Added => {
-                self.topics.refer_again(moving.topic);
-                self.publishers.refer_again(moving.publisher);
-            }
-            Kept::Replaced(before) if before != moving.publisher => {
-                self.publishers.refer_again(moving.publisher);
-                self.publishers.release(before, 0);
-            }
-            _ => {}
+        let topic = &self.topics.get(moving.topic).topic;
+        let kept = self.retained.keep(topic, moving.key, &value, moving.message);
+        if matches!(kept, Kept::Added | Kept::Replaced { .. }) {
+            self.topics.refer_again(moving.topic);
+            self.publishers.refer_again(moving.publisher);
+        }
+        if let Kept::Replaced { topic, publisher } = kept {
+            self.topics.release(topic);
+            self.publishers.release(publisher, now.elapsed_ms);
         }
         kept
     }
@@ -256,7 +260,7 @@ impl Node {
             entry.generation = generation;
         }
         let routes = std::mem::take(&mut entry.routes);
-        self.encode_shared(moving);
+        encode_shared(&mut self.shared, moving);
         for route in &routes {
             let own = route.conn == from;
             if (route.link && from_link) || (own && route.echo.is_empty()) {
@@ -289,20 +293,6 @@ impl Node {
             };
             self.push(&route, &[], moving, now);
         }
-    }
-
-    fn encode_shared(&mut self, moving: Moving<'_>) {
-        let shared = wire::Deliver {
-            topic: moving.topic,
-            publisher: moving.publisher,
-            sequence: moving.sequence,
-            retained: moving.retained,
-            stamp: moving.stamp,
-            message: moving.message,
-            ..wire::Deliver::default()
-        };
-        self.shared.clear();
-        shared.encode_shared(&mut self.shared);
     }
 
     /// Queues the message whose shared part is encoded for one receiver.
@@ -405,9 +395,7 @@ impl Node {
     pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern) {
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[number]);
-        let topics: Vec<u32> =
-            self.retained.topics().filter(|alias| pattern.matches(&self.topics.get(*alias).topic)).collect();
-        self.send_values(to, &topics, &subscriptions);
+        self.send_values(to, Some(pattern), &subscriptions);
         for class in [MessageClass::Event, MessageClass::Telemetry] {
             let end = RetainedEnd { subscription: number };
             self.append(to, class.stream(), |out| frame::put_message(out, kind::RETAINED_END, &end));
@@ -416,35 +404,31 @@ impl Node {
 
     /// Sends everything retained to a peer.
     pub(super) fn send_store(&mut self, to: ConnKey) {
-        let topics: Vec<u32> = self.retained.topics().collect();
-        self.send_values(to, &topics, &[]);
+        self.send_values(to, None, &[]);
     }
 
-    fn send_values(&mut self, to: ConnKey, topics: &[u32], subscriptions: &[u8]) {
-        for &topic in topics {
-            let mut values: Vec<Value> = self.retained.values(topic).cloned().collect();
-            values.sort_by_key(|value| value.stamp);
-            for value in values {
-                let moving = Moving {
-                    class: value.class,
-                    topic,
-                    publisher: value.publisher,
-                    sequence: value.sequence,
-                    stamp: value.stamp,
-                    retained: true,
-                    key: "",
-                    message: &value.message,
-                };
-                self.encode_shared(moving);
-                let Some(conn) = self.conns.get_mut(to) else { return };
-                let queue = conn.messages(value.class);
-                let before = queue.backlog();
-                tell_aliases(queue, &self.topics, &self.publishers, moving);
-                queue.append(Entry { subscriptions, shared: &self.shared, topic, key: "" });
-                self.queued += queue.backlog() - before;
-                self.announce(to, value.class.stream());
-            }
+    fn send_values(&mut self, to: ConnKey, pattern: Option<&Pattern>, subscriptions: &[u8]) {
+        let Some(conn) = self.conns.get_mut(to) else { return };
+        for value in self.retained.matching(pattern) {
+            let moving = Moving {
+                class: value.class,
+                topic: value.topic,
+                publisher: value.publisher,
+                sequence: value.sequence,
+                stamp: value.stamp,
+                retained: true,
+                key: "",
+                message: &value.message,
+            };
+            encode_shared(&mut self.shared, moving);
+            let queue = conn.messages(value.class);
+            let before = queue.backlog();
+            tell_aliases(queue, &self.topics, &self.publishers, moving);
+            queue.append(Entry { subscriptions, shared: &self.shared, topic: value.topic, key: "" });
+            self.queued += queue.backlog() - before;
         }
+        self.announce(to, StreamKind::Event);
+        self.announce(to, StreamKind::Telemetry);
     }
 
     /// Adds frames that nothing may drop to a queue.
@@ -455,6 +439,22 @@ impl Node {
         self.queued += queue.backlog() - before;
         self.announce(to, stream);
     }
+}
+
+/// Encodes what is the same for all receivers.
+#[inline]
+fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
+    let shared = wire::Deliver {
+        topic: moving.topic,
+        publisher: moving.publisher,
+        sequence: moving.sequence,
+        retained: moving.retained,
+        stamp: moving.stamp,
+        message: moving.message,
+        ..wire::Deliver::default()
+    };
+    out.clear();
+    shared.encode_shared(out);
 }
 
 /// Tells a stream the aliases that the message uses, if it has not been told.
