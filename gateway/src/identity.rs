@@ -18,7 +18,9 @@ pub(crate) fn identity(settings: &Settings, port: u16) -> Result<Identity, Strin
             (format!("{host}-{}", &id.simple().to_string()[..8]), id)
         }
         (None, None) => {
-            let name = format!("{host}-{port}");
+            // A port that the system chooses says nothing about who we are.
+            let suffix = if port == 0 { Uuid::new_v4().simple().to_string() } else { port.to_string() };
+            let name = format!("{host}-{suffix}");
             let id = derived(&settings.realm, &name);
             (name, id)
         }

@@ -2,6 +2,7 @@
 
 use macula_gateway::{Gateway, SETTINGS, Settings};
 use macula_proto::vars::{EXIT_CONFIG, Vars};
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 #[global_allocator]
@@ -56,7 +57,10 @@ fn main() -> ExitCode {
 fn start_log(vars: &Vars) {
     let filter = tracing_subscriber::EnvFilter::try_new(vars.text("MACULA_LOG", "info"))
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match vars.text("MACULA_LOG_FORMAT", "text").as_str() {
         "json" => log.json().init(),
         _ => log.init(),

@@ -205,13 +205,14 @@ fn plan_calls(network: &mut Network) {
 
 fn mishap(network: &mut Network) {
     let living: Vec<usize> = (0..network.pipes.len()).filter(|pipe| network.pipes[*pipe].alive).collect();
-    let pipe = network.rng.pick(&living);
     match network.rng.below(4) {
         0 => {
             let gateway = network.rng.below(network.gateways.len());
             network.restart(gateway);
         }
+        _ if living.is_empty() => {}
         _ => {
+            let pipe = network.rng.pick(&living);
             if let Some((a, b)) = network.pipes[pipe].pair()
                 && network.rng.percent(70)
             {
