@@ -58,6 +58,8 @@ pub async fn connect_session(
     let holding = hold(send, recv, EndGuard::new(shared.clone()));
     let driver = Driver::new(async move {
         tokio::select! {
+            // First, since the peer's last words may have come in one packet with the end of the connection.
+            biased;
             () = holding => {}
             _ = poll_fn(|cx| http.poll_close(cx)) => {}
         }

@@ -8,7 +8,7 @@ use bytes::{Buf, Bytes};
 use h3::error::StreamError;
 
 use super::SessionEnd;
-use super::capsule::Capsules;
+use super::capsule::{Capsules, Close};
 use super::handle::Shared;
 use crate::h3quic::{RecvStream, SendStream};
 
@@ -66,8 +66,13 @@ impl EndGuard {
 
 impl Drop for EndGuard {
     fn drop(&mut self) {
-        let lost = self.0.connection().close_reason().unwrap_or(quinn::ConnectionError::LocallyClosed);
-        self.0.finish(SessionEnd::Connection(lost));
+        self.0.finish(match self.0.requested_close() {
+            // A peer that closes the whole connection in answer has understood.
+            Some(Close { code, reason }) => SessionEnd::Closed { code, reason, by_peer: false },
+            None => SessionEnd::Connection(
+                self.0.connection().close_reason().unwrap_or(quinn::ConnectionError::LocallyClosed),
+            ),
+        });
     }
 }
 

@@ -236,11 +236,16 @@ impl Shared {
         self.close_requested.notify_one();
     }
 
+    /// What a handle has asked for.
+    pub(super) fn requested_close(&self) -> Option<Close> {
+        self.close.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Waits until a handle asks for the end.
     pub(super) async fn close_requested(&self) -> Close {
         loop {
             let notified = self.close_requested.notified();
-            if let Some(close) = self.close.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            if let Some(close) = self.requested_close() {
                 return close;
             }
             notified.await;

@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use h3::error::{Code, StreamError};
 use h3::ext::Protocol;
@@ -223,6 +224,8 @@ async fn drive(connection: quinn::Connection, events: mpsc::Sender<Event>, shutd
             }
         }
     }
+    // The peer's last words may have come in one packet with the end of the connection.
+    let _ = holding.as_mut().and_then(FutureExt::now_or_never);
 }
 
 fn event(

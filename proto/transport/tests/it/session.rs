@@ -4,6 +4,7 @@ use bytes::{Buf, Bytes};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use macula_transport::h3quic::WAITING_STREAMS;
 use macula_transport::session::{ConnectError, Event, Session, SessionEnd, SessionError, connect_session};
+use macula_transport::varint;
 
 use crate::world::World;
 
@@ -279,4 +280,37 @@ async fn plain_requests_go_on_beside_a_session() {
     exchange(&client, &server).await;
     client.close(0, "");
     assert!(http.next_event().await.is_none());
+}
+
+#[tokio::test]
+async fn the_settings_are_those_that_browsers_look_for() {
+    let world = World::new();
+    let (client, _server) = world.connect_http().await;
+    let settings = loop {
+        let mut stream = client.accept_uni().await.unwrap();
+        let mut kind = [0; 1];
+        stream.read_exact(&mut kind).await.unwrap();
+        if kind[0] != 0x00 {
+            continue;
+        }
+        // A SETTINGS frame shorter than 64 bytes.
+        let mut header = [0; 2];
+        stream.read_exact(&mut header).await.unwrap();
+        assert_eq!(header[0], 0x04);
+        let mut body = vec![0; usize::from(header[1])];
+        stream.read_exact(&mut body).await.unwrap();
+        break body;
+    };
+    let mut found = std::collections::HashMap::new();
+    let mut rest = &settings[..];
+    while !rest.is_empty() {
+        let (id, at) = varint::get(rest).unwrap();
+        let (value, end) = varint::get(&rest[at..]).unwrap();
+        found.insert(id, value);
+        rest = &rest[at + end..];
+    }
+    for id in [0x2b60_3742, 0x08, 0x33] {
+        assert_eq!(found.get(&id), Some(&1), "{id:#x}");
+    }
+    assert_eq!(found.get(&0x06), Some(&macula_transport::session::MAX_FIELD_SECTION));
 }
