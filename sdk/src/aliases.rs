@@ -66,7 +66,11 @@ impl Aliases {
     /// Notes that message `sequence` uses the alias. Gives the alias and, when the stream has not been told it,
     /// its name; `None` when the alias means something else by now.
     #[inline]
-    pub(crate) fn touch(&mut self, remembered: Remembered, sequence: u64) -> Option<(u32, Option<v1::TopicAlias>)> {
+    pub(crate) fn touch(
+        &mut self,
+        remembered: Remembered,
+        sequence: u64,
+    ) -> Option<(u32, Option<v1::TopicAlias>)> {
         let entry = self.entries.get_mut(remembered.alias as usize)?;
         if entry.uses != remembered.uses {
             return None;
@@ -92,7 +96,8 @@ impl Aliases {
 
     fn reuse(&mut self, name: &Name, settled: u64) -> Option<usize> {
         let count = self.entries.len();
-        let index = (0..count).map(|step| (self.hand + step) % count).find(|&at| self.entries[at].last <= settled)?;
+        let index =
+            (0..count).map(|step| (self.hand + step) % count).find(|&at| self.entries[at].last <= settled)?;
         self.hand = index + 1;
         let entry = &mut self.entries[index];
         self.by_name.remove(&entry.name);
@@ -159,7 +164,11 @@ mod tests {
         aliases.touch(b, 2);
         let told = aliases.restart(1, 10);
         let mut expected = Vec::new();
-        frame::put_message(&mut expected, kind::TOPIC_ALIAS, &v1::TopicAlias { alias: 1, topic: "b".into(), ..Default::default() });
+        frame::put_message(
+            &mut expected,
+            kind::TOPIC_ALIAS,
+            &v1::TopicAlias { alias: 1, topic: "b".into(), ..Default::default() },
+        );
         assert_eq!(told, expected);
         assert!(aliases.touch(b, 3).unwrap().1.is_none());
         assert!(aliases.touch(a, 4).unwrap().1.is_some());

@@ -101,7 +101,8 @@ impl Iterator for Block {
                 Item::Delivery(delivery) => *delivery,
                 Item::Notice(notice) => return Some(std::mem::replace(notice, Notification::RetainedEnd)),
             };
-            let body = self.chunks[delivery.chunk as usize].slice(delivery.start as usize..delivery.end as usize);
+            let body =
+                self.chunks[delivery.chunk as usize].slice(delivery.start as usize..delivery.end as usize);
             let envelope = Envelope {
                 name: Arc::clone(&self.topics[delivery.topic as usize]),
                 publisher: self.publishers[delivery.publisher as usize],

@@ -124,13 +124,18 @@ impl Builder {
     /// # Errors
     /// All problems at once.
     pub fn from_vars(vars: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
-        let var = |name: &str| vars(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
+        let var =
+            |name: &str| vars(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty());
         let mut builder = Self::default();
         let mut problems = Vec::new();
         if let Some(urls) = var("MACULA_URL") {
             builder = builder.urls(urls.split(',').map(str::trim).filter(|url| !url.is_empty()));
             problems.extend(
-                builder.urls.iter().filter_map(|url| Url::parse(url).err()).map(|problem| format!("MACULA_URL: {problem}")),
+                builder
+                    .urls
+                    .iter()
+                    .filter_map(|url| Url::parse(url).err())
+                    .map(|problem| format!("MACULA_URL: {problem}")),
             );
         }
         if let Some(realm) = var("MACULA_REALM") {
@@ -144,7 +149,9 @@ impl Builder {
             builder.ca = Some(path);
         }
         match (var("MACULA_TOKEN"), var("MACULA_TOKEN_FILE")) {
-            (Some(_), Some(_)) => problems.push("MACULA_TOKEN and MACULA_TOKEN_FILE: give one of them".to_owned()),
+            (Some(_), Some(_)) => {
+                problems.push("MACULA_TOKEN and MACULA_TOKEN_FILE: give one of them".to_owned())
+            }
             (Some(token), None) => builder.token = Token::Text(token),
             (None, Some(file)) => {
                 if let Err(error) = std::fs::metadata(&file) {
@@ -248,7 +255,10 @@ impl Builder {
     fn check(self) -> Result<Config, SettingsError> {
         let texts = if self.urls.is_empty() { vec![DEFAULT_URL.to_owned()] } else { self.urls };
         let mut problems = Vec::new();
-        let urls = texts.iter().filter_map(|url| Url::parse(url).map_err(|problem| problems.push(problem)).ok()).collect();
+        let urls = texts
+            .iter()
+            .filter_map(|url| Url::parse(url).map_err(|problem| problems.push(problem)).ok())
+            .collect();
         if self.realm.is_empty() {
             problems.push("the realm is empty".to_owned());
         }
@@ -284,9 +294,14 @@ impl Token {
         match self {
             Self::None => Ok(String::new()),
             Self::Text(token) => Ok(token.clone()),
-            Self::File(path) => std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
-                crate::error::Failure::Token { path: path.display().to_string(), reason: error.to_string() }
-            }),
+            Self::File(path) => {
+                std::fs::read_to_string(path).map(|text| text.trim().to_owned()).map_err(|error| {
+                    crate::error::Failure::Token {
+                        path: path.display().to_string(),
+                        reason: error.to_string(),
+                    }
+                })
+            }
         }
     }
 }
@@ -307,7 +322,9 @@ impl Url {
             return Err(bad("it names a host"));
         }
         let port = match port.strip_prefix(':') {
-            Some(port) => port.parse().ok().filter(|&port| port > 0).ok_or_else(|| bad("its port is 1 to 65535"))?,
+            Some(port) => {
+                port.parse().ok().filter(|&port| port > 0).ok_or_else(|| bad("its port is 1 to 65535"))?
+            }
             None if port.is_empty() => DEFAULT_PORT,
             None => return Err(bad("a colon separates host and port")),
         };
@@ -316,7 +333,8 @@ impl Url {
 }
 
 fn default_name() -> String {
-    let program = std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
+    let program =
+        std::env::current_exe().ok().and_then(|path| Some(path.file_stem()?.to_string_lossy().into_owned()));
     program.unwrap_or_else(|| format!("macula-sdk {}", env!("CARGO_PKG_VERSION")))
 }
 
@@ -330,7 +348,9 @@ mod tests {
         assert_eq!(parsed("https://localhost:9443"), Ok(("localhost".to_owned(), 9443)));
         assert_eq!(parsed("https://gateway.example/"), Ok(("gateway.example".to_owned(), 9443)));
         assert_eq!(parsed("https://[::1]:7"), Ok(("::1".to_owned(), 7)));
-        for bad in ["http://localhost", "https://", "https://h:0", "https://h:x", "https://h/v1", "https://[::1"] {
+        for bad in
+            ["http://localhost", "https://", "https://h:0", "https://h:x", "https://h/v1", "https://[::1"]
+        {
             assert!(parsed(bad).unwrap_err().contains(bad));
         }
     }

@@ -75,7 +75,8 @@ impl Calls {
             let _ = answer.send(Err(v1::CallError {
                 call: number,
                 code: Code::Unavailable.into(),
-                message: "the connection to the gateway was lost; the call may have been carried out".to_owned(),
+                message: "the connection to the gateway was lost; the call may have been carried out"
+                    .to_owned(),
                 ..v1::CallError::default()
             }));
         }

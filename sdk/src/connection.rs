@@ -1,21 +1,169 @@
 //! The I/O thread: connects, serves the connection until it is lost, and connects again.
 
+mod greeting;
+mod reading;
+mod serving;
+mod writing;
+
 use crate::core::Core;
-use crate::error::ConnectError;
+use crate::error::{Attempt, ConnectError, Failure};
+use crate::status::Status;
+use greeting::Greeted;
+use macula_transport::client::{Dialer, Roots};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+
+/// Longest wait before the first attempt to reconnect. Random below this, so that the clients of a restarted
+/// gateway do not all come at once.
+const FIRST_BACKOFF: Duration = Duration::from_millis(100);
+/// Longest wait between attempts.
+const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
+/// How long a connection must have lasted for the next loss to count as the first.
+const STABLE: Duration = Duration::from_secs(5);
+/// How long the socket may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Starts the thread. What it returns resolves when the client is connected or will not be.
 pub(crate) fn start(core: Arc<Core>) -> Result<oneshot::Receiver<Result<(), ConnectError>>, ConnectError> {
-    let _ = core;
-    Err(ConnectError::Io("not yet".to_owned()))
+    let io = |error: std::io::Error| ConnectError::Io(error.to_string());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
+    let _ = core.io.set(runtime.handle().clone());
+    let (connected, receiver) = oneshot::channel();
+    let thread = move || {
+        let ended = EndOnDrop(core);
+        runtime.block_on(run(&ended.0, connected));
+    };
+    std::thread::Builder::new().name("macula-io".to_owned()).spawn(thread).map_err(io)?;
+    Ok(receiver)
+}
+
+/// Tells everyone that the client has ended, even if the thread panics.
+struct EndOnDrop(Arc<Core>);
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectError>>) {
+    let roots = core.config.ca.clone().map_or(Roots::Development, Roots::File);
+    let dialer = match Dialer::new(&roots) {
+        Ok(dialer) => dialer,
+        Err(error) => {
+            let _ = connected.send(Err(ConnectError::Io(greeting::chain(&error))));
+            return;
+        }
+    };
+    let mut connected = Some(connected);
+    let mut backoff = Backoff::default();
+    while !core.is_closing() {
+        let greeted = tokio::select! {
+            greeted = greet_any(core, &dialer) => greeted,
+            () = closing(core) => break,
+        };
+        let wait = match greeted {
+            Ok(greeted) => {
+                let since = Instant::now();
+                let retry_after = serving::serve(core, greeted, connected.take()).await;
+                if since.elapsed() > STABLE {
+                    backoff = Backoff::default();
+                }
+                retry_after.unwrap_or_else(|| backoff.next())
+            }
+            Err(attempts) => {
+                let retry_after = longest_retry_after(&attempts);
+                let error = ConnectError::Failed { attempts };
+                if !core.config.wait
+                    && let Some(connected) = connected.take()
+                {
+                    let _ = connected.send(Err(error));
+                    break;
+                }
+                let wait = backoff.next().max(retry_after);
+                tracing::warn!(%error, ?wait, "cannot connect, will try again");
+                wait
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = closing(core) => break,
+        }
+    }
+    let _ = tokio::time::timeout(GOODBYE, dialer.close()).await;
+}
+
+/// Tries all gateways in turn.
+async fn greet_any(core: &Core, dialer: &Dialer) -> Result<Greeted, Vec<Attempt>> {
+    let mut attempts = Vec::new();
+    for url in &core.config.urls {
+        let timeout = core.config.connect_timeout;
+        let greeted = tokio::time::timeout(timeout, greeting::greet(core, dialer, url)).await;
+        match greeted.unwrap_or(Err(Failure::TimedOut(timeout))) {
+            Ok(greeted) => return Ok(greeted),
+            Err(failure) => attempts.push(Attempt { url: url.text.clone(), failure }),
+        }
+    }
+    Err(attempts)
+}
+
+fn longest_retry_after(attempts: &[Attempt]) -> Duration {
+    let asked = attempts.iter().filter_map(|attempt| match &attempt.failure {
+        Failure::Refused { retry_after, .. } => Some(*retry_after),
+        _ => None,
+    });
+    asked.max().unwrap_or_default()
+}
+
+/// Resolves when the client is to end.
+async fn closing(core: &Core) {
+    let mut closing = core.closing.subscribe();
+    // An error means that the sender is gone, and `core` holds it.
+    let _ = closing.wait_for(|closing| *closing).await;
+}
+
+/// Waits between attempts: random below a limit that doubles.
+#[derive(Debug)]
+struct Backoff {
+    limit: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { limit: FIRST_BACKOFF }
+    }
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let wait = self.limit.mul_f64(rand::random_range(0.5..1.0));
+        self.limit = (self.limit * 2).min(LONGEST_BACKOFF);
+        wait
+    }
 }
 
 impl Core {
+    pub(crate) fn set_status(&self, status: Status) {
+        self.status.send_replace(status);
+    }
+
     /// Resolves after this time, on whatever executor it is polled.
     pub(crate) fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
-        let _entered = self.io.get().map(|io| io.enter());
+        let _entered = self.io.get().map(tokio::runtime::Handle::enter);
         tokio::time::sleep(duration)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_limit_and_are_never_all_alike() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<Duration> = (0..10).map(|_| backoff.next()).collect();
+        assert!(waits[0] <= FIRST_BACKOFF && waits[0] >= FIRST_BACKOFF / 2);
+        assert!(waits[9] <= LONGEST_BACKOFF && waits[9] >= LONGEST_BACKOFF / 2);
     }
 }

@@ -57,9 +57,15 @@ pub struct Attempt {
 /// Why one address did not work.
 #[derive(Debug, Error)]
 pub enum Failure {
-    /// No session came about: the name, the network or TLS. The text says which and what to do.
+    /// The name has no address.
+    #[error("{0}; check the host name in the URL")]
+    Unresolved(String),
+    /// The gateway's certificate is not trusted, or TLS failed otherwise.
+    #[error("{0}; is MACULA_CA the authority of this gateway, and is the URL's host in its certificate?")]
+    Tls(String),
+    /// No session came about for another reason.
     #[error("{0}")]
-    Dial(Box<dyn std::error::Error + Send + Sync>),
+    Dial(String),
     /// The gateway answered and refused, for instance because it serves another realm.
     #[error("refused, {}: {message}", .code.as_str_name())]
     Refused {

@@ -23,10 +23,6 @@ impl Inflow {
         Self { window, state: Mutex::default() }
     }
 
-    pub(crate) fn window(&self) -> u64 {
-        self.window
-    }
-
     /// A new connection, which was granted the window.
     pub(crate) fn restart(&self) {
         let mut state = self.lock();

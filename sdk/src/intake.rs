@@ -74,7 +74,13 @@ impl Intake {
 
 impl Tables {
     #[inline]
-    fn deliver(&mut self, body: &[u8], chunk: &Bytes, serial: u64, to: &mut Subscriptions) -> Result<u64, Violation> {
+    fn deliver(
+        &mut self,
+        body: &[u8],
+        chunk: &Bytes,
+        serial: u64,
+        to: &mut Subscriptions,
+    ) -> Result<u64, Violation> {
         let deliver = wire::Deliver::decode(body)?;
         let (Some(topic), Some(publisher)) =
             (told(&mut self.topics, deliver.topic), told(&mut self.publishers, deliver.publisher))
@@ -125,7 +131,8 @@ impl Tables {
         match kind {
             kind::TOPIC_ALIAS => {
                 let told = v1::TopicAlias::decode(body)?;
-                let topic = Topic::try_from(told.topic).map_err(|error| Violation::Other(error.to_string()))?;
+                let topic =
+                    Topic::try_from(told.topic).map_err(|error| Violation::Other(error.to_string()))?;
                 let name = Arc::new(TopicName { topic, content_type: told.content_type });
                 note(&mut self.topics, told.alias, name)
             }
@@ -133,7 +140,11 @@ impl Tables {
                 let told = v1::PublisherAlias::decode(body)?;
                 let id = <[u8; 16]>::try_from(&told.publisher[..])
                     .map_err(|_| Violation::Other("a publisher id has sixteen bytes".to_owned()))?;
-                note(&mut self.publishers, told.alias, PublisherRun { id: PublisherId(id), epoch: told.epoch })
+                note(
+                    &mut self.publishers,
+                    told.alias,
+                    PublisherRun { id: PublisherId(id), epoch: told.epoch },
+                )
             }
             kind::DROPPED => {
                 to.notice_all(self.class, &Notification::Dropped(v1::Dropped::decode(body)?.count));

@@ -10,6 +10,8 @@ use tokio::sync::Notify;
 pub(crate) trait Source {
     /// The next bytes, if there are any now.
     fn take(&self) -> Option<Bytes>;
+    /// True when nothing is left, not even for want of credit.
+    fn is_drained(&self) -> bool;
     /// Told when there is something to take again.
     fn wake(&self) -> &Notify;
 }
@@ -65,6 +67,10 @@ impl Lane {
 impl Source for Lane {
     fn take(&self) -> Option<Bytes> {
         self.lock().batches.take().map(|taken| taken.bytes)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.lock().batches.unsent() == 0
     }
 
     fn wake(&self) -> &Notify {

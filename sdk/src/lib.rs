@@ -57,8 +57,8 @@ pub use builder::{Builder, Windows};
 pub use call::{Call, DEFAULT_TIMEOUT};
 pub use client::Client;
 pub use error::{
-    Attempt, CallError, ConnectError, DecodeError, Failure, FlushError, PublishError, RegisterError, SettingsError,
-    SubscribeError, TrySendError,
+    Attempt, CallError, ConnectError, DecodeError, Failure, FlushError, PublishError, RegisterError,
+    SettingsError, SubscribeError, TrySendError,
 };
 pub use message::{Class, Message, PublisherId};
 pub use publish::Publish;

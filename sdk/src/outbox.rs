@@ -124,10 +124,11 @@ impl Outbox {
             _ => {}
         }
         let next = self.sequence + 1;
-        let (remembered, (alias, untold)) = match remembered.and_then(|known| Some((known, self.aliases.touch(known, next)?))) {
-            Some(touched) => touched,
-            None => self.look_up(name, next)?,
-        };
+        let (remembered, (alias, untold)) =
+            match remembered.and_then(|known| Some((known, self.aliases.touch(known, next)?))) {
+                Some(touched) => touched,
+                None => self.look_up(name, next)?,
+            };
         self.sequence = next;
         self.counts.sent += 1;
         let wake = self.batches.append(Some(next), |out| {
@@ -142,7 +143,8 @@ impl Outbox {
     /// The next bytes to write.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let Taken { bytes, finished } = self.batches.take()?;
-        if let Some(batch) = finished.filter(|batch| self.class == Class::Event && batch.last > self.accepted) {
+        if let Some(batch) = finished.filter(|batch| self.class == Class::Event && batch.last > self.accepted)
+        {
             self.kept_bytes += batch.bytes.len();
             self.kept.push_back(batch);
         }
@@ -278,7 +280,10 @@ impl Outbox {
     #[cold]
     fn look_up(&mut self, name: &Name, next: u64) -> Result<(Remembered, Touched), NotPushed> {
         let settled = if self.class == Class::Event { self.accepted } else { u64::MAX };
-        let found = self.aliases.find(name, settled).and_then(|found| Some((found, self.aliases.touch(found, next)?)));
+        let found = self
+            .aliases
+            .find(name, settled)
+            .and_then(|found| Some((found, self.aliases.touch(found, next)?)));
         found.ok_or_else(|| {
             self.crowded = true;
             NotPushed::Full
@@ -307,7 +312,9 @@ fn after(batch: &Bytes, settled: u64) -> Bytes {
     while let Ok(Some((length, taken))) = varint::get(&batch[at..]) {
         let end = at + taken + length as usize;
         let (kind, body) = (batch[at + taken], &batch[at + taken + 1..end]);
-        if kind == kind::PUBLISH && wire::Publish::decode(body).is_ok_and(|publish| publish.sequence > settled) {
+        if kind == kind::PUBLISH
+            && wire::Publish::decode(body).is_ok_and(|publish| publish.sequence > settled)
+        {
             break;
         }
         at = end;

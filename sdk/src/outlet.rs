@@ -67,7 +67,10 @@ impl Outlet {
         self.when_room(attempt).await
     }
 
-    async fn when_room<T>(&self, mut attempt: impl FnMut() -> Result<T, NotPushed>) -> Result<T, PublishError> {
+    async fn when_room<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, NotPushed>,
+    ) -> Result<T, PublishError> {
         loop {
             match attempt() {
                 Ok(pushed) => return Ok(pushed),
@@ -117,6 +120,10 @@ impl Outlet {
 impl Source for Outlet {
     fn take(&self) -> Option<Bytes> {
         self.update(Outbox::take)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.lock().is_drained()
     }
 
     fn wake(&self) -> &Notify {

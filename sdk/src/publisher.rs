@@ -41,7 +41,12 @@ impl PublisherBuilder {
 
     /// The publisher.
     pub fn build(self) -> Publisher {
-        Publisher { client: self.client, name: self.name, class: self.class, remembered: AtomicU64::new(UNKNOWN) }
+        Publisher {
+            client: self.client,
+            name: self.name,
+            class: self.class,
+            remembered: AtomicU64::new(UNKNOWN),
+        }
     }
 }
 

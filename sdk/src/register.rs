@@ -59,7 +59,7 @@ impl Request {
     /// # Errors
     /// [`DecodeError`] names procedure, content type and the type asked for.
     pub fn decode<T: prost::Message + Default>(&self) -> Result<T, DecodeError> {
-        decode(&self.procedure.to_string(), self.content_type(), self.payload())
+        decode(self.procedure.as_str(), self.content_type(), self.payload())
     }
 }
 
@@ -189,10 +189,12 @@ impl IntoFuture for Register {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let runtime = Handle::try_current().ok();
-            let provider = Provider::new(self.handler, runtime.or_else(|| self.client.core().io.get().cloned()));
+            let provider =
+                Provider::new(self.handler, runtime.or_else(|| self.client.core().io.get().cloned()));
             let (number, answer) = self.client.core().register(self.request, provider)?;
             // From here on, dropping this future unregisters.
-            let mut registration = Registration { client: self.client, number, acknowledged: Acknowledged::default() };
+            let mut registration =
+                Registration { client: self.client, number, acknowledged: Acknowledged::default() };
             registration.acknowledged = answer.await.unwrap_or(Err(RegisterError::Closed))?;
             Ok(registration)
         })
@@ -226,7 +228,11 @@ impl Drop for Registration {
     }
 }
 
-fn decode<T: prost::Message + Default>(topic: &str, content_type: &str, payload: &[u8]) -> Result<T, DecodeError> {
+fn decode<T: prost::Message + Default>(
+    topic: &str,
+    content_type: &str,
+    payload: &[u8],
+) -> Result<T, DecodeError> {
     T::decode(payload).map_err(|source| DecodeError {
         topic: topic.to_owned(),
         content_type: content_type.to_owned(),

@@ -80,7 +80,8 @@ impl Registrations {
 
     /// A new connection: the requests to send.
     pub(crate) fn restart(&mut self) -> Vec<v1::Register> {
-        let mut requests: Vec<v1::Register> = self.entries.values().map(|entry| entry.request.clone()).collect();
+        let mut requests: Vec<v1::Register> =
+            self.entries.values().map(|entry| entry.request.clone()).collect();
         requests.sort_by_key(|request| request.registration);
         requests
     }
@@ -180,7 +181,8 @@ impl Core {
     fn answer(&self, call: u64, result: Result<Reply, CallFailure>) {
         let result = result.and_then(|reply| match reply.payload.len() {
             bytes if bytes > limits::PAYLOAD_BYTES => {
-                let text = format!("the reply has {bytes} bytes, at most {} are allowed", limits::PAYLOAD_BYTES);
+                let text =
+                    format!("the reply has {bytes} bytes, at most {} are allowed", limits::PAYLOAD_BYTES);
                 Err(CallFailure::new(Code::Internal, text))
             }
             _ => Ok(reply),

@@ -1,0 +1,183 @@
+//! Readers: one task for each stream in. They never stop reading: a slow application holds the gateway back by
+//! credit alone.
+
+use crate::core::Core;
+use crate::intake::{Intake, Violation};
+use crate::message::Class;
+use crate::register::Reply;
+use crate::status::Status;
+use bytes::Bytes;
+use macula_proto::frame::Splitter;
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::acknowledged::Request;
+use macula_proto::{limits, v1};
+use prost::Message as _;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// Chunks that are taken from a stream together. A chunk is at most a packet, so this is about 200 KiB.
+const CHUNKS: usize = 32;
+/// From this size on, a payload shares the memory that it was received in rather than being copied.
+const SHARED_BYTES: usize = 4 << 10;
+
+/// Whether the gateway has said that it leaves, and when to come back.
+#[derive(Debug, Default)]
+pub(super) struct Moving(OnceLock<Duration>);
+
+impl Moving {
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.0.get().copied()
+    }
+}
+
+/// Reads the control stream until it ends.
+pub(super) async fn control(
+    core: Arc<Core>,
+    moving: Arc<Moving>,
+    mut stream: quinn::RecvStream,
+    mut splitter: Splitter,
+    early: Vec<(u8, Vec<u8>)>,
+) -> Result<(), String> {
+    let place = |error: &dyn std::fmt::Display| format!("control stream: {error}");
+    for (kind, body) in early {
+        control_frame(&core, &moving, kind, &body).map_err(|error| place(&error))?;
+    }
+    loop {
+        let chunk = stream.read_chunk(usize::MAX, true).await.map_err(|error| place(&error))?;
+        let Some(chunk) = chunk else { return Err(place(&"the gateway has finished it")) };
+        splitter
+            .split(&chunk.bytes, |kind, body| control_frame(&core, &moving, kind, body))
+            .map_err(|error| place(&error))?;
+    }
+}
+
+fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<(), Violation> {
+    match kind {
+        kind::ACCEPTED => {
+            let sequence = v1::Accepted::decode(body)?.sequence;
+            core.events.update(|outbox| outbox.accept(sequence));
+        }
+        kind::CREDIT => {
+            let credit = v1::Credit::decode(body)?;
+            match credit.class() {
+                v1::Class::Rpc => core.rpc.grant(credit.total),
+                v1::Class::Event => core.events.grant(credit.total),
+                v1::Class::Telemetry => core.telemetry.grant(credit.total),
+                v1::Class::Unspecified => return Err(Violation::Other("credit for no class".to_owned())),
+            }
+        }
+        kind::ACKNOWLEDGED => {
+            let acknowledged = v1::Acknowledged::decode(body)?;
+            match acknowledged.request {
+                Some(Request::Subscription(number)) => core.subscriptions().acknowledge(number, acknowledged),
+                Some(Request::Registration(number)) => core.registrations().acknowledge(number, acknowledged),
+                None => return Err(Violation::Other("an acknowledgement of nothing".to_owned())),
+            }
+        }
+        kind::PUBLISH_REFUSED => {
+            let refused = v1::PublishRefused::decode(body)?;
+            let class = if refused.class() == v1::Class::Telemetry { Class::Telemetry } else { Class::Event };
+            let (code, message) = (refused.code(), refused.message);
+            let told =
+                core.outlet(class).update(|outbox| outbox.refuse(refused.sequence, code, message.clone()));
+            if !told {
+                tracing::warn!(?class, code = code.as_str_name(), message, "the gateway refused a message");
+            }
+        }
+        kind::PING => {
+            let nonce = v1::Ping::decode(body)?.nonce;
+            core.control.send(kind::PONG, &v1::Pong { nonce });
+        }
+        kind::PONG => core.pong.notify_one(),
+        kind::MOVING => {
+            let retry_after = Duration::from_millis(u64::from(v1::Moving::decode(body)?.retry_after_ms));
+            let _ = moving.0.set(retry_after);
+            tracing::info!(?retry_after, "the gateway is about to leave");
+            core.set_status(Status::Moving);
+        }
+        kind::CLOSE => {
+            let close = v1::Close::decode(body)?;
+            let text =
+                format!("the gateway ends the session, {}: {}", close.code().as_str_name(), close.message);
+            return Err(Violation::Other(text));
+        }
+        kind if kind >= kind::FIRST_SKIPPABLE => {}
+        kind => return Err(Violation::Other(format!("a frame of kind {kind:#04x} has no place here"))),
+    }
+    Ok(())
+}
+
+/// Reads a class stream until it ends; its first byte tells the class.
+pub(super) async fn class(core: Arc<Core>, mut stream: quinn::RecvStream) -> Result<(), String> {
+    let mut first = [0];
+    stream.read_exact(&mut first).await.map_err(|error| format!("a stream without a kind: {error}"))?;
+    let read = match StreamKind::from_byte(first[0]) {
+        Some(StreamKind::Event) => messages(&core, Class::Event, &mut stream).await,
+        Some(StreamKind::Telemetry) => messages(&core, Class::Telemetry, &mut stream).await,
+        Some(StreamKind::Rpc) => calls(&core, &mut stream).await,
+        _ => return Err(format!("a stream of unknown kind {}", first[0])),
+    };
+    read.map_err(|error| format!("stream {}: {error}", first[0]))
+}
+
+async fn messages(core: &Core, class: Class, stream: &mut quinn::RecvStream) -> Result<(), String> {
+    let mut intake = Intake::new(class);
+    let mut chunks = [const { Bytes::new() }; CHUNKS];
+    while let Some(count) = stream.read_chunks(&mut chunks).await.map_err(|error| error.to_string())? {
+        let (mut received, mut waiting) = (0, 0);
+        let total = {
+            let mut subscriptions = core.subscriptions();
+            for chunk in &mut chunks[..count] {
+                let chunk = std::mem::take(chunk);
+                received += chunk.len() as u64;
+                waiting += intake.receive(&chunk, &mut subscriptions).map_err(|error| error.to_string())?;
+            }
+            // Counted before the application can give it back.
+            let total = core.inflow(class).receive(received, waiting);
+            subscriptions.hand_over();
+            total
+        };
+        core.grant(class.wire(), total);
+    }
+    Ok(())
+}
+
+async fn calls(core: &Arc<Core>, stream: &mut quinn::RecvStream) -> Result<(), String> {
+    let mut splitter = Splitter::new(limits::FRAME_BYTES);
+    while let Some(chunk) = stream.read_chunk(usize::MAX, true).await.map_err(|error| error.to_string())? {
+        let chunk = chunk.bytes;
+        splitter
+            .split(&chunk, |kind, body| call_frame(core, kind, body, &chunk))
+            .map_err(|error: Violation| error.to_string())?;
+        let total = core.rpc_inflow.receive(chunk.len() as u64, 0);
+        core.grant(v1::Class::Rpc, total);
+    }
+    Ok(())
+}
+
+fn call_frame(core: &Arc<Core>, kind: u8, body: &[u8], chunk: &Bytes) -> Result<(), Violation> {
+    match kind {
+        kind::CALL => core.serve(decode(body, chunk)?),
+        kind::CALL_RESULT => {
+            let v1::CallResult { call, payload, content_type, headers } = decode(body, chunk)?;
+            core.calls.answer(call, Ok(Reply { payload, content_type, headers, ..Reply::default() }));
+        }
+        kind::CALL_ERROR => {
+            let error: v1::CallError = decode(body, chunk)?;
+            core.calls.answer(error.call, Err(error));
+        }
+        kind::CALL_CANCEL => core.registrations().cancel(v1::CallCancel::decode(body)?.call),
+        kind if kind >= kind::FIRST_SKIPPABLE => {}
+        kind => return Err(Violation::Other(format!("a frame of kind {kind:#04x} has no place here"))),
+    }
+    Ok(())
+}
+
+fn decode<T: prost::Message + Default>(body: &[u8], chunk: &Bytes) -> Result<T, Violation> {
+    let within = chunk.as_ptr_range().contains(&body.as_ptr());
+    if within && body.len() >= SHARED_BYTES {
+        return Ok(T::decode(chunk.slice_ref(body))?);
+    }
+    Ok(T::decode(body)?)
+}

@@ -1,0 +1,151 @@
+//! A welcomed connection: one writer for each stream out, one reader for each stream in, until one of them ends.
+
+use super::greeting::Greeted;
+use super::{closing, reading, writing};
+use crate::core::Core;
+use crate::error::ConnectError;
+use crate::status::Status;
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::Ping;
+use macula_transport::session::Session;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument as _;
+
+/// How long a client that ends takes to send what it holds and to hear that it arrived.
+const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// How long the session may take to close.
+const CLOSE_WAIT: Duration = Duration::from_millis(500);
+
+/// Serves the connection; gives the time to wait before the next one, where the gateway has asked for it.
+pub(super) async fn serve(
+    core: &Arc<Core>,
+    greeted: Greeted,
+    connected: Option<oneshot::Sender<Result<(), ConnectError>>>,
+) -> Option<Duration> {
+    let (gateway, remote) = (greeted.welcome.gateway.clone(), greeted.session.remote_address());
+    let span = tracing::info_span!("connection", %gateway, %remote);
+    async {
+        tracing::info!("connected");
+        core.open(&greeted.welcome);
+        if let Some(connected) = connected {
+            let _ = connected.send(Ok(()));
+        }
+        let session = greeted.session.clone();
+        let mut connection = Connection::start(core, greeted);
+        let reason = connection.run().await;
+        core.lose();
+        // A client that only closes says nothing more; others are told what they wait for.
+        match reason {
+            Some(reason) => {
+                let reason = session.end().map_or(reason, |end| end.reason());
+                core.set_status(Status::Reconnecting);
+                tracing::warn!(reason, "connection lost");
+            }
+            None => tracing::info!("closed"),
+        }
+        session.close(0, "");
+        let _ = tokio::time::timeout(CLOSE_WAIT, session.closed()).await;
+        connection.tasks.shutdown().await;
+        connection.writers.shutdown().await;
+        connection.retry_after()
+    }
+    .instrument(span)
+    .await
+}
+
+struct Connection {
+    core: Arc<Core>,
+    session: Session,
+    /// The driver, the control stream and the readers.
+    tasks: JoinSet<Result<(), String>>,
+    /// The writers of the class streams, which end when the client does.
+    writers: JoinSet<Result<(), String>>,
+    moving: Arc<reading::Moving>,
+}
+
+impl Connection {
+    fn start(core: &Arc<Core>, greeted: Greeted) -> Self {
+        let Greeted { session, mut tasks, send, recv, splitter, early, .. } = greeted;
+        let moving = Arc::new(reading::Moving::default());
+        let mut writers = JoinSet::new();
+        for stream in [StreamKind::Rpc, StreamKind::Event, StreamKind::Telemetry] {
+            writers.spawn(writing::class(Arc::clone(core), session.clone(), stream));
+        }
+        tasks.spawn(writing::control(Arc::clone(core), send));
+        tasks.spawn(reading::control(Arc::clone(core), Arc::clone(&moving), recv, splitter, early));
+        Self { core: Arc::clone(core), session, tasks, writers, moving }
+    }
+
+    /// Runs until the connection is lost, and gives the reason; none when the client is to end.
+    async fn run(&mut self) -> Option<String> {
+        loop {
+            let ended = tokio::select! {
+                () = closing(&self.core) => {
+                    let _ = tokio::time::timeout(CLOSE_GRACE, self.drain()).await;
+                    return None;
+                }
+                end = self.session.closed() => return Some(end.reason()),
+                stream = self.session.accept_uni() => match stream {
+                    Ok(stream) => {
+                        self.tasks.spawn(reading::class(Arc::clone(&self.core), stream));
+                        continue;
+                    }
+                    Err(error) => return Some(error.to_string()),
+                },
+                Some(ended) = self.tasks.join_next() => ended,
+                Some(ended) = self.writers.join_next() => ended,
+            };
+            if let Some(reason) = reason(ended) {
+                return Some(reason);
+            }
+        }
+    }
+
+    /// Waits until all that was handed over has been sent and the gateway has read it.
+    async fn drain(&mut self) {
+        let read_on = async {
+            loop {
+                tokio::select! {
+                    Ok(stream) = self.session.accept_uni() => {
+                        self.tasks.spawn(reading::class(Arc::clone(&self.core), stream));
+                    }
+                    Some(ended) = self.tasks.join_next() => {
+                        if reason(ended).is_some() {
+                            return;
+                        }
+                    }
+                    else => return,
+                }
+            }
+        };
+        let (core, writers) = (&self.core, &mut self.writers);
+        let write_out = async {
+            while writers.join_next().await.is_some() {}
+            core.control.send(kind::PING, &Ping { nonce: 0 });
+            core.pong.notified().await;
+        };
+        tokio::select! {
+            () = write_out => {}
+            () = read_on => {}
+        }
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        self.moving.retry_after()
+    }
+}
+
+/// Why a task's end is the end of the connection.
+fn reason(ended: Result<Result<(), String>, JoinError>) -> Option<String> {
+    match ended {
+        Ok(Ok(())) => None,
+        Ok(Err(reason)) => Some(reason),
+        Err(error) => {
+            tracing::error!(%error, "a task of the connection failed");
+            Some(error.to_string())
+        }
+    }
+}
