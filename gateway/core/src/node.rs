@@ -362,7 +362,7 @@ impl Node {
             self.unhold(publisher, class);
         }
         self.detach_session(key, now);
-        self.detach_link(key);
+        self.detach_link(key, now);
         self.fail_orphaned_calls(key);
         self.barriers.retain(|barrier| barrier.conn != key);
     }

@@ -2,7 +2,7 @@
 
 use crate::key::{MessageClass, PublisherId};
 use hashbrown::HashMap;
-use macula_proto::{Pattern, Topic};
+use macula_proto::Topic;
 
 /// Values by topic and key: by the topic's name, since its alias differs with the content type. The aliases that
 /// values name are kept alive by the caller's references.
@@ -85,10 +85,10 @@ impl Retained {
         Kept::Added
     }
 
-    /// The values whose topic matches, the oldest first; all of them without a pattern.
-    pub(crate) fn matching(&self, pattern: Option<&Pattern>) -> Vec<&Value> {
-        let topics = self.topics.iter().filter(|(topic, _)| pattern.is_none_or(|pattern| pattern.matches(topic)));
-        let mut values: Vec<&Value> = topics.flat_map(|(_, values)| values.values()).collect();
+    /// The values that are wanted, the oldest first.
+    pub(crate) fn select(&self, wanted: impl Fn(&Value) -> bool) -> Vec<&Value> {
+        let mut values: Vec<&Value> =
+            self.topics.values().flat_map(HashMap::values).filter(|value| wanted(value)).collect();
         values.sort_unstable_by_key(|value| value.rank());
         values
     }

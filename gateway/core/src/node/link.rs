@@ -285,7 +285,7 @@ impl Node {
     }
 
     /// Takes a link out of all tables.
-    pub(super) fn detach_link(&mut self, key: ConnKey) {
+    pub(super) fn detach_link(&mut self, key: ConnKey, now: Now) {
         self.forget_interest(key);
         self.links.retain(|link| *link != key);
         let Some(link) = self.link_mut(key) else { return };
@@ -296,6 +296,7 @@ impl Node {
             self.unhold(publisher, class);
         }
         if was_live {
+            self.send_legacy(key, now);
             self.notices.push_back(Notice::LinkDown { node, name });
         }
     }

@@ -3,7 +3,7 @@
 use super::{Node, Violation, unknown};
 use crate::conn::assign;
 use crate::key::{ConnKey, MessageClass, PublisherId};
-use crate::publishers::Publishers;
+use crate::publishers::{Publisher, Publishers};
 use crate::queue::{Entry, Pushed, Queue};
 use crate::retained::{Kept, Value};
 use crate::routes::{DEFAULT_BLOCK_MS, Route};
@@ -15,6 +15,10 @@ use macula_proto::v1::{
 };
 use macula_proto::{Pattern, Topic, frame, limits, wire};
 use prost::Message as _;
+
+/// Age of values that a dead peer may not have sent to everybody: more than it takes to find that it is dead, to
+/// empty a queue, and clocks that are off.
+const LEGACY_MS: u64 = 60_000;
 
 /// A message under way.
 #[derive(Clone, Copy)]
@@ -199,17 +203,15 @@ impl Node {
             return Ok(());
         }
         // Telemetry is never sent again, and conflation on the way may have put a newer message before an older one.
-        if class == MessageClass::Event && !known.advance(class, forward.sequence) {
-            self.counters.duplicates[class as usize] += 1;
-            return Ok(());
-        }
+        let mut fresh = class == MessageClass::Telemetry || known.advance(class, forward.sequence);
         if forward.stamp != 0 {
             self.clock.see(forward.stamp, now);
-            if self.keep(moving, now) == Kept::Same {
-                // Another peer's store was faster, and those who want it have it.
-                self.counters.duplicates[class as usize] += 1;
-                return Ok(());
-            }
+            // What another peer's store has brought here already was delivered then.
+            fresh &= self.keep(moving, now) != Kept::Same;
+        }
+        if !fresh {
+            self.counters.duplicates[class as usize] += 1;
+            return Ok(());
         }
         self.deliver(from, true, moving, now);
         Ok(())
@@ -276,14 +278,14 @@ impl Node {
         self.topics.get_mut(moving.topic).routes = routes;
     }
 
-    /// Retained values belong to the whole mesh: peers without interest get them too, as they find time.
+    /// Retained values belong to the whole mesh: peers without interest get them too.
     fn forward_retained(&mut self, routes: &[Route], moving: Moving<'_>, now: Now) {
         for index in 0..self.links.len() {
             let conn = self.links[index];
             if routes.iter().any(|route| route.conn == conn) {
                 continue;
             }
-            let policy = [Overflow::Block, Overflow::Conflate];
+            let policy = [Overflow::Block; 2];
             let route = Route {
                 conn,
                 link: true,
@@ -304,13 +306,11 @@ impl Node {
         let queue = conn.messages(class);
         let before = queue.backlog();
         tell_aliases(queue, &self.topics, &self.publishers, moving);
-        let entry = Entry {
-            subscriptions,
-            shared: &self.shared,
-            topic: moving.topic,
-            key: moving.key,
-        };
-        let pushed = queue.push(entry, route.policy[class as usize], self.queued > Self::QUEUED_LIMIT);
+        let entry = Entry { subscriptions, shared: &self.shared, topic: moving.topic, key: moving.key };
+        // A retained value that a link dropped would be missing in the peer's store for good.
+        let keeps = route.link && moving.stamp != 0;
+        let policy = if keeps { Overflow::Block } else { route.policy[class as usize] };
+        let pushed = queue.push(entry, policy, self.queued > Self::QUEUED_LIMIT);
         self.queued = self.queued + queue.backlog() - before;
         if !queue.announced && queue.has_sendable() {
             queue.announced = true;
@@ -396,7 +396,7 @@ impl Node {
     pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern) {
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[number]);
-        self.send_values(to, Some(pattern), &subscriptions);
+        self.send_values(to, &subscriptions, |_, _, topic| pattern.matches(topic));
         for class in [MessageClass::Event, MessageClass::Telemetry] {
             let end = RetainedEnd { subscription: number };
             self.append(to, class.stream(), |out| frame::put_message(out, kind::RETAINED_END, &end));
@@ -405,12 +405,32 @@ impl Node {
 
     /// Sends everything retained to a peer.
     pub(super) fn send_store(&mut self, to: ConnKey) {
-        self.send_values(to, None, &[]);
+        self.send_values(to, &[], |_, _, _| true);
     }
 
-    fn send_values(&mut self, to: ConnKey, pattern: Option<&Pattern>, subscriptions: &[u8]) {
+    /// A peer that dies may have reached some of us with its last values and not others: those that came from it
+    /// lately are sent on. This and the exchange of stores over a new link make all stores agree in the end.
+    pub(super) fn send_legacy(&mut self, from: ConnKey, now: Now) {
+        let since = now.unix_ms.saturating_sub(LEGACY_MS) << 16;
+        for index in 0..self.links.len() {
+            self.send_values(self.links[index], &[], |value, publisher, _| {
+                value.stamp >= since && publisher.origin == Some(from)
+            });
+        }
+    }
+
+    /// Sends the retained values that are wanted, the oldest first.
+    fn send_values(
+        &mut self,
+        to: ConnKey,
+        subscriptions: &[u8],
+        wanted: impl Fn(&Value, &Publisher, &Topic) -> bool,
+    ) {
         let Some(conn) = self.conns.get_mut(to) else { return };
-        for value in self.retained.matching(pattern) {
+        let (topics, publishers) = (&self.topics, &self.publishers);
+        let wanted =
+            |value: &Value| wanted(value, publishers.get(value.publisher), &topics.get(value.topic).topic);
+        for value in self.retained.select(wanted) {
             let moving = Moving {
                 class: value.class,
                 topic: value.topic,
@@ -424,7 +444,7 @@ impl Node {
             encode_shared(&mut self.shared, moving);
             let queue = conn.messages(value.class);
             let before = queue.backlog();
-            tell_aliases(queue, &self.topics, &self.publishers, moving);
+            tell_aliases(queue, topics, publishers, moving);
             queue.append(Entry { subscriptions, shared: &self.shared, topic: value.topic, key: "" });
             self.queued += queue.backlog() - before;
         }

@@ -382,7 +382,7 @@ impl Client {
     fn on_welcome(&mut self, welcome: &v1::Welcome) {
         assert!(!self.welcomed, "one Welcome");
         self.welcomed = true;
-        self.accepted = self.accepted.max(welcome.accepted);
+        self.accepted = welcome.accepted;
         let windows = welcome.windows.expect("Welcome grants credit");
         self.credit = [u64::MAX, windows.rpc, windows.event, windows.telemetry];
         let again: Vec<v1::Subscribe> = self.subscriptions.values().map(|s| s.request.clone()).collect();

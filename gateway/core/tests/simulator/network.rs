@@ -160,7 +160,7 @@ impl Network {
             75..95 => self.act(),
             95..97 => self.learn(),
             _ => {
-                let passed = self.rng.between(1, 20) as u64;
+                let passed = self.rng.between(0, 4) as u64;
                 self.advance(passed);
             }
         }

@@ -49,14 +49,7 @@ pub(crate) struct Pipe {
 
 impl Pipe {
     pub(crate) fn new(ends: [End; 2]) -> Self {
-        Self {
-            ends,
-            fifos: Default::default(),
-            alive: true,
-           
-            attached: [true; 2],
-            closing: [false; 2],
-        }
+        Self { ends, fifos: Default::default(), alive: true, attached: [true; 2], closing: [false; 2] }
     }
 
     pub(crate) fn is_link(&self) -> bool {
