@@ -1,0 +1,69 @@
+//! Settings that every bot has.
+
+use macula_proto::vars::{Setting, Vars};
+use macula_sdk::{Builder, Client};
+
+use crate::error::RunError;
+
+/// What a bot is told of the mesh.
+const MESH: [Setting; 7] = [
+    Setting {
+        name: "MACULA_URL",
+        default: "https://localhost:9443",
+        help: "The local gateway; several, separated by commas, are tried in turn",
+    },
+    Setting { name: "MACULA_REALM", default: "be.cortexiq.energy", help: "Realm of the mesh" },
+    Setting {
+        name: "MACULA_CA",
+        default: "",
+        help: "PEM file with the only certificates to trust; by default those of this machine's development authority",
+    },
+    Setting { name: "MACULA_TOKEN", default: "", help: "Bearer token for gateways that ask for one" },
+    Setting { name: "MACULA_TOKEN_FILE", default: "", help: "File with the bearer token" },
+    Setting {
+        name: "MACULA_LOG",
+        default: "info",
+        help: "Log filter, for instance info or cortexiq_homes=debug",
+    },
+    Setting { name: "MACULA_LOG_FORMAT", default: "text", help: "text or json" },
+];
+
+/// A bot's own settings followed by those of the mesh. Called once in a process.
+pub fn merged(own: &[Setting]) -> &'static [Setting] {
+    own.iter().chain(&MESH).copied().collect::<Vec<_>>().leak()
+}
+
+/// How to reach the mesh.
+#[derive(Clone, Debug, Default)]
+pub struct Mesh(Builder);
+
+impl Mesh {
+    /// Reads `MACULA_URL` and its kin; what is wrong becomes problems of `vars`.
+    pub fn read(vars: &mut Vars) -> Self {
+        match Builder::from_vars(|name| vars.optional(name)) {
+            Ok(builder) => Self(builder),
+            Err(error) => {
+                error.problems.into_iter().for_each(|problem| vars.problem(problem));
+                Self::default()
+            }
+        }
+    }
+
+    /// One gateway, everything else by default.
+    pub fn at(url: impl Into<String>) -> Self {
+        Self(Client::builder().url(url))
+    }
+
+    /// Connects under a name for the gateway's logs, waiting until a gateway is there. A refusal is an error.
+    pub async fn connect(&self, name: &str) -> Result<Client, RunError> {
+        Ok(self.0.clone().name(name).wait_for_gateway().connect().await?)
+    }
+}
+
+/// Closes a client at the end of a bot's life. A gateway that is gone by then is told in the log, and no failure: it
+/// may be stopping too.
+pub async fn close(client: &Client) {
+    if let Err(error) = client.close().await {
+        tracing::warn!(%error, "not everything was accepted before the end");
+    }
+}
