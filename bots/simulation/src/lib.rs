@@ -1,1 +1,26 @@
-//! DESC
+//! The simulation: one clock for all, the market that goes by it, and control over both.
+//!
+//! [`clock`] and [`control`] decide and know no network; [`Simulation`] connects them to the mesh.
+
+mod bot;
+pub mod clock;
+mod config;
+pub mod control;
+
+use cortexiq_shell::RunError;
+use tokio_util::sync::CancellationToken;
+
+pub use bot::Simulation;
+pub use config::{Config, DEFAULT_SPEED, DEFAULT_START, SETTINGS};
+
+/// Runs the simulation until told to stop.
+///
+/// # Errors
+/// When the gateway refuses it; a lost connection is waited out.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let simulation = tokio::select! {
+        simulation = Simulation::start(config) => simulation?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    simulation.run(shutdown).await
+}
