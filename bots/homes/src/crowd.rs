@@ -1,0 +1,288 @@
+//! All homes of a region in one run, without a network: what comes for them goes in, what they say comes out.
+//!
+//! Drive it so: hand in what arrives; call `on_time` with every tick; then call [`Crowd::slice`] and publish what it
+//! gives until it gives nothing more. A slice is an hour of each home at most, so that what waits to be published stays
+//! small however far the homes are behind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cortexiq_domain::agent::{HomeAgent, HomeEvent, Shared, Wait};
+use cortexiq_domain::balance::Balancer;
+use cortexiq_domain::home::Home;
+use cortexiq_domain::population::population;
+use cortexiq_domain::prices::BadPrices;
+use cortexiq_domain::region::Region;
+use cortexiq_domain::time::{Day, QUARTER_SECONDS, Quarter};
+use cortexiq_proto::{
+    AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
+    ContractSigned, ContractSwitched, HomeInitialized, HomeMeasured, HomeTraded, RegionBalanced,
+    SpotPriceUpdated, TimeAdvanced,
+};
+
+/// What homes say, in the order of each home.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Output {
+    /// A quarter-hour.
+    Measured(HomeMeasured),
+    /// An hour in money.
+    Traded(HomeTraded),
+    /// A first contract.
+    Signed(ContractSigned),
+    /// A change of contract.
+    Switched(ContractSwitched),
+    /// The end of a contract.
+    Expired(ContractExpired),
+    /// A day of the region.
+    Balanced(RegionBalanced),
+    /// To be asked of a provider; the answer goes to [`Crowd::on_answer`] or [`Crowd::on_refused`].
+    Accept(Accept),
+}
+
+/// A home wants an offer.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Accept {
+    /// Whom to ask.
+    pub provider_id: String,
+    /// What.
+    pub request: AcceptOfferRequest,
+}
+
+/// The homes of one region in one run.
+#[derive(Debug)]
+pub struct Crowd {
+    run: u64,
+    start_time: i64,
+    agents: Vec<HomeAgent>,
+    by_id: HashMap<String, usize>,
+    shared: Shared,
+    balancer: Balancer,
+    /// The newest tick's time.
+    time: i64,
+    /// How far homes that wait for nothing have been taken.
+    front: i64,
+    /// The last slice found something to do, or something has come since.
+    restless: bool,
+    /// Prices of days before this one have been let go.
+    kept_from: Day,
+    waits: Waits,
+}
+
+/// How far the homes are, and what the slowest wait for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Waits {
+    /// Homes that wait for prices.
+    pub prices: usize,
+    /// Homes that wait for a provider's answer.
+    pub answers: usize,
+    /// What the first of them waits for, for people.
+    pub example: Option<String>,
+}
+
+impl Crowd {
+    /// The homes of a region at the beginning of the run that a tick belongs to. `count` homes are grown from these with
+    /// the run's seed.
+    ///
+    /// # Panics
+    /// When `homes` is empty.
+    pub fn new(tick: &TimeAdvanced, region: Region, homes: &[Home], count: usize) -> Self {
+        let (run, start_time) = (tick.run, tick.start_time);
+        let agents: Vec<_> = population(homes, count, tick.seed)
+            .into_iter()
+            .map(|home| HomeAgent::new(Arc::new(home), tick.seed, run, start_time))
+            .collect();
+        let by_id =
+            agents.iter().enumerate().map(|(index, agent)| (agent.home().id.clone(), index)).collect();
+        Self {
+            run,
+            start_time,
+            balancer: Balancer::new(run, region, agents.len() as u32),
+            agents,
+            by_id,
+            shared: Shared::new(tick.seed),
+            time: tick.simulation_time,
+            front: start_time,
+            restless: true,
+            kept_from: Day::containing(start_time),
+            waits: Waits::default(),
+        }
+    }
+
+    /// The run.
+    pub fn run(&self) -> u64 {
+        self.run
+    }
+
+    /// The run's first instant.
+    pub fn start_time(&self) -> i64 {
+        self.start_time
+    }
+
+    /// How many homes there are.
+    pub fn homes(&self) -> usize {
+        self.agents.len()
+    }
+
+    /// How the homes introduce themselves.
+    pub fn introductions(&self) -> impl Iterator<Item = HomeInitialized> {
+        self.agents.iter().map(|agent| agent.home().initialized(self.run, self.start_time))
+    }
+
+    /// Takes homes up after the last quarter-hours that were published before this process began. Returns how many.
+    pub fn restore<'a>(&mut self, measured: impl IntoIterator<Item = &'a HomeMeasured>) -> usize {
+        let mut restored = 0;
+        for last in measured {
+            let Some(agent) = self.by_id.get(&last.home_id).map(|index| &mut self.agents[*index]) else {
+                continue;
+            };
+            let before = agent.next();
+            agent.restore(last);
+            restored += usize::from(agent.next() != before);
+        }
+        self.front = self.slowest().time();
+        restored
+    }
+
+    /// A tick of this run.
+    pub fn on_time(&mut self, time: i64) {
+        self.restless |= time > self.time;
+        self.time = self.time.max(time);
+    }
+
+    /// The prices of a day.
+    pub fn on_prices(&mut self, event: &SpotPriceUpdated) -> Result<(), BadPrices> {
+        if event.run == self.run {
+            self.restless |= self.shared.on_prices(event)?.is_some();
+        }
+        Ok(())
+    }
+
+    /// A provider's offer.
+    pub fn on_offer(&mut self, offer: ContractOffered) {
+        if offer.run == self.run {
+            self.shared.on_offer(offer);
+        }
+    }
+
+    /// A confirmation that a provider published, perhaps before the answer to the home's own call.
+    pub fn on_confirmed(&mut self, confirmed: &ContractConfirmed, out: &mut Vec<Output>) {
+        if let Some(agent) = self.by_id.get(&confirmed.home_id).map(|index| &mut self.agents[*index]) {
+            self.restless |= agent.on_confirmed(confirmed, &mut |event| say(event, out));
+        }
+    }
+
+    /// A provider's answer.
+    pub fn on_answer(&mut self, home_id: &str, result: &AcceptOfferResult, out: &mut Vec<Output>) {
+        if let Some(agent) = self.by_id.get(home_id).map(|index| &mut self.agents[*index]) {
+            agent.on_accept_answer(result, &mut self.shared, &mut |event| say(event, out));
+            self.restless = true;
+        }
+    }
+
+    /// A provider that certainly never heard of the acceptance.
+    pub fn on_refused(&mut self, home_id: &str, offer_id: &str, out: &mut Vec<Output>) {
+        if let Some(agent) = self.by_id.get(home_id).map(|index| &mut self.agents[*index]) {
+            agent.on_refused(offer_id, &mut self.shared, &mut |event| say(event, out));
+            self.restless = true;
+        }
+    }
+
+    /// Whether a slice would find something to do.
+    pub fn is_restless(&self) -> bool {
+        self.restless
+    }
+
+    /// Takes every home on by an hour at most, and all that wait for nothing by the same quarter-hour.
+    pub fn slice(&mut self, out: &mut Vec<Output>) {
+        let begun = out.len();
+        self.front = (self.front + QUARTER_SECONDS).min(self.time);
+        let mut waits = Waits::default();
+        for agent in &mut self.agents {
+            let goal = self.front.min(agent.next().time() + CATCH_UP_SECONDS);
+            let (run, balancer) = (self.run, &mut self.balancer);
+            let home = Arc::clone(agent.home());
+            let wait = agent.advance(goal, &mut self.shared, &mut |event| match event {
+                HomeEvent::Measured(reading) => {
+                    out.push(Output::Measured(reading.measured(run, &home.id)));
+                    out.extend(balancer.on_reading(&reading).map(Output::Balanced));
+                }
+                event => say(event, out),
+            });
+            waits.add(&home.id, wait);
+        }
+        self.waits = waits;
+        self.restless = out.len() > begun || self.front < self.time;
+        self.forget();
+    }
+
+    /// The running quarter-hour of every home that has computed all that has passed.
+    pub fn provisional(&mut self) -> Vec<HomeMeasured> {
+        let (time, shared) = (self.time, &mut self.shared);
+        let current = self.agents.iter().filter(|agent| agent.next().next().time() > time);
+        current.filter_map(|agent| agent.provisional(shared)).collect()
+    }
+
+    /// Simulated seconds from the end of the slowest home's last quarter-hour to the newest tick.
+    pub fn lag(&self) -> i64 {
+        (self.time - self.slowest().time()).max(0)
+    }
+
+    /// The first instant that not every home has computed.
+    pub fn computed_until(&self) -> i64 {
+        self.slowest().time()
+    }
+
+    /// What homes waited for in the last slice.
+    pub fn waits(&self) -> &Waits {
+        &self.waits
+    }
+
+    fn slowest(&self) -> Quarter {
+        let next = self.agents.iter().map(HomeAgent::next);
+        next.min().expect("a region has at least one home")
+    }
+
+    fn forget(&mut self) {
+        if self.front >= self.kept_from.end().time() {
+            let day = self.slowest().day();
+            if day > self.kept_from {
+                self.shared.forget_before(day);
+                self.kept_from = day;
+            }
+        }
+    }
+}
+
+impl Waits {
+    fn add(&mut self, home: &str, wait: Wait) {
+        match &wait {
+            Wait::Time => return,
+            Wait::Prices(_) => self.prices += 1,
+            Wait::Answer { .. } => self.answers += 1,
+        }
+        self.example.get_or_insert_with(|| match wait {
+            Wait::Time => format!("{home} waits for nothing"),
+            Wait::Prices(day) => format!("{home} waits for the prices of {day}"),
+            Wait::Answer { provider_id, offer_id } => {
+                format!("{home} waits for the answer of {provider_id} about {offer_id}")
+            }
+        });
+    }
+}
+
+fn say(event: HomeEvent, out: &mut Vec<Output>) {
+    out.push(match event {
+        HomeEvent::Traded(traded) => Output::Traded(traded),
+        HomeEvent::Signed(signed) => Output::Signed(signed),
+        HomeEvent::Switched(switched) => Output::Switched(switched),
+        HomeEvent::Expired(expired) => Output::Expired(expired),
+        HomeEvent::Accept { provider_id, request } => Output::Accept(Accept { provider_id, request }),
+        HomeEvent::Measured(_) => unreachable!("only `advance` measures, and `slice` takes its readings"),
+    });
+}
+
+/// Four times the pace of homes that wait for nothing.
+const CATCH_UP_SECONDS: i64 = 4 * QUARTER_SECONDS;
+
+#[cfg(test)]
+mod tests;
