@@ -21,6 +21,7 @@ impl InterestLog {
 
     /// One more subscription; what peers have to be told, if anything.
     pub(crate) fn want(&mut self, pattern: &Pattern, telemetry: Overflow) -> Option<InterestDelta> {
+        let telemetry = on_link(telemetry);
         let policies = self.wanted.entry_ref(pattern).or_default();
         let before = strongest(policies);
         policies.push(telemetry);
@@ -30,6 +31,7 @@ impl InterestLog {
 
     /// One subscription less; what peers have to be told, if anything.
     pub(crate) fn unwant(&mut self, pattern: &Pattern, telemetry: Overflow) -> Option<InterestDelta> {
+        let telemetry = on_link(telemetry);
         let policies = self.wanted.get_mut(pattern)?;
         let before = strongest(policies);
         if let Some(index) = policies.iter().position(|policy| *policy == telemetry) {
@@ -95,6 +97,11 @@ impl InterestLog {
         self.version += 1;
         InterestDelta { version: self.version, ..InterestDelta::default() }
     }
+}
+
+/// A subscriber that would rather be disconnected than miss a message must not cost the link that serves others.
+pub(crate) fn on_link(telemetry: Overflow) -> Overflow {
+    if telemetry == Overflow::Disconnect { Overflow::Block } else { telemetry }
 }
 
 fn strongest(policies: &[Overflow]) -> Option<Overflow> {

@@ -22,6 +22,8 @@ pub(crate) struct Publisher {
     pub(crate) held: [u32; 2],
     /// Where its messages come from now.
     pub(crate) origin: Option<ConnKey>,
+    /// The link that was told to pause it, per class.
+    pub(crate) paused: [Option<ConnKey>; 2],
     references: u32,
     released_ms: u64,
 }
@@ -36,7 +38,15 @@ impl Publishers {
             self.entries[alias as usize].references += 1;
             return alias;
         }
-        let entry = Publisher { id, last: [0; 2], held: [0; 2], origin: None, references: 1, released_ms: 0 };
+        let entry = Publisher {
+            id,
+            last: [0; 2],
+            held: [0; 2],
+            origin: None,
+            paused: [None; 2],
+            references: 1,
+            released_ms: 0,
+        };
         let alias = match self.free.pop() {
             Some(alias) => {
                 self.entries[alias as usize] = entry;

@@ -167,8 +167,9 @@ pub(crate) const DEFAULT_BLOCK_MS: u32 = 10_000;
 pub(crate) fn stronger(a: Overflow, b: Overflow) -> Overflow {
     let strength = |policy| match policy {
         Overflow::Disconnect => 0,
-        Overflow::Default => 1,
-        Overflow::Conflate => 2,
+        Overflow::Conflate => 1,
+        // Conflates what has a key, but drops only the oldest of what has none.
+        Overflow::Default => 2,
         Overflow::DropOldest => 3,
         Overflow::DropNewest => 4,
         Overflow::Block => 5,

@@ -196,10 +196,11 @@ impl Node {
 
     fn add_interest(&mut self, from: ConnKey, interest: &Interest) -> Result<(), Violation> {
         let pattern = parse(&interest.pattern)?;
+        let telemetry = crate::interest::on_link(interest.telemetry());
         self.remove_interest(from, &pattern);
-        self.routes.add_interest(from, &pattern, interest.telemetry());
+        self.routes.add_interest(from, &pattern, telemetry);
         if let Some(link) = self.link_mut(from) {
-            link.interest.insert(pattern, interest.telemetry());
+            link.interest.insert(pattern, telemetry);
         }
         Ok(())
     }

@@ -144,6 +144,13 @@ impl Node {
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
         }
+        let rest = publish.message.len() - message.payload.len() - message.key.len();
+        if rest > limits::HEADER_BYTES {
+            // Also keeps the frame, which grows on its way, within what peers take: they would close the link.
+            let text = format!("headers of {rest} bytes, at most {} are accepted", limits::HEADER_BYTES);
+            self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
+            return Ok(());
+        }
         let stamp = if message.retain { self.clock.stamp(now) } else { 0 };
         let moving = Moving {
             class,
@@ -341,6 +348,7 @@ impl Node {
         if known.held[class as usize] == 1
             && let Some(link) = known.origin.filter(|origin| self.links.contains(origin))
         {
+            known.paused[class as usize] = Some(link);
             let pause = Pause {
                 class: class.wire().into(),
                 publisher: known.id.id.to_vec().into(),
@@ -357,16 +365,15 @@ impl Node {
         if known.held[class as usize] > 0 {
             return;
         }
-        let Some(origin) = known.origin else { return };
-        if self.links.contains(&origin) {
-            let resume = Resume {
-                class: class.wire().into(),
-                publisher: known.id.id.to_vec().into(),
-                epoch: known.id.epoch,
-            };
-            self.send_control(origin, kind::RESUME, &resume);
-        } else {
-            self.grant(origin, class.stream());
+        let (id, origin) = (known.id, known.origin);
+        // The publisher may have moved since; who was told to pause it is told to go on.
+        if let Some(link) = known.paused[class as usize].take().filter(|link| self.links.contains(link)) {
+            let resume =
+                Resume { class: class.wire().into(), publisher: id.id.to_vec().into(), epoch: id.epoch };
+            self.send_control(link, kind::RESUME, &resume);
+        }
+        if let Some(session) = origin.filter(|origin| !self.links.contains(origin)) {
+            self.grant(session, class.stream());
         }
     }
 

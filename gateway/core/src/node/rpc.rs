@@ -12,6 +12,11 @@ use prost::Message as _;
 /// Time that a call gets which names none.
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
+/// Calls and answers that wait for one reader; over it, more calls to it are refused. A guess, not measured.
+const RPC_BYTES: usize = 16 << 20;
+/// What a frame may grow by on its way, with larger numbers and the caller's name, and still be taken.
+const GROWTH_BYTES: usize = 64;
+
 impl Node {
     pub(super) fn rpc_frame(
         &mut self,
@@ -31,6 +36,10 @@ impl Node {
             kind::CALL_RESULT => {
                 let result = CallResult::decode(body)?;
                 let Some(pending) = self.answered(from, result.call) else { return Ok(()) };
+                if body.len() > limits::FRAME_BYTES - GROWTH_BYTES {
+                    self.answer_error(pending.caller, too_large(pending.number));
+                    return Ok(());
+                }
                 let answer = CallResult { call: pending.number, ..result };
                 self.append(pending.caller, StreamKind::Rpc, |out| {
                     frame::put_message(out, kind::CALL_RESULT, &answer)
@@ -39,7 +48,13 @@ impl Node {
             kind::CALL_ERROR => {
                 let error = CallError::decode(body)?;
                 let Some(pending) = self.answered(from, error.call) else { return Ok(()) };
-                self.answer_error(pending.caller, CallError { call: pending.number, ..error });
+                let large = body.len() > limits::FRAME_BYTES - GROWTH_BYTES;
+                let error = if large {
+                    too_large(pending.number)
+                } else {
+                    CallError { call: pending.number, ..error }
+                };
+                self.answer_error(pending.caller, error);
             }
             kind::CALL_CANCEL => {
                 let CallCancel { call } = CallCancel::decode(body)?;
@@ -55,6 +70,10 @@ impl Node {
 
     fn on_call(&mut self, from: ConnKey, call: Call, now: Now) {
         self.counters.calls += 1;
+        if self.rpc_backlog(from) > RPC_BYTES && self.conns.get(from).is_some_and(|conn| !conn.is_link()) {
+            let text = "calls are made and their answers not read".to_owned();
+            return self.fail(from, Code::ResourceExhausted, text);
+        }
         if let Err((code, message)) = self.route_call(from, &call, now) {
             self.counters.calls_failed += 1;
             self.answer_error(
@@ -65,6 +84,10 @@ impl Node {
     }
 
     fn route_call(&mut self, from: ConnKey, call: &Call, now: Now) -> Result<(), (Code, String)> {
+        if call.encoded_len() > limits::FRAME_BYTES - GROWTH_BYTES {
+            let text = format!("a call has at most {} bytes", limits::FRAME_BYTES - GROWTH_BYTES);
+            return Err((Code::InvalidArgument, text));
+        }
         let procedure: Topic =
             call.procedure.parse().map_err(|error| (Code::InvalidArgument, format!("procedure: {error}")))?;
         let Some(caller) = self.conns.get(from) else { return Ok(()) };
@@ -84,6 +107,10 @@ impl Node {
             return Err((Code::NotFound, format!("nobody has registered `{procedure}`")));
         };
         let (callee, registration) = (chosen.conn, chosen.number);
+        if self.rpc_backlog(callee) + call.payload.len() > RPC_BYTES {
+            let text = format!("the provider of `{procedure}` has too many calls to read already");
+            return Err((Code::ResourceExhausted, text));
+        }
         let timeout_ms = if call.timeout_ms == 0 { DEFAULT_TIMEOUT_MS } else { call.timeout_ms };
         let pending = Pending { caller: from, number: call.call, callee, provider };
         let Some(number) = self.calls.add(pending, now.elapsed_ms + u64::from(timeout_ms)) else {
@@ -98,6 +125,14 @@ impl Node {
         let invoked = Call { call: number, timeout_ms, registration, caller: identity, ..call.clone() };
         self.append(callee, StreamKind::Rpc, |out| frame::put_message(out, kind::CALL, &invoked));
         Ok(())
+    }
+
+    /// Bytes that wait to be sent on a connection's rpc stream.
+    fn rpc_backlog(&mut self, key: ConnKey) -> usize {
+        self.conns
+            .get_mut(key)
+            .and_then(|conn| conn.queue(StreamKind::Rpc))
+            .map_or(0, |queue| queue.backlog())
     }
 
     fn answered(&mut self, callee: ConnKey, call: u64) -> Option<Pending> {
@@ -165,4 +200,9 @@ impl Node {
             }
         }
     }
+}
+
+fn too_large(call: u64) -> CallError {
+    let message = format!("the answer has more than {} bytes", limits::FRAME_BYTES - GROWTH_BYTES);
+    CallError { call, code: Code::ResourceExhausted.into(), message, ..CallError::default() }
 }

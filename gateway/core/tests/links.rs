@@ -1,0 +1,121 @@
+//! Links between gateways, and calls over them.
+
+mod common;
+
+use common::{Gateway, call, link_hello, register, subscribe};
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::{self, Acknowledged, CallError, Code, Scope};
+
+#[test]
+fn a_link_is_dead_after_four_silent_seconds() {
+    let mut gateway = Gateway::new();
+    let peer = gateway.peer(9, "there");
+    gateway.pass(3_900);
+    assert_eq!(gateway.closed(peer), None);
+    let pings: Vec<v1::Ping> = gateway.only(peer, StreamKind::Control, kind::PING);
+    assert_eq!(pings.len(), 3);
+    gateway.send(peer, kind::PONG, &v1::Pong { nonce: pings[2].nonce });
+    gateway.pass(3_900);
+    assert_eq!(gateway.closed(peer), None, "it was heard meanwhile");
+    gateway.pass(200);
+    assert_eq!(gateway.closed(peer).unwrap().0, Code::Unavailable);
+}
+
+#[test]
+fn a_long_pause_of_our_own_kills_no_link() {
+    let mut gateway = Gateway::new();
+    let peer = gateway.peer(9, "there");
+    gateway.pass(1_000);
+    gateway.jump(60_000);
+    assert_eq!(gateway.closed(peer), None);
+    gateway.pass(4_000);
+    assert_eq!(gateway.closed(peer).unwrap().0, Code::Unavailable);
+}
+
+#[test]
+fn a_mesh_subscription_is_acknowledged_when_every_peer_has_applied_it() {
+    let mut gateway = Gateway::new();
+    let client = gateway.client(1, 1 << 20);
+    let peers = [(8, "one"), (9, "two")].map(|(id, name)| gateway.peer(id, name));
+    gateway.send(
+        client,
+        kind::SUBSCRIBE,
+        &v1::Subscribe { scope: Scope::Mesh.into(), ..subscribe(1, "a.*") },
+    );
+    for peer in peers {
+        assert_eq!(gateway.only::<Acknowledged>(client, StreamKind::Control, kind::ACKNOWLEDGED), []);
+        let deltas: Vec<v1::InterestDelta> = gateway.only(peer, StreamKind::Control, kind::INTEREST_DELTA);
+        assert_eq!(deltas[0].added[0].pattern, "a.*");
+        gateway.send(peer, kind::INTEREST_APPLIED, &v1::InterestApplied { version: deltas[0].version });
+    }
+    let answers: Vec<Acknowledged> = gateway.only(client, StreamKind::Control, kind::ACKNOWLEDGED);
+    assert_eq!((answers.len(), answers[0].code(), answers[0].confirmed), (1, Code::Ok, 3));
+    assert_eq!(answers[0].missing, [""; 0]);
+}
+
+#[test]
+fn after_two_seconds_a_mesh_subscription_names_who_is_missing() {
+    let mut gateway = Gateway::new();
+    let client = gateway.client(1, 1 << 20);
+    gateway.peer(9, "two");
+    gateway.send(client, kind::SUBSCRIBE, &v1::Subscribe { scope: Scope::Mesh.into(), ..subscribe(1, "a") });
+    gateway.pass(1_900);
+    assert_eq!(gateway.only::<Acknowledged>(client, StreamKind::Control, kind::ACKNOWLEDGED), []);
+    gateway.pass(100);
+    let answers: Vec<Acknowledged> = gateway.only(client, StreamKind::Control, kind::ACKNOWLEDGED);
+    assert_eq!((answers[0].confirmed, &answers[0].missing[..]), (1, &["two".to_owned()][..]));
+}
+
+#[test]
+fn a_link_for_another_realm_is_refused_with_both_names() {
+    let mut gateway = Gateway::new();
+    let link = gateway.node.open_link(false);
+    let elsewhere = v1::LinkHello { realm: "elsewhere".to_owned(), ..link_hello(9, "there") };
+    gateway.send(link, kind::LINK_HELLO, &elsewhere);
+    let (_, text) = gateway.closed(link).unwrap();
+    assert!(text.contains("`test`") && text.contains("`elsewhere`"), "{text}");
+}
+
+#[test]
+fn calls_end_when_their_callee_their_link_or_their_time_ends() {
+    let mut gateway = Gateway::new();
+    let [caller, callee] = [1, 2].map(|publisher| gateway.client(publisher, 1 << 20));
+    let peer = gateway.peer(9, "there");
+    gateway.send(callee, kind::REGISTER, &register(1, "here"));
+    let offer = v1::Offer { procedure: "there".to_owned(), ..v1::Offer::default() };
+    let delta = v1::InterestDelta { version: 1, offered: vec![offer], ..v1::InterestDelta::default() };
+    gateway.send(peer, kind::INTEREST_DELTA, &delta);
+
+    for (number, procedure) in [(1, "here"), (2, "here"), (3, "there"), (4, "nowhere")] {
+        let timeout = if number == 1 { 500 } else { 60_000 };
+        gateway.send_on(caller, StreamKind::Rpc, kind::CALL, &call(number, procedure, timeout));
+    }
+    let ended = |gateway: &mut Gateway| -> Vec<(u64, Code)> {
+        let errors: Vec<CallError> = gateway.only(caller, StreamKind::Rpc, kind::CALL_ERROR);
+        errors.iter().map(|error| (error.call, error.code())).collect()
+    };
+    assert_eq!(ended(&mut gateway), [(4, Code::NotFound)]);
+    gateway.pass(500);
+    assert_eq!(ended(&mut gateway), [(1, Code::DeadlineExceeded)]);
+    assert_eq!(gateway.only::<v1::CallCancel>(callee, StreamKind::Rpc, kind::CALL_CANCEL).len(), 1);
+    gateway.remove(callee);
+    assert_eq!(ended(&mut gateway), [(2, Code::Unavailable)]);
+    gateway.remove(peer);
+    assert_eq!(ended(&mut gateway), [(3, Code::Unavailable)]);
+    assert_eq!(gateway.node.gauges().calls, 0);
+}
+
+#[test]
+fn a_callee_that_does_not_read_gets_no_more_calls() {
+    let mut gateway = Gateway::new();
+    let [caller, callee] = [1, 2].map(|publisher| gateway.client(publisher, 1_000));
+    gateway.send(callee, kind::REGISTER, &register(1, "p"));
+    let large = v1::Call { payload: vec![0; 900_000].into(), ..call(0, "p", 1_000) };
+    for number in 1..=40 {
+        gateway.send_on(caller, StreamKind::Rpc, kind::CALL, &v1::Call { call: number, ..large.clone() });
+    }
+    assert!(gateway.node.gauges().queued_bytes < 20 << 20);
+    gateway.credit(caller, v1::Class::Rpc, 1 << 30);
+    let errors: Vec<CallError> = gateway.only(caller, StreamKind::Rpc, kind::CALL_ERROR);
+    assert!(errors.iter().all(|error| error.code() == Code::ResourceExhausted) && !errors.is_empty());
+}
