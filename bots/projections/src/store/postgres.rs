@@ -1,0 +1,314 @@
+//! The read models on a PostgreSQL server: one connection writes with binary COPY, another one reads.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cortexiq_domain::time::{Month, Quarter};
+use futures_util::SinkExt as _;
+use tokio::sync::Mutex;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, NoTls, Statement, Transaction};
+
+use super::batch::{Batch, Visitor};
+use super::copy::{self, Copy};
+use super::error::{Failure, Written};
+use super::migrations;
+use super::record::{Record, Repeat, Table};
+use super::value::{Row, Value};
+
+/// Writes batches, one at a time.
+#[derive(Debug)]
+pub(super) struct Writer {
+    url: String,
+    state: Mutex<Writing>,
+}
+
+#[derive(Debug, Default)]
+struct Writing {
+    client: Option<Client>,
+    keys: HashMap<String, i32>,
+    /// Tables with a copy for staging on this connection.
+    staged: BTreeSet<&'static str>,
+    months: BTreeSet<Month>,
+}
+
+impl Writer {
+    /// Connects and brings the schema up to date.
+    pub(super) async fn open(url: &str) -> Result<Self, Failure> {
+        let mut client = connect(url).await?;
+        migrate(&mut client).await?;
+        let state = Writing { client: Some(client), ..Writing::default() };
+        Ok(Self { url: url.to_owned(), state: Mutex::new(state) })
+    }
+
+    pub(super) async fn write(&self, batch: &Batch) -> Result<Written, Failure> {
+        let mut state = self.state.lock().await;
+        if state.client.as_ref().is_none_or(Client::is_closed) {
+            state.client = Some(connect(&self.url).await?);
+            state.staged.clear();
+        }
+        let written = state.write(batch).await;
+        if matches!(written, Err(Failure::Gone(_))) {
+            state.client = None;
+        }
+        written
+    }
+}
+
+impl Writing {
+    async fn write(&mut self, batch: &Batch) -> Result<Written, Failure> {
+        let Self { client, keys, staged, months } = self;
+        let client = client.as_mut().expect("connected before writing");
+        let keys = resolve(client, keys, batch.texts()).await?;
+        make_partitions(client, months, batch).await?;
+        let mut copies = Copies { keys: &keys, copies: Vec::new() };
+        let Ok(()) = batch.visit(&mut copies);
+        let copies = copies.copies;
+        match try_write(client, staged, &copies, false).await {
+            // Some of it is there already: the same transaction once more, past what is there.
+            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, true).await {
+                Err(Attempt::Duplicate) => {
+                    Err(Failure::Refused("a key is there although it was passed".into()))
+                }
+                Err(Attempt::Failed(failure)) => Err(failure),
+                Ok(written) => Ok(written),
+            },
+            Err(Attempt::Failed(failure)) => Err(failure),
+            Ok(written) => Ok(written),
+        }
+    }
+}
+
+enum Attempt {
+    Duplicate,
+    Failed(Failure),
+}
+
+impl From<tokio_postgres::Error> for Attempt {
+    fn from(error: tokio_postgres::Error) -> Self {
+        match error.code() {
+            Some(code) if *code == SqlState::UNIQUE_VIOLATION => Self::Duplicate,
+            _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+async fn try_write(
+    client: &mut Client,
+    staged: &mut BTreeSet<&'static str>,
+    copies: &[Copy],
+    careful: bool,
+) -> Result<Written, Attempt> {
+    for copy in copies {
+        let Table { name, repeat, .. } = copy.table;
+        if (careful || repeat != Repeat::Bulk) && !staged.contains(name) {
+            let sql =
+                format!("CREATE TEMP TABLE IF NOT EXISTS new_{name} (LIKE {name}) ON COMMIT DELETE ROWS");
+            client.batch_execute(&sql).await?;
+            staged.insert(name);
+        }
+    }
+    let mut written = Written::default();
+    let transaction = client.transaction().await?;
+    for copy in copies {
+        let rows = if careful || copy.table.repeat != Repeat::Bulk {
+            merge(&transaction, copy).await?
+        } else {
+            copy_in(&transaction, copy.table.name, copy).await?
+        };
+        written.count(copy.table.name, rows);
+    }
+    transaction.commit().await?;
+    Ok(written)
+}
+
+async fn copy_in(
+    transaction: &Transaction<'_>,
+    into: &str,
+    copy: &Copy,
+) -> Result<u64, tokio_postgres::Error> {
+    let sql = format!("COPY {into} ({}) FROM STDIN (FORMAT binary)", copy.table.columns());
+    let sink = transaction.copy_in::<_, Bytes>(&sql).await?;
+    let mut sink = std::pin::pin!(sink);
+    let mut rest = copy.bytes.clone();
+    while !rest.is_empty() {
+        sink.feed(rest.split_to(rest.len().min(COPY_CHUNK))).await?;
+    }
+    sink.finish().await
+}
+
+async fn merge(transaction: &Transaction<'_>, copy: &Copy) -> Result<u64, tokio_postgres::Error> {
+    let Table { name, .. } = copy.table;
+    copy_in(transaction, &format!("new_{name}"), copy).await?;
+    let (columns, on_conflict) = (copy.table.columns(), copy.table.on_conflict());
+    let sql = format!("INSERT INTO {name} ({columns}) SELECT {columns} FROM new_{name} {on_conflict}");
+    transaction.execute(&sql, &[]).await
+}
+
+struct Copies<'a> {
+    keys: &'a [i32],
+    copies: Vec<Copy>,
+}
+
+impl Visitor for Copies<'_> {
+    type Error = std::convert::Infallible;
+
+    fn table<R: Record>(&mut self, rows: &[&R]) -> Result<(), Self::Error> {
+        self.copies.push(copy::encode(rows, self.keys));
+        Ok(())
+    }
+}
+
+/// The keys of a batch's names in their order; they are kept when the rows are not.
+async fn resolve(
+    client: &Client,
+    known: &mut HashMap<String, i32>,
+    texts: &[String],
+) -> Result<Vec<i32>, Failure> {
+    let fresh: Vec<&str> =
+        texts.iter().filter(|text| !known.contains_key(*text)).map(String::as_str).collect();
+    if !fresh.is_empty() {
+        const FIND: &str = "SELECT name, id FROM names WHERE name = ANY($1)";
+        const ADD: &str = "INSERT INTO names (name) SELECT name FROM unnest($1::text[]) name \
+            WHERE NOT EXISTS (SELECT FROM names known WHERE known.name = name.name) ON CONFLICT (name) DO NOTHING";
+        client.execute(ADD, &[&fresh]).await?;
+        for row in client.query(FIND, &[&fresh]).await? {
+            known.insert(row.get(0), row.get(1));
+        }
+    }
+    let keys = texts.iter().map(|text| {
+        let key = known.get(text).copied();
+        key.ok_or_else(|| Failure::Refused(format!("the name {text:?} was not kept")))
+    });
+    std::iter::once(Ok(0)).chain(keys).collect()
+}
+
+/// A partition for every month of a batch and the month after it.
+async fn make_partitions(client: &Client, known: &mut BTreeSet<Month>, batch: &Batch) -> Result<(), Failure> {
+    let (mut first, mut last) = (i32::MAX, i32::MIN);
+    for row in &batch.measurements {
+        (first, last) = (first.min(row.quarter), last.max(row.quarter));
+    }
+    if first > last {
+        return Ok(());
+    }
+    let month_of = |quarter: i32| Quarter::containing(i64::from(quarter) * 900).day().month();
+    let after = |month: Month| month.first_day().plus_months(1).month();
+    let mut month = month_of(first);
+    let until = after(month_of(last));
+    while month <= until {
+        if !known.contains(&month) {
+            let [from, to] = [month, after(month)].map(|month| month.first_day().start().number());
+            // Two that create the same at once would both find it missing.
+            let sql = format!(
+                "BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); \
+                CREATE TABLE IF NOT EXISTS measurements_{:04}_{:02} PARTITION OF measurements \
+                FOR VALUES FROM ({from}) TO ({to}); COMMIT",
+                month.year, month.month
+            );
+            client.batch_execute(&sql).await?;
+            known.insert(month);
+        }
+        month = after(month);
+    }
+    Ok(())
+}
+
+/// Reads on a connection of its own, many queries at once.
+#[derive(Debug)]
+pub(super) struct Reader {
+    url: String,
+    state: Mutex<Option<Arc<Reading>>>,
+}
+
+#[derive(Debug)]
+struct Reading {
+    client: Client,
+    statements: Mutex<HashMap<&'static str, Statement>>,
+}
+
+impl Reader {
+    pub(super) fn new(url: &str) -> Self {
+        Self { url: url.to_owned(), state: Mutex::default() }
+    }
+
+    pub(super) async fn query(&self, sql: &'static str, values: &[Value]) -> Result<Vec<Row>, Failure> {
+        let reading = self.reading().await?;
+        let statement = reading.statement(sql).await?;
+        let values: Vec<&(dyn ToSql + Sync)> =
+            values[..statement.params().len()].iter().map(|value| value as _).collect();
+        let rows = reading.client.query(&statement, &values).await?;
+        Ok(rows.iter().map(row).collect())
+    }
+
+    async fn reading(&self) -> Result<Arc<Reading>, Failure> {
+        let mut state = self.state.lock().await;
+        if let Some(reading) = state.as_ref().filter(|reading| !reading.client.is_closed()) {
+            return Ok(Arc::clone(reading));
+        }
+        let client = connect(&self.url).await?;
+        client.batch_execute("SET default_transaction_read_only = on").await?;
+        let reading = Arc::new(Reading { client, statements: Mutex::default() });
+        *state = Some(Arc::clone(&reading));
+        Ok(reading)
+    }
+}
+
+impl Reading {
+    async fn statement(&self, sql: &'static str) -> Result<Statement, Failure> {
+        let mut statements = self.statements.lock().await;
+        if let Some(statement) = statements.get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await?;
+        statements.insert(sql, statement.clone());
+        Ok(statement)
+    }
+}
+
+fn row(row: &tokio_postgres::Row) -> Row {
+    let value = |index: usize| match *row.columns()[index].type_() {
+        Type::INT2 => row.get::<_, Option<i16>>(index).map(|value| Value::Int(value.into())),
+        Type::INT4 => row.get::<_, Option<i32>>(index).map(|value| Value::Int(value.into())),
+        Type::INT8 => row.get::<_, Option<i64>>(index).map(Value::Int),
+        Type::BOOL => row.get::<_, Option<bool>>(index).map(|value| Value::Int(value.into())),
+        Type::FLOAT8 => row.get::<_, Option<f64>>(index).map(Value::Real),
+        Type::BYTEA => row.get::<_, Option<Vec<u8>>>(index).map(Value::Bytes),
+        _ => row.get::<_, Option<String>>(index).map(Value::Text),
+    };
+    Row((0..row.len()).map(|index| value(index).unwrap_or(Value::Null)).collect())
+}
+
+async fn connect(url: &str) -> Result<Client, Failure> {
+    let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
+    // It ends when the client is dropped or the server goes; every statement then says why.
+    tokio::spawn(async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "connection to PostgreSQL lost");
+        }
+    });
+    Ok(client)
+}
+
+async fn migrate(client: &mut Client) -> Result<(), Failure> {
+    let transaction = client.transaction().await?;
+    // Two that start together do not both create.
+    transaction.batch_execute(&format!("SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")).await?;
+    transaction
+        .batch_execute("CREATE TABLE IF NOT EXISTS schema_migrations (version integer PRIMARY KEY)")
+        .await?;
+    let done: i32 =
+        transaction.query_one("SELECT coalesce(max(version), 0) FROM schema_migrations", &[]).await?.get(0);
+    for (version, step) in (1_i32..).zip(migrations::STEPS).skip(done as usize) {
+        transaction.batch_execute(&migrations::for_postgres(step)).await?;
+        transaction.execute("INSERT INTO schema_migrations (version) VALUES ($1)", &[&version]).await?;
+    }
+    Ok(transaction.commit().await?)
+}
+
+/// What is handed to the connection at once; a guess, some socket buffers long.
+const COPY_CHUNK: usize = 256 * 1024;
+/// The advisory lock under which the schema changes: `cortexiq` in ASCII.
+const SCHEMA_LOCK: i64 = 0x636f_7274_6578_6971;
