@@ -22,6 +22,8 @@ pub(crate) struct Publisher {
     pub(crate) held: [u32; 2],
     /// Where its messages come from now.
     pub(crate) origin: Option<ConnKey>,
+    /// Its session, if it has one here.
+    pub(crate) home: Option<ConnKey>,
     /// The link that was told to pause it, per class.
     pub(crate) paused: [Option<ConnKey>; 2],
     references: u32,
@@ -43,6 +45,7 @@ impl Publishers {
             last: [0; 2],
             held: [0; 2],
             origin: None,
+            home: None,
             paused: [None; 2],
             references: 1,
             released_ms: 0,

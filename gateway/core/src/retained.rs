@@ -1,6 +1,6 @@
 //! The last value of each topic and key, for those who come later.
 
-use crate::key::{MessageClass, PublisherId};
+use crate::key::{ConnKey, MessageClass, PublisherId};
 use hashbrown::HashMap;
 use macula_proto::Topic;
 
@@ -15,6 +15,8 @@ pub(crate) struct Retained {
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) class: MessageClass,
+    /// The session or link that brought it.
+    pub(crate) from: ConnKey,
     pub(crate) stamp: u64,
     /// Topic and content type.
     pub(crate) topic: u32,

@@ -3,7 +3,7 @@
 use super::{Node, Violation, unknown};
 use crate::conn::assign;
 use crate::key::{ConnKey, MessageClass, PublisherId};
-use crate::publishers::{Publisher, Publishers};
+use crate::publishers::Publishers;
 use crate::queue::{Entry, Pushed, Queue};
 use crate::retained::{Kept, Value};
 use crate::routes::{DEFAULT_BLOCK_MS, Route};
@@ -93,7 +93,8 @@ impl Node {
         let id =
             told.publisher[..].try_into().map_err(|_| Violation::invalid("a publisher id has 16 bytes"))?;
         let alias = self.publishers.refer(PublisherId { id, epoch: told.epoch });
-        self.publishers.get_mut(alias).origin = Some(from);
+        let known = self.publishers.get_mut(alias);
+        known.origin = known.home.or(Some(from));
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         match assign(&mut conn.inbound(class.stream()).publishers, told.alias, alias, 1 << 20) {
             Ok(old) => old.into_iter().for_each(|old| self.publishers.release(old, now.elapsed_ms)),
@@ -162,7 +163,7 @@ impl Node {
             key: message.key,
             message: publish.message,
         };
-        if message.retain && self.keep(moving, now) == Kept::Full {
+        if message.retain && self.keep(from, moving, now) == Kept::Full {
             let text = "the gateway holds as many retained values as it can".to_owned();
             self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
             return Ok(());
@@ -190,7 +191,7 @@ impl Node {
         };
         self.counters.received[class as usize] += 1;
         let known = self.publishers.get_mut(publisher);
-        known.origin = Some(from);
+        known.origin = known.home.or(Some(from));
         let moving = Moving {
             class,
             topic,
@@ -204,7 +205,7 @@ impl Node {
         if forward.retained {
             // A peer's store: news only where ours is older.
             self.clock.see(forward.stamp, now);
-            if matches!(self.keep(moving, now), Kept::Added | Kept::Replaced { .. }) {
+            if matches!(self.keep(from, moving, now), Kept::Added | Kept::Replaced { .. }) {
                 self.deliver(from, true, moving, now);
             }
             return Ok(());
@@ -214,7 +215,7 @@ impl Node {
         if forward.stamp != 0 {
             self.clock.see(forward.stamp, now);
             // What another peer's store has brought here already was delivered then.
-            fresh &= self.keep(moving, now) != Kept::Same;
+            fresh &= self.keep(from, moving, now) != Kept::Same;
         }
         if !fresh {
             self.counters.duplicates[class as usize] += 1;
@@ -237,9 +238,10 @@ impl Node {
         self.send_control(to, kind::PUBLISH_REFUSED, &refused);
     }
 
-    fn keep(&mut self, moving: Moving<'_>, now: Now) -> Kept {
+    fn keep(&mut self, from: ConnKey, moving: Moving<'_>, now: Now) -> Kept {
         let value = Value {
             class: moving.class,
+            from,
             stamp: moving.stamp,
             topic: moving.topic,
             publisher: moving.publisher,
@@ -271,8 +273,10 @@ impl Node {
         }
         let routes = std::mem::take(&mut entry.routes);
         encode_shared(&mut self.shared, moving);
+        // What a publisher said elsewhere before it came here is its own, too.
+        let home = self.publishers.get(moving.publisher).home;
         for route in &routes {
-            let own = route.conn == from;
+            let own = Some(route.conn) == home;
             if (route.link && from_link) || (own && route.echo.is_empty()) {
                 continue;
             }
@@ -403,7 +407,7 @@ impl Node {
     pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern) {
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[number]);
-        self.send_values(to, &subscriptions, |_, _, topic| pattern.matches(topic));
+        self.send_values(to, &subscriptions, |_, topic| pattern.matches(topic));
         for class in [MessageClass::Event, MessageClass::Telemetry] {
             let end = RetainedEnd { subscription: number };
             self.append(to, class.stream(), |out| frame::put_message(out, kind::RETAINED_END, &end));
@@ -412,7 +416,7 @@ impl Node {
 
     /// Sends everything retained to a peer.
     pub(super) fn send_store(&mut self, to: ConnKey) {
-        self.send_values(to, &[], |_, _, _| true);
+        self.send_values(to, &[], |_, _| true);
     }
 
     /// A peer that dies may have reached some of us with its last values and not others: those that came from it
@@ -420,23 +424,15 @@ impl Node {
     pub(super) fn send_legacy(&mut self, from: ConnKey, now: Now) {
         let since = now.unix_ms.saturating_sub(LEGACY_MS) << 16;
         for index in 0..self.links.len() {
-            self.send_values(self.links[index], &[], |value, publisher, _| {
-                value.stamp >= since && publisher.origin == Some(from)
-            });
+            self.send_values(self.links[index], &[], |value, _| value.stamp >= since && value.from == from);
         }
     }
 
     /// Sends the retained values that are wanted, the oldest first.
-    fn send_values(
-        &mut self,
-        to: ConnKey,
-        subscriptions: &[u8],
-        wanted: impl Fn(&Value, &Publisher, &Topic) -> bool,
-    ) {
+    fn send_values(&mut self, to: ConnKey, subscriptions: &[u8], wanted: impl Fn(&Value, &Topic) -> bool) {
         let Some(conn) = self.conns.get_mut(to) else { return };
         let (topics, publishers) = (&self.topics, &self.publishers);
-        let wanted =
-            |value: &Value| wanted(value, publishers.get(value.publisher), &topics.get(value.topic).topic);
+        let wanted = |value: &Value| wanted(value, &topics.get(value.topic).topic);
         for value in self.retained.select(wanted) {
             let moving = Moving {
                 class: value.class,

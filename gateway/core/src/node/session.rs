@@ -80,7 +80,8 @@ impl Node {
             self.detach(ghost, now);
         }
         let publisher = self.publishers.refer(PublisherId { id, epoch: hello.epoch });
-        self.publishers.get_mut(publisher).origin = Some(from);
+        let known = self.publishers.get_mut(publisher);
+        (known.origin, known.home) = (Some(from), Some(from));
         let accepted = self.publishers.get(publisher).last(MessageClass::Event);
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         conn.open_windows(hello.windows.unwrap_or_default());
@@ -290,6 +291,9 @@ impl Node {
         let known = self.publishers.get_mut(publisher);
         if known.origin == Some(key) {
             known.origin = None;
+        }
+        if known.home == Some(key) {
+            known.home = None;
         }
         let id = known.id.id;
         self.publishers.release(publisher, now.elapsed_ms);

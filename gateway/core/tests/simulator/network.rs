@@ -183,13 +183,12 @@ impl Network {
     /// Steps until nothing moves any more and everybody has got an answer.
     pub(crate) fn rest(&mut self) {
         let mut quiet = 0;
-        for _ in 0..20_000_000 {
+        for _ in 0..5_000_000 {
             if !self.busy.is_empty()
                 || !self.removals.is_empty()
                 || !self.closings.is_empty()
                 || self.any_ready()
             {
-                quiet = 0;
                 self.step();
                 continue;
             }
@@ -198,7 +197,8 @@ impl Network {
             if self.busy.is_empty() {
                 let settled = self.clients.iter().all(Client::is_idle) && self.links_settled();
                 quiet = if settled { quiet + 1 } else { 0 };
-                if quiet > 3 {
+                // Longer than a second, so that pings, too, have come and gone.
+                if quiet > 12 {
                     return;
                 }
                 self.advance(100);
