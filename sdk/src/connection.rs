@@ -1,15 +1,16 @@
 //! The I/O thread: connects, serves the connection until it is lost, and connects again.
 
 mod greeting;
+mod liveness;
 mod reading;
 mod serving;
 mod writing;
 
 use crate::core::Core;
-use crate::error::{Attempt, ConnectError, Failure};
+use crate::error::{Attempt, ConnectError, Failure, SettingsError};
 use crate::status::Status;
 use greeting::Greeted;
-use macula_transport::client::{Dialer, Roots};
+use macula_transport::client::{Dialer, DialerError, Roots};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -52,7 +53,11 @@ async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectErro
     let dialer = match Dialer::new(&roots) {
         Ok(dialer) => dialer,
         Err(error) => {
-            let _ = connected.send(Err(ConnectError::Io(greeting::chain(&error))));
+            let problem = greeting::chain(&error);
+            let _ = connected.send(Err(match error {
+                DialerError::Socket(_) => ConnectError::Io(problem),
+                _ => ConnectError::Settings(SettingsError { problems: vec![problem] }),
+            }));
             return;
         }
     };

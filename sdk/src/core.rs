@@ -20,6 +20,9 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 
+/// Nonce of the ping behind the last of a client's messages; others have 0.
+pub(crate) const LAST_PING: u64 = 1;
+
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) config: Config,
@@ -41,7 +44,7 @@ pub(crate) struct Core {
     pub(crate) status: watch::Sender<Status>,
     /// True once the client is to end.
     pub(crate) closing: watch::Sender<bool>,
-    /// The gateway answered our last ping.
+    /// The gateway answered the ping that says that everything has been sent.
     pub(crate) pong: Notify,
     pub(crate) connections: AtomicU64,
 }

@@ -1,7 +1,7 @@
 //! Readers: one task for each stream in. They never stop reading: a slow application holds the gateway back by
 //! credit alone.
 
-use crate::core::Core;
+use crate::core::{Core, LAST_PING};
 use crate::intake::{Intake, Violation};
 use crate::message::Class;
 use crate::register::Reply;
@@ -89,7 +89,11 @@ fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<
             let nonce = v1::Ping::decode(body)?.nonce;
             core.control.send(kind::PONG, &v1::Pong { nonce });
         }
-        kind::PONG => core.pong.notify_one(),
+        kind::PONG => {
+            if v1::Pong::decode(body)?.nonce == LAST_PING {
+                core.pong.notify_one();
+            }
+        }
         kind::MOVING => {
             let retry_after = Duration::from_millis(u64::from(v1::Moving::decode(body)?.retry_after_ms));
             let _ = moving.0.set(retry_after);

@@ -1,8 +1,9 @@
 //! A welcomed connection: one writer for each stream out, one reader for each stream in, until one of them ends.
 
 use super::greeting::Greeted;
+use super::liveness::{Liveness, TICK, Verdict};
 use super::{closing, reading, writing};
-use crate::core::Core;
+use crate::core::{Core, LAST_PING};
 use crate::error::ConnectError;
 use crate::status::Status;
 use macula_proto::kind::{self, StreamKind};
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument as _;
 
 /// How long a client that ends takes to send what it holds and to hear that it arrived.
@@ -81,8 +83,19 @@ impl Connection {
 
     /// Runs until the connection is lost, and gives the reason; none when the client is to end.
     async fn run(&mut self) -> Option<String> {
+        let mut liveness = Liveness::default();
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let ended = tokio::select! {
+                _ = ticks.tick() => {
+                    match liveness.tick(self.session.connection().stats().udp_rx.datagrams) {
+                        Verdict::Alive => {}
+                        Verdict::Ask => self.core.control.send(kind::PING, &Ping { nonce: 0 }),
+                        Verdict::Lost => return Some("the gateway has fallen silent".to_owned()),
+                    }
+                    continue;
+                }
                 () = closing(&self.core) => {
                     let _ = tokio::time::timeout(CLOSE_GRACE, self.drain()).await;
                     return None;
@@ -124,7 +137,7 @@ impl Connection {
         let (core, writers) = (&self.core, &mut self.writers);
         let write_out = async {
             while writers.join_next().await.is_some() {}
-            core.control.send(kind::PING, &Ping { nonce: 0 });
+            core.control.send(kind::PING, &Ping { nonce: LAST_PING });
             core.pong.notified().await;
         };
         tokio::select! {
