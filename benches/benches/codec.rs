@@ -12,7 +12,8 @@ fn codec(c: &mut Criterion) {
     let message = Message::new(&payload, "ant_001");
     let mut encoded = Vec::new();
     message.encode(&mut encoded);
-    let shared = Deliver { topic: 7, publisher: 3, sequence: 123_456, message: &encoded, ..Deliver::default() };
+    let shared =
+        Deliver { topic: 7, publisher: 3, sequence: 123_456, message: &encoded, ..Deliver::default() };
     let mut deliver = Vec::new();
     wire::encode_subscriptions(&mut deliver, &[1]);
     shared.encode_shared(&mut deliver);

@@ -45,7 +45,8 @@ impl World {
         let mut node = Node::new(identity);
         for id in 1..=subscribers {
             let key = open(&mut node, id as u128, now);
-            let subscribe = Subscribe { subscription: 1, pattern: "bench.*".to_owned(), ..Subscribe::default() };
+            let subscribe =
+                Subscribe { subscription: 1, pattern: "bench.*".to_owned(), ..Subscribe::default() };
             let mut frame = Vec::new();
             put_message(&mut frame, kind::SUBSCRIBE, &subscribe);
             node.receive(key, StreamKind::Control, &frame, now);

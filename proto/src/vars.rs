@@ -2,7 +2,7 @@
 //!
 //! A binary lists its [`Setting`]s once; from that come its `--help`, its flags (the same names in kebab-case)
 //! and the values. [`Vars`] collects every problem, so that a user mends all of them in one go. Nothing here
-//! reads the process environment but [`Vars::from_process`].
+//! reads the process environment but `Vars::from_process`.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -44,7 +44,7 @@ impl Vars {
         Self::from_matches(&matches, settings)
     }
 
-    /// Reads the flags that [`with_flags`] added, and the environment of this process.
+    /// Reads the flags that `with_flags` added, and the environment of this process.
     #[cfg(feature = "cli")]
     pub fn from_matches(matches: &clap::ArgMatches, settings: &'static [Setting]) -> Self {
         let mut vars = Self::new(

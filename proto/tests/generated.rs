@@ -21,5 +21,8 @@ fn committed_code_matches_the_proto_files() {
         std::fs::write(&committed, &fresh).expect("the generated file is writable");
     }
     let old = std::fs::read_to_string(&committed).unwrap_or_default();
-    assert!(old == fresh, "src/gen is stale: run UPDATE_GENERATED=1 cargo test -p macula-proto --test generated");
+    assert!(
+        old == fresh,
+        "src/gen is stale: run UPDATE_GENERATED=1 cargo test -p macula-proto --test generated"
+    );
 }

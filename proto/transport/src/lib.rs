@@ -1,4 +1,4 @@
-//! Transport of Macula: QUIC endpoints, TLS identities, HTTP/3 and WebTransport sessions, framed streams.
+//! Transport of Macula: QUIC endpoints, TLS identities, HTTP/3 and WebTransport sessions.
 //!
 //! Gateways and clients share this crate. It knows how bytes travel and who the peer is; what the frames mean
 //! is decided elsewhere. Nothing here spawns a task: whatever has to be driven is returned as a
@@ -6,7 +6,6 @@
 
 pub mod client;
 pub mod endpoint;
-pub mod framed;
 pub mod h3quic;
 pub mod profile;
 pub mod session;

@@ -1,9 +1,6 @@
-//! Certificates and settings of connections, and framed streams on a link.
+//! Certificates and settings of connections.
 
-use bytes::Bytes;
-use macula_proto::frame;
 use macula_transport::endpoint::{self, DialError};
-use macula_transport::framed::{BatchWriter, FrameReadError, FrameReader};
 use macula_transport::profile::{MAX_UDP_PAYLOAD, TransportProfile};
 use macula_transport::tls::{
     CertSlot, ClientTls, DevAuthority, GatewayUri, LoadError, PeerGatewayError, load, peer_gateway,
@@ -113,46 +110,6 @@ async fn a_stock_client_is_not_sent_more_than_it_takes() {
     let read = async { dialled.accept_uni().await.unwrap().read_to_end(1 << 20).await.unwrap() };
     let ((), read) = tokio::join!(write, read);
     assert_eq!(read.len(), 200_000);
-}
-
-#[tokio::test]
-async fn batches_come_out_as_frames() {
-    let world = World::new();
-    let (dialled, accepted) = world.connect(&world.link_tls).await;
-    let mut batch = Vec::new();
-    let mut sent = Vec::new();
-    for size in [0usize, 1, 127, 128, 5_000, 40_000] {
-        frame::put(&mut batch, size as u8, &vec![size as u8; size]);
-        sent.push((size as u8, size));
-    }
-    let batch = Bytes::from(batch);
-    let write = async {
-        let mut writer = BatchWriter::new(dialled.open_uni().await.unwrap());
-        writer.write(batch.clone()).await.unwrap();
-        writer.write_all(&mut [batch.clone(), batch.clone()]).await.unwrap();
-        writer.stream_mut().finish().unwrap();
-    };
-    let read = async {
-        let mut reader = FrameReader::new(accepted.accept_uni().await.unwrap(), 1 << 20);
-        let mut read = Vec::new();
-        while let Some((kind, body)) = reader.next_frame().await.unwrap() {
-            read.push((kind, body.len()));
-        }
-        read
-    };
-    let ((), read) = tokio::join!(write, read);
-    assert_eq!(read, sent.repeat(3));
-}
-
-#[tokio::test]
-async fn a_stream_that_ends_within_a_frame_is_an_error() {
-    let world = World::new();
-    let (dialled, accepted) = world.connect(&world.link_tls).await;
-    let mut writer = BatchWriter::new(dialled.open_uni().await.unwrap());
-    writer.write(Bytes::from_static(&[5, 1, 2])).await.unwrap();
-    writer.stream_mut().finish().unwrap();
-    let mut reader = FrameReader::new(accepted.accept_uni().await.unwrap(), 100);
-    assert!(matches!(reader.next_frame().await, Err(FrameReadError::CutOff)));
 }
 
 #[test]

@@ -1,0 +1,107 @@
+//! A gateway in a process of its own, so that its CPU time is not mixed with its clients'.
+
+use anyhow::{Context as _, ensure};
+use macula_gateway::{Gateway, Settings};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// The argument that turns a benchmark binary into the gateway.
+pub const AS_GATEWAY: &str = "as-gateway";
+
+/// Realm of benchmark gateways.
+pub const REALM: &str = "bench";
+
+/// Runs a gateway on a free port until the standard input ends, and prints the port.
+///
+/// # Errors
+/// When the gateway does not start.
+pub fn run_gateway() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let gateway = Gateway::start(Settings {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: None,
+            realm: REALM.to_owned(),
+            peers: Vec::new(),
+            advertise: vec!["localhost:1".to_owned()],
+            name: None,
+            state_dir: None,
+            certificate: None,
+        })
+        .await?;
+        let mut out = std::io::stdout();
+        writeln!(out, "{}", gateway.local_addr().port())?;
+        out.flush()?;
+        tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin(), &mut std::io::sink())).await??;
+        gateway.shutdown().await;
+        Ok(())
+    })
+}
+
+/// A child process that is a gateway; it ends with this value.
+#[derive(Debug)]
+pub struct GatewayProcess {
+    child: Child,
+    /// URL for clients.
+    pub url: String,
+}
+
+impl GatewayProcess {
+    /// Starts this program again as a gateway.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub fn start() -> anyhow::Result<Self> {
+        let program = std::env::current_exe().context("the path of this program")?;
+        let mut child = Command::new(program)
+            .arg(AS_GATEWAY)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting the gateway process")?;
+        let mut port = String::new();
+        let stdout = child.stdout.take().context("the gateway's output")?;
+        BufReader::new(stdout).read_line(&mut port)?;
+        ensure!(!port.trim().is_empty(), "the gateway process did not start");
+        Ok(Self { child, url: format!("https://localhost:{}", port.trim()) })
+    }
+
+    /// CPU time that it has taken so far, user and system.
+    ///
+    /// # Errors
+    /// Where there is no `/proc`.
+    pub fn cpu(&self) -> anyhow::Result<Duration> {
+        cpu_of(self.child.id())
+    }
+
+    /// Resident memory in bytes.
+    ///
+    /// # Errors
+    /// Where there is no `/proc`.
+    pub fn resident(&self) -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
+        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
+        Ok(kib * 1024)
+    }
+}
+
+impl Drop for GatewayProcess {
+    fn drop(&mut self) {
+        // The end of its input is what it waits for.
+        drop(self.child.stdin.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// CPU time of a process, from `/proc/<pid>/stat`, whose clock has 100 ticks a second on Linux.
+fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, after_name) = stat.rsplit_once(')').context("the format of /proc/<pid>/stat")?;
+    let fields: Vec<&str> = after_name.split_whitespace().collect();
+    let ticks =
+        |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).context("CPU time");
+    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
+}

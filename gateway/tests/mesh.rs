@@ -1,0 +1,181 @@
+//! Several real gateways, joined by real QUIC links, seen through the SDK.
+
+mod support;
+
+use macula_gateway::{Gateway, PeerAddress, Settings};
+use macula_sdk::{CallFailure, Client, Code, Pattern, Reply, Topic};
+use std::time::Duration;
+use support::{gateway, gateway_with_peers, settings, url};
+
+async fn client(gateway: &Gateway) -> Client {
+    Client::builder()
+        .url(url(gateway))
+        .realm("test.realm")
+        .connect()
+        .await
+        .expect("the gateway accepts clients")
+}
+
+fn topic(text: &str) -> Topic {
+    text.parse().expect("a legal topic")
+}
+
+fn pattern(text: &str) -> Pattern {
+    text.parse().expect("a legal pattern")
+}
+
+/// Three gateways, each linked to the others.
+async fn three() -> [Gateway; 3] {
+    let a = gateway("a").await;
+    let b = gateway_with_peers("b", &[&a]).await;
+    let c = gateway_with_peers("c", &[&a, &b]).await;
+    for gateway in [&a, &b, &c] {
+        while gateway.status().await.expect("alive").peers.len() < 2 {
+            tokio::task::yield_now().await;
+        }
+    }
+    [a, b, c]
+}
+
+#[tokio::test]
+async fn what_is_published_anywhere_reaches_subscribers_everywhere_once() {
+    let [a, b, c] = three().await;
+    let publisher = client(&a).await;
+    let mut subscriptions = Vec::new();
+    for gateway in [&a, &b, &c] {
+        let subscriber = client(gateway).await;
+        let subscription = subscriber.subscribe(pattern("test.*")).scope_mesh().await.expect("subscribed");
+        assert_eq!(subscription.confirmed(), 3, "missing: {:?}", subscription.missing());
+        subscriptions.push(subscription);
+    }
+    let publish = publisher.publisher(&topic("test.mesh.event")).build();
+    for number in 0..1000u32 {
+        publish.send(&number.to_be_bytes(), "").await.expect("sent");
+    }
+    publisher.flush().await.expect("accepted");
+    for subscription in &mut subscriptions {
+        for number in 0..1000u32 {
+            let message = subscription.next_message().await.expect("it goes on");
+            assert_eq!(message.payload(), number.to_be_bytes());
+            assert_eq!(message.topic().as_str(), "test.mesh.event");
+        }
+    }
+    let counters = b.status().await.expect("alive").counters;
+    assert_eq!((counters.received[0], counters.forwarded[0]), (1000, 0), "one hop: b forwards nothing");
+}
+
+#[tokio::test]
+async fn calls_find_their_provider_in_another_gateway_and_errors_are_prompt() {
+    let [a, _b, c] = three().await;
+    let provider = client(&c).await;
+    let caller = client(&a).await;
+    let registration = provider
+        .register(pattern("test.double"), |request| async move {
+            match request.payload()[..] {
+                [number] => Ok(Reply::new(vec![number * 2])),
+                _ => Err(CallFailure::new(Code::InvalidArgument, "one byte, please")),
+            }
+        })
+        .scope_mesh()
+        .await
+        .expect("registered");
+    let reply = caller.call(&topic("test.double"), vec![21]).await.expect("answered");
+    assert_eq!(reply.payload()[..], [42]);
+    let error = caller.call(&topic("test.double"), vec![]).await.expect_err("refused");
+    assert_eq!(error.code, Code::InvalidArgument);
+    let error = caller.call(&topic("test.nobody"), vec![]).await.expect_err("nobody is there");
+    assert_eq!(error.code, Code::NotFound);
+
+    drop(registration);
+    provider
+        .register(pattern("test.hang"), |_| async move {
+            std::future::pending::<Result<Reply, CallFailure>>().await
+        })
+        .scope_mesh()
+        .await
+        .map(std::mem::forget)
+        .expect("registered");
+    let hanging = caller.call(&topic("test.hang"), vec![]).timeout(Duration::from_secs(60));
+    let (answer, ()) = tokio::join!(hanging, async {
+        while c.status().await.is_none_or(|status| status.gauges.calls == 0) {
+            tokio::task::yield_now().await;
+        }
+        c.shutdown().await;
+    });
+    assert_eq!(answer.expect_err("the callee's gateway is gone").code, Code::Unavailable);
+}
+
+#[tokio::test]
+async fn gateways_of_different_realms_do_not_link() {
+    let a = gateway("a").await;
+    let peer = PeerAddress { host: "localhost".to_owned(), port: a.local_addr().port() };
+    let own = Settings { realm: "other.realm".to_owned(), peers: vec![peer], ..settings("b") };
+    let b = Gateway::start(own).await.expect("it starts");
+    b.ready().await;
+    assert!(b.status().await.expect("alive").peers.is_empty());
+    assert!(a.status().await.expect("alive").peers.is_empty());
+}
+
+#[tokio::test]
+async fn a_gateway_that_dials_itself_or_nobody_serves_clients_all_the_same() {
+    let nobody = PeerAddress { host: "localhost".to_owned(), port: 9 };
+    let a = gateway("a").await;
+    let port = a.local_addr().port();
+    a.shutdown().await;
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let own = PeerAddress { host: "localhost".to_owned(), port };
+    let a = Gateway::start(Settings { listen, peers: vec![own, nobody], ..settings("a") })
+        .await
+        .expect("it starts");
+    let client = client(&a).await;
+    client.publish(&topic("test.alone"), "x").await.expect("accepted");
+    assert!(a.status().await.expect("alive").peers.is_empty());
+}
+
+#[tokio::test]
+async fn a_client_comes_back_to_a_restarted_gateway_with_its_subscriptions() {
+    let a = gateway("a").await;
+    let port = a.local_addr().port();
+    let subscriber = client(&a).await;
+    let publisher = client(&a).await;
+    let mut subscription = subscriber.subscribe(pattern("test.#")).await.expect("subscribed");
+    publisher.publish(&topic("test.before"), "x").await.expect("accepted");
+    assert_eq!(subscription.next_message().await.expect("it came").topic().as_str(), "test.before");
+    a.shutdown().await;
+    let listen = std::net::SocketAddr::from(([127, 0, 0, 1], port));
+    let a = Gateway::start(Settings { listen, ..settings("a") }).await.expect("it starts again");
+    while a.status().await.expect("alive").gauges.subscriptions == 0 {
+        tokio::task::yield_now().await;
+    }
+    publisher.publish(&topic("test.after"), "y").await.expect("accepted");
+    assert_eq!(subscription.next_message().await.expect("it came").topic().as_str(), "test.after");
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_under_block_loses_nothing_and_holds_the_publisher_back() {
+    let [a, b, _c] = three().await;
+    let subscriber = client(&b).await;
+    let publisher = client(&a).await;
+    let mut subscription =
+        subscriber.subscribe(pattern("test.flood")).scope_mesh().await.expect("subscribed");
+    let flood = publisher.publisher(&topic("test.flood")).build();
+    let payload = [0u8; 1024];
+    let mut sent = 0u32;
+    // Until the publisher is made to wait: every buffer on the way is full, and bounded.
+    while tokio::time::timeout(Duration::from_millis(300), flood.send(&payload, "")).await.is_ok() {
+        sent += 1;
+        assert!(sent < 200_000, "nothing ever held the publisher back");
+    }
+    for _ in 0..sent {
+        let notification = subscription.next().await.expect("it goes on");
+        assert!(notification.message().is_some(), "nothing is lost");
+    }
+}
+
+#[tokio::test]
+async fn a_client_of_another_realm_is_told_both_names() {
+    let a = gateway("a").await;
+    let error =
+        Client::builder().url(url(&a)).realm("my.realm").connect().await.expect_err("refused").to_string();
+    assert!(error.contains("my.realm") && error.contains("test.realm"), "{error}");
+}
