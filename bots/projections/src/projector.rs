@@ -26,10 +26,10 @@ pub struct Projector {
 }
 
 /// Who published a message, and its place among theirs.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Origin {
     /// The publisher's id.
-    pub publisher: Vec<u8>,
+    pub publisher: [u8; 16],
     /// Its epoch.
     pub epoch: u64,
     /// The class: 1 event, 2 telemetry.
@@ -115,15 +115,13 @@ impl Projector {
     /// Keeps a message that cannot be stored, with the reason.
     pub fn reject(&mut self, origin: Origin, run: u64, topic: &str, reason: String, payload: &[u8]) {
         let payload = payload[..payload.len().min(REJECTED_BYTES)].to_vec();
-        let Origin { publisher, epoch, class, sequence } = origin;
-        let topic = topic.to_owned();
         self.batch.rejected.push(RejectedRow {
-            publisher,
-            epoch,
-            class,
-            sequence,
+            publisher: origin.publisher.to_vec(),
+            epoch: origin.epoch,
+            class: origin.class,
+            sequence: origin.sequence,
             run,
-            topic,
+            topic: topic.to_owned(),
             reason,
             payload,
         });
@@ -132,11 +130,11 @@ impl Projector {
     /// Notes how far a publisher has come.
     pub fn advance(&mut self, projection: &str, origin: &Origin) {
         let Origin { publisher, epoch, class, sequence } = origin;
-        let key = (publisher.clone(), *epoch, *class);
+        let key = (*publisher, *epoch, *class);
         let offset = self.batch.offsets.entry(key).or_insert_with(|| OffsetRow {
             projection: projection.to_owned(),
             slot: 0,
-            publisher: publisher.clone(),
+            publisher: publisher.to_vec(),
             epoch: *epoch,
             class: *class,
             sequence: 0,

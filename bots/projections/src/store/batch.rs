@@ -30,7 +30,7 @@ pub struct Batch {
     pub(crate) prices: Vec<PriceRow>,
     pub(crate) balances: Vec<BalanceRow>,
     pub(crate) rejected: Vec<RejectedRow>,
-    pub(crate) offsets: HashMap<(Vec<u8>, u64, i16), OffsetRow>,
+    pub(crate) offsets: HashMap<([u8; 16], u64, i16), OffsetRow>,
 }
 
 /// Sees the rows of one table after the other.

@@ -33,7 +33,12 @@ impl From<rusqlite::Error> for Failure {
 
 impl From<tokio_postgres::Error> for Failure {
     fn from(error: tokio_postgres::Error) -> Self {
+        use tokio_postgres::error::SqlState;
+        // A server on its way up or down refuses, and is gone all the same.
+        const PASSING: [SqlState; 3] =
+            [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW];
         match error.as_db_error() {
+            Some(passing) if PASSING.contains(passing.code()) => Self::Gone(passing.message().to_owned()),
             Some(refused) => Self::Refused(format!("{} ({})", refused.message(), refused.code().code())),
             None => match std::error::Error::source(&error) {
                 Some(source) => Self::Gone(format!("{error}: {source}")),

@@ -1,0 +1,296 @@
+//! The projections on the mesh: hear everything, write it, tell the totals.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use cortexiq_domain::topics;
+use cortexiq_proto::TotalsCalculated;
+use cortexiq_shell::{Channel, close};
+use macula_sdk::{Batch, Class, Client, Notification, Overflow, Pattern, Subscription};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::admin;
+use crate::config::Config;
+use crate::gauges::Gauges;
+use crate::message::{Message, Unfit};
+use crate::projector::{Origin, Projector};
+use crate::store::{Failure, Reader, Store, Written};
+use crate::writer::{self, Writer};
+
+/// Why the projections stopped before they were told to. A lost connection is no reason, nor is a database that has gone:
+/// both are waited for.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The mesh refused something.
+    #[error(transparent)]
+    Mesh(#[from] cortexiq_shell::RunError),
+    /// A subscription was refused.
+    #[error(transparent)]
+    Subscribe(#[from] macula_sdk::SubscribeError),
+    /// The database cannot be used.
+    #[error("DATABASE_URL: {database}: {source}")]
+    Database {
+        /// The database, without user and password.
+        database: String,
+        /// Why.
+        source: Failure,
+    },
+    /// The admin port cannot be listened on.
+    #[error("MACULA_ADMIN_PORT: cannot listen on {address}: {source}")]
+    Admin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The writer failed in a way that is a mistake of ours.
+    #[error("the writer failed: {0}")]
+    Writer(#[from] tokio::task::JoinError),
+}
+
+/// Projections that hear and have not begun to write.
+#[derive(Debug)]
+pub struct Projections {
+    client: Client,
+    subscription: Subscription,
+    reader: Reader,
+    projector: Projector,
+    writer: Writer,
+    gauges: Arc<Gauges>,
+    totals: Channel<TotalsCalculated>,
+    told: Told,
+    _admin: Option<AbortOnDropHandle<()>>,
+}
+
+/// Counts at the last totals, for rates.
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    messages: u64,
+    measurements: u64,
+}
+
+/// Runs the projections until told to stop; what has been heard by then is written.
+pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let projections = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        started = Projections::start(config) => started?,
+    };
+    projections.run(shutdown).await
+}
+
+impl Projections {
+    /// Opens the read models, takes up their newest run and subscribes. When this resolves the whole mesh knows, so that
+    /// nothing said afterwards is missed.
+    pub async fn start(config: Config) -> Result<Self, RunError> {
+        let Config { mesh, database, admin } = config;
+        let gauges = Arc::new(Gauges::default());
+        let admin = match admin {
+            Some(address) => {
+                let serving = admin::serve(address, Arc::clone(&gauges)).await;
+                Some(serving.map_err(|source| RunError::Admin { address, source })?)
+            }
+            None => None,
+        };
+        let failed = |source| RunError::Database { database: database.shown(), source };
+        let store: Arc<Store> = Arc::new(writer::open(&database).await.map_err(failed)?);
+        let mut projector = Projector::default();
+        projector.restore(store.reader()).await.map_err(failed)?;
+        gauges.set_database(true);
+        tracing::info!(database = database.shown(), run = projector.newest_run(), "the read models are open");
+
+        let client = mesh.connect("cortex-iq-projections").await?;
+        let everything: Pattern = topics::EVERYTHING.parse().expect("a pattern of the application");
+        // A short stall slows the homes down rather than cost a row.
+        let subscribe = client.subscribe(everything).retained().scope_mesh();
+        let subscription = subscribe.overflow_telemetry(Overflow::Block).block_for(BLOCK).await?;
+        if !subscription.missing().is_empty() {
+            let missing = subscription.missing().join(", ");
+            tracing::warn!(missing, "some gateways do not know the subscription yet");
+        }
+        gauges.set_subscribed(true);
+        Ok(Self {
+            totals: Channel::new(&client, &topics::TOTALS_CALCULATED),
+            client,
+            subscription,
+            reader: store.reader().clone(),
+            projector,
+            writer: Writer::new(store, Arc::clone(&gauges)),
+            told: Told { at: Instant::now(), messages: 0, measurements: 0 },
+            gauges,
+            _admin: admin,
+        })
+    }
+
+    /// What is counted, also while this runs.
+    pub fn gauges(&self) -> Arc<Gauges> {
+        Arc::clone(&self.gauges)
+    }
+
+    /// Writes what is heard until told to stop, then what has been heard by then.
+    pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), RunError> {
+        let mut flush = interval(FLUSH);
+        let mut tell = interval(TELL);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tell.set_missed_tick_behavior(MissedTickBehavior::Skip);
+        loop {
+            // When a batch is full the mesh waits for the database.
+            let room = self.projector.waiting() < BATCH_ROWS;
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                written = self.writer.done() => self.on_written(written?).await,
+                heard = self.subscription.next_batch(), if room => match heard {
+                    Some(batch) => self.on_heard(batch),
+                    None => return Err(cortexiq_shell::RunError::Ended(topics::EVERYTHING.into()).into()),
+                },
+                _ = flush.tick() => self.write(),
+                _ = tell.tick() => self.tell().await,
+            }
+            if self.projector.waiting() >= BATCH_ROWS {
+                self.write();
+            }
+        }
+        self.finish().await
+    }
+
+    fn on_heard(&mut self, batch: Batch) {
+        let mut messages = 0;
+        for notification in batch {
+            match notification {
+                Notification::Message(message) => {
+                    messages += 1;
+                    self.on_message(&message);
+                }
+                Notification::Dropped(count) => {
+                    tracing::warn!(count, "telemetry was dropped: quarter-hours may be missing");
+                    self.gauges.count_dropped(count);
+                }
+                Notification::Gap(count) => {
+                    tracing::warn!(?count, "events were lost: trades or contracts may be missing");
+                    self.gauges.count_gaps(1);
+                }
+                Notification::RetainedEnd => {}
+            }
+        }
+        self.gauges.count_messages(messages);
+        self.gauges.set_waiting(self.projector.waiting());
+    }
+
+    fn on_message(&mut self, message: &macula_sdk::Message) {
+        let origin = Origin {
+            publisher: message.publisher().0,
+            epoch: message.epoch(),
+            class: match message.class() {
+                Class::Event => 1,
+                Class::Telemetry => 2,
+            },
+            sequence: message.sequence(),
+        };
+        let (topic, payload) = (message.topic().as_str(), message.payload());
+        match Message::decode(topic, payload) {
+            Ok(message) => self.projector.apply(message, payload),
+            Err(unfit) => {
+                let run = if let Unfit::Impossible { run, .. } = &unfit { *run } else { 0 };
+                self.gauges.count_rejected(1);
+                tracing::warn!(topic, publisher = %message.publisher(), reason = %unfit, "a message is not stored");
+                self.projector.reject(origin, run, topic, unfit.to_string(), payload);
+            }
+        }
+        self.projector.advance(PROJECTION, &origin);
+    }
+
+    /// Begins to write what waits, unless something is being written.
+    fn write(&mut self) {
+        if self.writer.is_idle() {
+            let batch = self.projector.take();
+            if !batch.is_empty() {
+                self.writer.write(batch);
+            }
+            self.gauges.set_waiting(0);
+        }
+    }
+
+    async fn on_written(&mut self, written: Written) {
+        self.projector.on_written(written.measurements, written.switches);
+        // Nothing is being written now, so stored trades and waiting ones are all there are.
+        for (run, home_id) in self.projector.stale() {
+            match self.reader.traded(run, &home_id).await {
+                Ok(trades) => self.projector.rebuild(run, &home_id, trades),
+                Err(error) => {
+                    tracing::warn!(%error, home_id, "registers of money are read again later");
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn tell(&mut self) {
+        let Some(mut totals) = self.projector.totals() else { return };
+        let now = Told {
+            at: Instant::now(),
+            messages: self.gauges.messages(),
+            measurements: self.gauges.measurements(),
+        };
+        let seconds = now.at.duration_since(self.told.at).as_secs_f64().max(0.001);
+        totals.measured_per_second = ((now.measurements - self.told.measurements) as f64 / seconds) as u32;
+        totals.events_per_second = ((now.messages - self.told.messages) as f64 / seconds) as u32;
+        self.told = now;
+        if let Err(error) = self.totals.send(&totals).await {
+            tracing::warn!(%error, "totals are not told");
+        }
+    }
+
+    /// 1. Hear what is on its way. 2. Write all of it. 3. Tell the last totals and leave the mesh.
+    async fn finish(mut self) -> Result<(), RunError> {
+        let begun = Instant::now();
+        while begun.elapsed() < LONGEST_FINISH {
+            match timeout(SILENCE, self.subscription.next_batch()).await {
+                Ok(Some(batch)) => self.on_heard(batch),
+                Ok(None) | Err(_) => break,
+            }
+            if self.projector.waiting() >= BATCH_ROWS {
+                self.write_all().await?;
+            }
+        }
+        if timeout(LONGEST_FINISH, self.write_all()).await.is_err() {
+            tracing::error!(
+                rows = self.projector.waiting(),
+                "the database does not come back; these rows are lost"
+            );
+        }
+        self.tell().await;
+        drop(self.subscription);
+        close(&self.client).await;
+        Ok(())
+    }
+
+    async fn write_all(&mut self) -> Result<(), RunError> {
+        loop {
+            if !self.writer.is_idle() {
+                let written = self.writer.done().await?;
+                self.on_written(written).await;
+            }
+            self.write();
+            if self.writer.is_idle() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// The name under which offsets are kept.
+const PROJECTION: &str = "read_models";
+/// How long the homes wait for a slow database before quarter-hours are dropped; from the design.
+const BLOCK: Duration = Duration::from_secs(10);
+/// Rows that are written together: past this COPY gets no faster. A second batch may be on its way.
+const BATCH_ROWS: usize = 20_000;
+/// How old a row gets before it is written.
+const FLUSH: Duration = Duration::from_millis(100);
+/// Totals twice a second.
+const TELL: Duration = Duration::from_millis(500);
+/// What was said before the end has come when it was silent for so long; a guess, several round trips.
+const SILENCE: Duration = Duration::from_millis(250);
+/// What stopping may take for hearing, and again for writing.
+const LONGEST_FINISH: Duration = Duration::from_secs(10);

@@ -1,0 +1,89 @@
+//! One batch on its way into the database at a time, until it is there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinError;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::gauges::Gauges;
+use crate::store::{Batch, Database, Failure, Store, Written};
+
+/// Writes batches in order, each until it is committed.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    store: Arc<Store>,
+    gauges: Arc<Gauges>,
+    writing: Option<AbortOnDropHandle<Written>>,
+}
+
+impl Writer {
+    pub(crate) fn new(store: Arc<Store>, gauges: Arc<Gauges>) -> Self {
+        Self { store, gauges, writing: None }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.writing.is_none()
+    }
+
+    /// Begins with a batch; the one before it has been [`done`](Self::done).
+    pub(crate) fn write(&mut self, batch: Batch) {
+        debug_assert!(self.is_idle());
+        let (store, gauges) = (Arc::clone(&self.store), Arc::clone(&self.gauges));
+        let writing = tokio::spawn(async move { until_written(&store, &gauges, Arc::new(batch)).await });
+        self.writing = Some(AbortOnDropHandle::new(writing));
+    }
+
+    /// Resolves when the batch is committed; never when there is none. Dropping the future loses nothing.
+    pub(crate) async fn done(&mut self) -> Result<Written, JoinError> {
+        let Some(writing) = &mut self.writing else { return std::future::pending().await };
+        let written = writing.await;
+        self.writing = None;
+        written
+    }
+}
+
+async fn until_written(store: &Store, gauges: &Gauges, batch: Arc<Batch>) -> Written {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match store.write(Arc::clone(&batch)).await {
+            Ok(written) => {
+                if gauges.ready().is_err() {
+                    tracing::info!("the database takes rows");
+                }
+                gauges.set_database(true);
+                gauges.count_batches(1);
+                gauges.count_measurements(written.measurements);
+                gauges.count_trades(written.trades);
+                return written;
+            }
+            Err(error) => {
+                gauges.set_database(false);
+                gauges.count_failures(1);
+                tracing::warn!(%error, rows = batch.len(), ?pause, "not written; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+        }
+    }
+}
+
+/// Opens a store. A PostgreSQL server may come later; whatever else is wrong will not mend itself.
+pub(crate) async fn open(database: &Database) -> Result<Store, Failure> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        match (Store::open(database).await, database) {
+            (Err(Failure::Gone(reason)), Database::Postgres(_)) => {
+                tracing::warn!(database = database.shown(), reason, ?pause, "no database yet; trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            (opened, _) => return opened,
+        }
+    }
+}
+
+/// A restarted server is back within about a second.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// What a server that comes back after long has to wait for us at most.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
