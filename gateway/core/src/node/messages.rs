@@ -168,7 +168,7 @@ impl Node {
             self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
             return Ok(());
         }
-        self.deliver(from, false, moving, now);
+        self.deliver(false, moving, now);
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl Node {
             // A peer's store: news only where ours is older.
             self.clock.see(forward.stamp, now);
             if matches!(self.keep(from, moving, now), Kept::Added | Kept::Replaced { .. }) {
-                self.deliver(from, true, moving, now);
+                self.deliver(true, moving, now);
             }
             return Ok(());
         }
@@ -221,7 +221,7 @@ impl Node {
             self.counters.duplicates[class as usize] += 1;
             return Ok(());
         }
-        self.deliver(from, true, moving, now);
+        self.deliver(true, moving, now);
         Ok(())
     }
 
@@ -264,7 +264,7 @@ impl Node {
 
     /// Queues a message for everyone who wants it.
     #[inline]
-    fn deliver(&mut self, from: ConnKey, from_link: bool, moving: Moving<'_>, now: Now) {
+    fn deliver(&mut self, from_link: bool, moving: Moving<'_>, now: Now) {
         let generation = self.routes.generation();
         let entry = self.topics.get_mut(moving.topic);
         if entry.generation != generation {

@@ -94,7 +94,10 @@ pub(crate) fn nothing_strange(network: &Network) {
             let (index, published) = message(network, received);
             let wanted = wanted(client, published);
             assert_eq!(wanted, received.subscriptions, "client {}: {}", client.index, published.topic);
-            let twice = seen.insert((received.session, index), ()).is_some();
+            // A value that a third gateway's store brought first, and that a newer one has replaced since, is not
+            // known any more when it comes over its own slow link; events have their sequence for that.
+            let forgotten = received.class == Class::Telemetry && received.stamp != 0;
+            let twice = seen.insert((received.session, index), ()).is_some() && !forgotten;
             assert!(!twice, "client {} got {} {} twice", client.index, published.topic, published.sequence);
         }
         in_order(client, true);
@@ -239,8 +242,7 @@ pub(crate) fn retained(network: &mut Network) {
         let stamp = newest.entry((received.topic.clone(), received.key.clone())).or_default();
         *stamp = received.stamp.max(*stamp);
     }
-    let stores: Vec<BTreeMap<(String, String), (u64, Vec<u8>, u64)>> =
-        network.clients[first..].iter().map(store).collect();
+    let stores: Vec<Store> = network.clients[first..].iter().map(store).collect();
     for (gateway, store) in stores.iter().enumerate() {
         assert_eq!(store, &stores[0], "gateway {gateway} has the values of gateway 0");
         for (name, (stamp, ..)) in store {
@@ -253,7 +255,10 @@ pub(crate) fn retained(network: &mut Network) {
     }
 }
 
-fn store(client: &Client) -> BTreeMap<(String, String), (u64, Vec<u8>, u64)> {
+/// Stamp, publisher and sequence by topic and key.
+type Store = BTreeMap<(String, String), (u64, Vec<u8>, u64)>;
+
+fn store(client: &Client) -> Store {
     let mut ends: Vec<usize> = client.ends.iter().map(|(class, _)| slot(*class)).collect();
     ends.sort_unstable();
     assert_eq!(ends, [0, 1], "RetainedEnd on both streams");

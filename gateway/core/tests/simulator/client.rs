@@ -14,7 +14,6 @@ pub(crate) const REALM: &str = "simulated";
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Subscribe { pattern: Pattern, echo: bool, retained: bool, events: v1::Overflow, telemetry: v1::Overflow },
-    Unsubscribe(u32),
     Publish { class: Class, topic: Topic, key: String, size: usize, retain: bool, content_type: &'static str },
     Register { procedure: Pattern, policy: v1::CallPolicy },
     Call { procedure: Topic, timeout_ms: u32 },
@@ -232,12 +231,6 @@ impl Client {
                 self.control(kind::SUBSCRIBE, &request);
                 let subscription = Subscription { pattern, echo, request, acknowledged: false, gone: false };
                 self.subscriptions.insert(number, subscription);
-            }
-            Op::Unsubscribe(number) => {
-                if let Some(subscription) = self.subscriptions.get_mut(&number) {
-                    subscription.gone = true;
-                    self.control(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: number });
-                }
             }
             Op::Publish { class, topic, key, size, retain, content_type } => {
                 self.publish(class, topic, &key, size, retain, content_type);

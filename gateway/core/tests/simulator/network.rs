@@ -235,16 +235,22 @@ impl Network {
 
     /// Both ends of every pair that is not cut know of the same one link.
     pub(crate) fn links_settled(&self) -> bool {
-        self.pairs().iter().filter(|pair| !self.cut.contains(pair)).all(|&(a, b)| {
-            let seen = |at: usize, other: usize| -> Vec<bool> {
-                let peers = self.gateways[at].node.peers().into_iter();
-                peers.filter(|peer| peer.node == id(other) && peer.synced).map(|peer| peer.dialled).collect()
-            };
-            match (&seen(a, b)[..], &seen(b, a)[..]) {
-                ([one], [other]) => one != other,
-                _ => false,
-            }
-        })
+        // Nobody still believes in a connection that broke silently.
+        let ghosts = self.pipes.iter().any(|pipe| !pipe.alive && pipe.attached != [false; 2]);
+        !ghosts
+            && self.pairs().iter().filter(|pair| !self.cut.contains(pair)).all(|&(a, b)| {
+                let seen = |at: usize, other: usize| -> Vec<bool> {
+                    let peers = self.gateways[at].node.peers().into_iter();
+                    peers
+                        .filter(|peer| peer.node == id(other) && peer.synced)
+                        .map(|peer| peer.dialled)
+                        .collect()
+                };
+                match (&seen(a, b)[..], &seen(b, a)[..]) {
+                    ([one], [other]) => one != other,
+                    _ => false,
+                }
+            })
     }
 
     fn any_ready(&self) -> bool {
