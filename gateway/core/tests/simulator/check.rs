@@ -93,7 +93,14 @@ pub(crate) fn nothing_strange(network: &Network) {
         for received in &client.received {
             let (index, published) = message(network, received);
             let wanted = wanted(client, published);
-            assert_eq!(wanted, received.subscriptions, "client {}: {}", client.index, published.topic);
+            // A client that comes back subscribes again one by one.
+            let asked = received.subscriptions.iter().all(|number| wanted.contains(number));
+            assert!(
+                asked && !received.subscriptions.is_empty(),
+                "client {}: {}",
+                client.index,
+                published.topic
+            );
             // A value that a third gateway's store brought first, and that a newer one has replaced since, is not
             // known any more when it comes over its own slow link.
             let forgotten = received.stamp != 0;
