@@ -118,6 +118,11 @@ impl Trust {
         ClientTls::link(self.roots.clone(), self.slot.clone()).map_err(|error| crate::chain(&error))
     }
 
+    /// TLS of the look at our own listener.
+    pub(crate) fn own(&self) -> Result<ClientTls, String> {
+        ClientTls::own(self.slot.clone()).map_err(|error| crate::chain(&error))
+    }
+
     /// Renews a development certificate before it expires, for ever.
     pub(crate) async fn renew(&self) {
         let Some((authority, names, uri)) = &self.authority else { return std::future::pending().await };

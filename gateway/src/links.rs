@@ -130,16 +130,6 @@ async fn dial(
     })
 }
 
-/// A handshake and nothing more: the listener lives.
-pub(crate) async fn handshake(dialler: &Dialler, address: SocketAddr) -> Result<(), String> {
-    let result =
-        endpoint::connect(&dialler.endpoint, address, "localhost", &dialler.tls, &TransportProfile::LINK)
-            .await;
-    let connection = result.map_err(|error| crate::chain(&error))?;
-    connection.close(0u32.into(), b"health check");
-    Ok(())
-}
-
 async fn connect(dialler: &Dialler, address: &PeerAddress) -> Result<quinn::Connection, String> {
     let resolved: Vec<SocketAddr> = tokio::net::lookup_host((address.host.as_str(), address.port))
         .await

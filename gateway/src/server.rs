@@ -6,8 +6,9 @@ use crate::identity::{Trust, identity};
 use crate::links::{self, Dialler, Settled};
 use crate::sessions::{self, Sessions};
 use crate::settings::Settings;
-use macula_transport::endpoint::{ServerEndpoint, alpn, client_endpoint};
+use macula_transport::endpoint::{ServerEndpoint, alpn, client_endpoint, connect};
 use macula_transport::profile::TransportProfile;
+use macula_transport::tls::ClientTls;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -233,6 +234,7 @@ struct Data {
     trust: Rc<Trust>,
     server: ServerEndpoint,
     dialler: Dialler,
+    own_tls: ClientTls,
     local: SocketAddr,
     sessions: Arc<Sessions>,
     readiness: watch::Sender<Readiness>,
@@ -255,8 +257,19 @@ impl Data {
         let endpoint = client_endpoint().map_err(listen)?;
         let dialler = Dialler { endpoint, tls: trust.link().map_err(StartError::Identity)? };
         tracing::info!(name = own.name, node = %own.node, realm = own.realm, address = %local, "gateway listens");
+        let own_tls = trust.own().map_err(StartError::Identity)?;
         let hub = Hub::new(own);
-        Ok(Self { settings, hub, trust: Rc::new(trust), server, dialler, local, sessions, readiness })
+        Ok(Self {
+            settings,
+            hub,
+            trust: Rc::new(trust),
+            server,
+            dialler,
+            own_tls,
+            local,
+            sessions,
+            readiness,
+        })
     }
 
     async fn run(self, mut commands: mpsc::Receiver<Command>) {
@@ -294,7 +307,8 @@ impl Data {
                         let _ = answer.send(self.hub.status());
                     }
                     Some(Command::Handshake(answer)) => {
-                        tasks.spawn_local(handshake(self.dialler.clone(), self.local, answer));
+                        let endpoint = self.dialler.endpoint.clone();
+                        tasks.spawn_local(handshake(endpoint, self.own_tls.clone(), self.local, answer));
                     }
                     Some(Command::Shutdown) | None => break,
                 },
@@ -410,15 +424,27 @@ async fn serve(
     sessions::serve(hub, connection, &sessions, draining).await;
 }
 
-/// Connects to the gateway's own port as any peer does.
-async fn handshake(dialler: Dialler, local: SocketAddr, answer: oneshot::Sender<Result<(), String>>) {
+/// Connects to the gateway's own port as a client does: a handshake and nothing more.
+async fn handshake(
+    endpoint: quinn::Endpoint,
+    tls: ClientTls,
+    local: SocketAddr,
+    answer: oneshot::Sender<Result<(), String>>,
+) {
     let ip = match local.ip() {
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         ip => ip,
     };
     let address = SocketAddr::new(ip, local.port());
-    let _ = answer.send(links::handshake(&dialler, address).await);
+    let result = connect(&endpoint, address, "localhost", &tls, &TransportProfile::SESSION).await;
+    let _ = answer.send(match result {
+        Ok(connection) => {
+            connection.close(0u32.into(), b"health check");
+            Ok(())
+        }
+        Err(error) => Err(crate::chain(&error)),
+    });
 }
 
 /// Listens, also where `[::]` means a machine without IPv6.

@@ -8,6 +8,7 @@ mod dev;
 mod gateway_uri;
 mod identity;
 mod mounted;
+mod pinned;
 mod roots;
 mod server;
 

@@ -6,6 +6,7 @@ use quinn::crypto::rustls::QuicClientConfig;
 use rustls::RootCertStore;
 use rustls::version::TLS13;
 
+use super::pinned::OwnCertificate;
 use super::{CertSlot, TlsError, provider};
 use crate::{ALPN_H3, ALPN_MESH};
 
@@ -30,6 +31,20 @@ impl ClientTls {
     /// When rustls refuses the settings.
     pub fn link(roots: RootCertStore, slot: Arc<CertSlot>) -> Result<Self, TlsError> {
         Self::new(roots, Some(slot), ALPN_MESH)
+    }
+
+    /// For a gateway's look at its own listener: trusts the certificate in `slot` and no other.
+    ///
+    /// # Errors
+    /// When rustls refuses the settings.
+    pub fn own(slot: Arc<CertSlot>) -> Result<Self, TlsError> {
+        let mut config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(OwnCertificate(slot)))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![ALPN_H3.to_vec()];
+        Ok(Self { config: Arc::new(config) })
     }
 
     fn new(roots: RootCertStore, slot: Option<Arc<CertSlot>>, alpn: &[u8]) -> Result<Self, TlsError> {
