@@ -71,7 +71,7 @@ fn allow(request: &http::Request<()>, methods: &[Method]) -> Result<(), Problem>
     }
     let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
     let text = format!("{} is not for this path; use {allowed}", request.method());
-    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "INVALID_ARGUMENT", text).header("allow", &allowed))
+    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "INVALID_ARGUMENT", text).header("allow", allowed))
 }
 
 fn decoded(text: &str) -> Result<String, Problem> {

@@ -56,7 +56,11 @@ impl Exchange {
 
     pub(super) async fn problem(&mut self, problem: &Problem) {
         let mut response = head(problem.status, "application/problem+json");
-        response.headers_mut().extend(problem.headers.clone());
+        if let Some((name, value)) = &problem.header
+            && let Ok(value) = http::HeaderValue::from_str(value)
+        {
+            response.headers_mut().insert(*name, value);
+        }
         self.respond(response, Bytes::from(format!("{}\n", problem.body()))).await;
     }
 

@@ -1,20 +1,21 @@
 //! Errors as problem+json (RFC 9457).
 
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::StatusCode;
 use macula_proto::v1::Code;
 
 /// What a request is answered with when it fails.
 #[derive(Debug)]
 pub(crate) struct Problem {
     pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    /// One header that belongs to the status, as `allow` does to 405.
+    pub(super) header: Option<(&'static str, String)>,
     code: &'static str,
     detail: String,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, headers: HeaderMap::new(), code, detail: detail.into() }
+        Self { status, header: None, code, detail: detail.into() }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
@@ -43,15 +44,13 @@ impl Problem {
         Self::new(status, code.as_str_name(), detail)
     }
 
-    pub(crate) fn header(mut self, name: &'static str, value: &str) -> Self {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            self.headers.insert(HeaderName::from_static(name), value);
-        }
+    pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
+        self.header = Some((name, value));
         self
     }
 
     pub(crate) fn retry_after(self, seconds: u32) -> Self {
-        self.header("retry-after", &seconds.to_string())
+        self.header("retry-after", seconds.to_string())
     }
 
     pub(crate) fn body(&self) -> String {

@@ -41,13 +41,20 @@ pub(super) async fn serve(
         TopicAlias { alias: 1, topic: topic.to_string(), content_type: text("content-type").to_owned() };
     local.send(stream, kind::TOPIC_ALIAS, &alias);
     local.send(stream, kind::PUBLISH, &Publish { topic: 1, sequence: 1, message: Some(message) });
-    while stream == StreamKind::Event {
-        let (_, kind, body) = local
-            .next(&[StreamKind::Control])
-            .await
-            .map_err(|closing| Problem::of(closing.code, closing.message))?;
+    if stream == StreamKind::Event {
+        accepted(&mut local).await?;
+    }
+    exchange.respond(head(StatusCode::ACCEPTED, "text/plain"), Bytes::new()).await;
+    Ok(())
+}
+
+/// Waits until the gateway holds the event for all its subscribers.
+async fn accepted(local: &mut Local) -> Result<(), Problem> {
+    loop {
+        let next = local.next(&[StreamKind::Control]).await;
+        let (_, kind, body) = next.map_err(|closing| Problem::of(closing.code, closing.message))?;
         match kind {
-            kind::ACCEPTED => break,
+            kind::ACCEPTED => return Ok(()),
             kind::PUBLISH_REFUSED => {
                 let refused = PublishRefused::decode(body).unwrap_or_default();
                 return Err(Problem::of(refused.code(), refused.message));
@@ -55,6 +62,4 @@ pub(super) async fn serve(
             _ => {}
         }
     }
-    exchange.respond(head(StatusCode::ACCEPTED, "text/plain"), Bytes::new()).await;
-    Ok(())
 }
