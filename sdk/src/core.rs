@@ -125,7 +125,8 @@ impl Core {
         self.events.close();
         self.telemetry.close();
         self.subscriptions().close();
-        self.registrations().close();
+        let entries = self.registrations().close();
+        drop(entries);
         self.status.send_replace(Status::Closed);
     }
 
@@ -174,10 +175,15 @@ impl Core {
     }
 
     pub(crate) fn unregister(&self, number: u32) {
-        let mut registrations = self.registrations();
-        if registrations.remove(number) {
-            self.control.send(kind::UNREGISTER, &v1::Unregister { registration: number });
-        }
+        let removed = {
+            let mut registrations = self.registrations();
+            let removed = registrations.remove(number);
+            if removed.is_some() {
+                self.control.send(kind::UNREGISTER, &v1::Unregister { registration: number });
+            }
+            removed
+        };
+        drop(removed);
     }
 
     /// The application is done with a block.

@@ -43,10 +43,12 @@ pub(crate) struct Registrations {
     entries: HashMap<u32, Entry>,
     /// Handlers at work, by the gateway's number of the call.
     working: HashMap<u64, Working>,
+    serial: u64,
 }
 
+/// One registration.
 #[derive(Debug)]
-struct Entry {
+pub(crate) struct Entry {
     request: v1::Register,
     provider: Provider,
     answer: Option<oneshot::Sender<Result<v1::Acknowledged, RegisterError>>>,
@@ -56,6 +58,8 @@ struct Entry {
 #[derive(Debug)]
 struct Working {
     registration: u32,
+    /// The gateway's numbers begin anew with each gateway; these do not.
+    serial: u64,
     task: AbortHandle,
 }
 
@@ -73,9 +77,9 @@ impl Registrations {
         (request, receiver)
     }
 
-    /// Removes a registration; true when it was there.
-    pub(crate) fn remove(&mut self, number: u32) -> bool {
-        self.entries.remove(&number).is_some()
+    /// Removes a registration, to be dropped once the table is unlocked: its handler may hold handles of the client.
+    pub(crate) fn remove(&mut self, number: u32) -> Option<Entry> {
+        self.entries.remove(&number)
     }
 
     /// A new connection: the requests to send.
@@ -86,9 +90,10 @@ impl Registrations {
         requests
     }
 
-    /// The gateway's answer to a request.
-    pub(crate) fn acknowledge(&mut self, number: u32, acknowledged: v1::Acknowledged) {
-        let Some(entry) = self.entries.get_mut(&number) else { return };
+    /// The gateway's answer to a request; gives what was refused, as [`Registrations::remove`] does.
+    #[must_use = "to be dropped once the table is unlocked"]
+    pub(crate) fn acknowledge(&mut self, number: u32, acknowledged: v1::Acknowledged) -> Option<Entry> {
+        let entry = self.entries.get_mut(&number)?;
         let code = acknowledged.code();
         let refused = || RegisterError::Refused {
             procedure: entry.request.procedure.clone(),
@@ -101,12 +106,13 @@ impl Registrations {
             }
             (Some(answer), _) => {
                 let _ = answer.send(Err(refused()));
-                self.entries.remove(&number);
+                return self.entries.remove(&number);
             }
             (None, Code::Ok) => {}
             // It stays: the next reconnect tries again.
             (None, _) => tracing::warn!(error = %refused(), "a registration was not restored"),
         }
+        None
     }
 
     /// The connection is lost: nobody waits for the answers any longer.
@@ -117,22 +123,29 @@ impl Registrations {
         self.entries.values_mut().for_each(|entry| entry.working = 0);
     }
 
-    pub(crate) fn close(&mut self) {
-        for (_, entry) in self.entries.drain() {
-            if let Some(answer) = entry.answer {
-                let _ = answer.send(Err(RegisterError::Closed));
-            }
+    /// Takes out everything; who waits for an answer learns that the client is closed.
+    #[must_use = "to be dropped once the table is unlocked"]
+    pub(crate) fn close(&mut self) -> Vec<Entry> {
+        let mut entries: Vec<Entry> = self.entries.drain().map(|(_, entry)| entry).collect();
+        for answer in entries.iter_mut().filter_map(|entry| entry.answer.take()) {
+            let _ = answer.send(Err(RegisterError::Closed));
         }
+        entries
     }
 
     /// The caller no longer waits.
     pub(crate) fn cancel(&mut self, call: u64) {
-        if let Some(working) = self.end(call) {
+        if let Some(working) = self.end(call, None) {
             working.task.abort();
         }
     }
 
-    fn end(&mut self, call: u64) -> Option<Working> {
+    /// Takes a call out of the table, if it is still the one with this serial.
+    fn end(&mut self, call: u64, serial: Option<u64>) -> Option<Working> {
+        let working = self.working.get(&call)?;
+        if serial.is_some_and(|serial| serial != working.serial) {
+            return None;
+        }
         let working = self.working.remove(&call)?;
         if let Some(entry) = self.entries.get_mut(&working.registration) {
             entry.working -= 1;
@@ -166,15 +179,17 @@ impl Core {
         let registration = call.registration;
         let request = Request::read(call)?;
         entry.working += 1;
+        registrations.serial += 1;
+        let serial = registrations.serial;
         let core = Arc::clone(self);
         // The lock is held until the task is in the table, so that it cannot end before it is known.
         let task = runtime.spawn(async move {
             let result = provider.run(request).await;
-            if core.registrations().end(number).is_some() {
+            if core.registrations().end(number, Some(serial)).is_some() {
                 core.answer(number, result);
             }
         });
-        registrations.working.insert(number, Working { registration, task: task.abort_handle() });
+        registrations.working.insert(number, Working { registration, serial, task: task.abort_handle() });
         Ok(())
     }
 

@@ -49,6 +49,9 @@ mod tests {
         assert_eq!(liveness.tick(1), Verdict::Alive);
         assert_eq!([(); 3].map(|()| liveness.tick(1)), [Verdict::Ask; 3]);
         assert_eq!(liveness.tick(2), Verdict::Alive, "an answer ends the silence");
-        assert_eq!([(); 4].map(|()| liveness.tick(2)), [Verdict::Ask, Verdict::Ask, Verdict::Ask, Verdict::Lost]);
+        assert_eq!(
+            [(); 4].map(|()| liveness.tick(2)),
+            [Verdict::Ask, Verdict::Ask, Verdict::Ask, Verdict::Lost]
+        );
     }
 }

@@ -71,7 +71,10 @@ fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<
             let acknowledged = v1::Acknowledged::decode(body)?;
             match acknowledged.request {
                 Some(Request::Subscription(number)) => core.subscriptions().acknowledge(number, acknowledged),
-                Some(Request::Registration(number)) => core.registrations().acknowledge(number, acknowledged),
+                Some(Request::Registration(number)) => {
+                    let refused = core.registrations().acknowledge(number, acknowledged);
+                    drop(refused);
+                }
                 None => return Err(Violation::Other("an acknowledgement of nothing".to_owned())),
             }
         }
