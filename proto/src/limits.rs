@@ -12,6 +12,9 @@ pub const TOPIC_SEGMENTS: usize = 16;
 /// Longest record key of a message, in bytes. The same as a topic, since a key often is a name inside one.
 pub const KEY_BYTES: usize = 255;
 
+/// Longest content type in bytes: RFC 6838 allows 127 for each of type and subtype; parameters are short.
+pub const CONTENT_TYPE_BYTES: usize = 255;
+
 /// Largest frame on a stream, in bytes, its length prefix not counted. 1 MiB is what NATS allows by default.
 pub const FRAME_BYTES: usize = 1 << 20;
 

@@ -33,6 +33,10 @@ impl Calls {
         self.last += 1;
         self.by_caller.insert(caller, self.last);
         self.pending.insert(self.last, pending);
+        if self.deadlines.len() > 2 * self.pending.len() + 1024 {
+            // Most calls are answered long before their deadline.
+            self.deadlines.retain(|Reverse((_, call))| self.pending.contains_key(call));
+        }
         self.deadlines.push(Reverse((deadline_ms, self.last)));
         Some(self.last)
     }

@@ -66,6 +66,10 @@ impl Node {
         told: &TopicAlias,
     ) -> Result<(), Violation> {
         let topic: Topic = told.topic.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
+        if told.content_type.len() > limits::CONTENT_TYPE_BYTES {
+            let text = format!("a content type has at most {} bytes", limits::CONTENT_TYPE_BYTES);
+            return Err(Violation::invalid(text));
+        }
         let alias = self.topics.refer(&topic, &told.content_type).ok_or_else(|| Violation {
             code: Code::ResourceExhausted,
             message: format!("this gateway knows {} topics already", Topics::LIMIT),

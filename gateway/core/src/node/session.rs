@@ -76,6 +76,12 @@ impl Node {
         let id: [u8; 16] =
             hello.publisher[..].try_into().map_err(|_| Violation::invalid("Hello.publisher has 16 bytes"))?;
         if let Some(&ghost) = self.sessions.get(&id) {
+            let session = self.conns.get(ghost).and_then(|conn| conn.session());
+            let known = session.map_or(0, |session| self.publishers.get(session.publisher).id.epoch);
+            if known > hello.epoch {
+                let text = "a newer run of this publisher is connected".to_owned();
+                return Err(Violation { code: Code::Aborted, message: text });
+            }
             self.fail(ghost, Code::Aborted, "the client has connected anew".to_owned());
             self.detach(ghost, now);
         }
