@@ -60,6 +60,10 @@ impl Calls {
         self.lock().pending.remove(&number).is_some()
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().pending.is_empty()
+    }
+
     pub(crate) fn open(&self) {
         self.lock().connected = true;
     }

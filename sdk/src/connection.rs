@@ -63,18 +63,21 @@ async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectErro
     };
     let mut connected = Some(connected);
     let mut backoff = Backoff::default();
+    let mut first = 0;
     while !core.is_closing() {
         let greeted = tokio::select! {
-            greeted = greet_any(core, &dialer) => greeted,
+            greeted = greet_any(core, &dialer, first) => greeted,
             () = closing(core) => break,
         };
         let wait = match greeted {
-            Ok(greeted) => {
+            Ok((index, greeted)) => {
                 let since = Instant::now();
                 let retry_after = serving::serve(core, greeted, connected.take()).await;
                 if since.elapsed() > STABLE {
                     backoff = Backoff::default();
                 }
+                // A gateway that leaves is tried last.
+                first = if retry_after.is_some() { index + 1 } else { index };
                 retry_after.unwrap_or_else(|| backoff.next())
             }
             Err(attempts) => {
@@ -99,14 +102,16 @@ async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectErro
     let _ = tokio::time::timeout(GOODBYE, dialer.close()).await;
 }
 
-/// Tries all gateways in turn.
-async fn greet_any(core: &Core, dialer: &Dialer) -> Result<Greeted, Vec<Attempt>> {
+/// Tries all gateways in turn, from this one on; gives the index of the one that answered.
+async fn greet_any(core: &Core, dialer: &Dialer, first: usize) -> Result<(usize, Greeted), Vec<Attempt>> {
     let mut attempts = Vec::new();
-    for url in &core.config.urls {
+    let urls = &core.config.urls;
+    for index in (first..first + urls.len()).map(|index| index % urls.len()) {
+        let url = &urls[index];
         let timeout = core.config.connect_timeout;
         let greeted = tokio::time::timeout(timeout, greeting::greet(core, dialer, url)).await;
         match greeted.unwrap_or(Err(Failure::TimedOut(timeout))) {
-            Ok(greeted) => return Ok(greeted),
+            Ok(greeted) => return Ok((index, greeted)),
             Err(failure) => attempts.push(Attempt { url: url.text.clone(), failure }),
         }
     }

@@ -130,6 +130,13 @@ impl Core {
         self.status.send_replace(Status::Closed);
     }
 
+    /// True when nobody waits for this connection: all events are accepted and all calls answered.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.calls.is_empty()
+            && self.registrations().is_idle()
+            && self.events.update(|outbox| outbox.is_settled())
+    }
+
     /// Asks the I/O thread to end.
     pub(crate) fn request_close(&self) {
         self.closing.send_replace(true);

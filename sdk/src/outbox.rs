@@ -169,6 +169,11 @@ impl Outbox {
         self.batches.unsent() == 0
     }
 
+    /// True when every message has been accepted.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.accepted == self.sequence
+    }
+
     pub(crate) fn grant(&mut self, total: u64) -> bool {
         self.batches.grant(total)
     }

@@ -133,6 +133,11 @@ impl Registrations {
         entries
     }
 
+    /// True when no handler is at work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.working.is_empty()
+    }
+
     /// The caller no longer waits.
     pub(crate) fn cancel(&mut self, call: u64) {
         if let Some(working) = self.end(call, None) {

@@ -10,7 +10,8 @@ pub enum Status {
         /// The gateway's name.
         gateway: String,
     },
-    /// The gateway is about to leave; the client stays until it does and then connects anew.
+    /// The gateway is about to leave. The client stays until its events are accepted and its calls answered, two
+    /// seconds at most, and connects anew, to the next gateway of its list if there are several.
     Moving,
     /// The connection was lost; the client tries to connect, for ever.
     Reconnecting,

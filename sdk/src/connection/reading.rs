@@ -15,6 +15,7 @@ use prost::Message as _;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Chunks that are taken from a stream together. A chunk is at most a packet, so this is about 200 KiB.
 const CHUNKS: usize = 32;
@@ -23,11 +24,19 @@ const SHARED_BYTES: usize = 4 << 10;
 
 /// Whether the gateway has said that it leaves, and when to come back.
 #[derive(Debug, Default)]
-pub(super) struct Moving(OnceLock<Duration>);
+pub(super) struct Moving {
+    retry_after: OnceLock<Duration>,
+    told: Notify,
+}
 
 impl Moving {
     pub(super) fn retry_after(&self) -> Option<Duration> {
-        self.0.get().copied()
+        self.retry_after.get().copied()
+    }
+
+    /// Resolves once, when the gateway has said so.
+    pub(super) async fn told(&self) {
+        self.told.notified().await;
     }
 }
 
@@ -99,7 +108,8 @@ fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<
         }
         kind::MOVING => {
             let retry_after = Duration::from_millis(u64::from(v1::Moving::decode(body)?.retry_after_ms));
-            let _ = moving.0.set(retry_after);
+            let _ = moving.retry_after.set(retry_after);
+            moving.told.notify_one();
             tracing::info!(?retry_after, "the gateway is about to leave");
             core.set_status(Status::Moving);
         }

@@ -10,7 +10,7 @@ use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::Ping;
 use macula_transport::session::Session;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
@@ -18,6 +18,11 @@ use tracing::Instrument as _;
 
 /// How long a client that ends takes to send what it holds and to hear that it arrived.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// How long a client stays with a gateway that is about to leave, for events to be accepted and calls to be answered.
+/// Shorter than the five seconds that a gateway waits for its clients.
+const LEAVE_GRACE: Duration = Duration::from_secs(2);
+/// How often a client that is about to leave looks whether it can.
+const LEAVE_CHECK: Duration = Duration::from_millis(20);
 /// How long the session may take to close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
@@ -84,6 +89,7 @@ impl Connection {
     /// Runs until the connection is lost, and gives the reason; none when the client is to end.
     async fn run(&mut self) -> Option<String> {
         let mut liveness = Liveness::default();
+        let mut leave_by: Option<Instant> = None;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -99,6 +105,16 @@ impl Connection {
                 () = closing(&self.core) => {
                     let _ = tokio::time::timeout(CLOSE_GRACE, self.drain()).await;
                     return None;
+                }
+                () = self.moving.told() => {
+                    leave_by = Some(Instant::now() + LEAVE_GRACE);
+                    continue;
+                }
+                () = tokio::time::sleep(LEAVE_CHECK), if leave_by.is_some() => {
+                    if self.core.is_quiet() || leave_by.is_some_and(|by| Instant::now() >= by) {
+                        return Some("the gateway is about to leave".to_owned());
+                    }
+                    continue;
                 }
                 end = self.session.closed() => return Some(end.reason()),
                 stream = self.session.accept_uni() => match stream {
