@@ -191,9 +191,6 @@ impl Homes {
 
     /// Takes the newest tick; the first of a run begins it.
     async fn look_at_clock(&mut self, present: &mut Option<Run>) -> Result<(), RunError> {
-        if !self.ticks.has_changed().map_err(|_| ended())? {
-            return Ok(());
-        }
         let Some(tick) = *self.ticks.borrow_and_update() else { return Ok(()) };
         if present.as_ref().is_none_or(|run| run.crowd.run() < tick.run) {
             let run = present.insert(self.begin(&tick));
