@@ -12,7 +12,7 @@ mod settings;
 pub use channel::{Channel, topic};
 pub use error::RunError;
 pub use feeds::Feeds;
-pub use program::{Program, start_log};
+pub use program::{Program, Signals, start_log};
 pub use register::register;
 pub use retained::retained;
 pub use settings::{Mesh, close, merged};

@@ -19,7 +19,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// Lives until the bot fails or SIGTERM or Ctrl-C comes. Wrong settings are told all at once, with exit code 78.
+    /// Lives until the bot fails or SIGTERM or Ctrl-C comes. Flags and environment are those of this process; wrong
+    /// settings are told all at once, with exit code 78.
     pub fn run<C, E: Display, F>(
         self,
         settings: &'static [Setting],
@@ -29,9 +30,21 @@ impl Program {
     where
         F: Future<Output = Result<(), E>>,
     {
-        let Self { name, version, about } = self;
-        let command = clap::Command::new(name).version(version).about(about);
-        let vars = Vars::from_process(command, settings);
+        let command = clap::Command::new(self.name).version(self.version).about(self.about);
+        self.run_with(Vars::from_process(command, settings), read, run)
+    }
+
+    /// As [`run`](Self::run), with flags and environment that have been taken in.
+    pub fn run_with<C, E: Display, F>(
+        self,
+        vars: Vars,
+        read: impl FnOnce(Vars) -> Result<C, Problems>,
+        run: impl FnOnce(C, CancellationToken) -> F,
+    ) -> ExitCode
+    where
+        F: Future<Output = Result<(), E>>,
+    {
+        let Self { name, version, .. } = self;
         start_log(&vars.text("MACULA_LOG", "info"), &vars.text("MACULA_LOG_FORMAT", "text"));
         tracing::info!(version, "{name} starts");
         let config = match read(vars) {
@@ -81,17 +94,21 @@ impl Program {
     }
 }
 
-struct Signals {
+/// SIGTERM and Ctrl-C.
+#[derive(Debug)]
+pub struct Signals {
     terminate: tokio::signal::unix::Signal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    /// From now on neither ends the process by itself.
+    pub fn new() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self { terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    /// The next one.
+    pub async fn next(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}

@@ -1,7 +1,9 @@
 //! Settings that every bot has.
 
+use std::time::Duration;
+
 use macula_proto::vars::{Setting, Vars};
-use macula_sdk::{Builder, Client};
+use macula_sdk::{Builder, Client, Code, ConnectError};
 
 use crate::error::RunError;
 
@@ -54,11 +56,30 @@ impl Mesh {
         Self(Client::builder().url(url))
     }
 
-    /// Connects under a name for the gateway's logs, waiting until a gateway is there. A refusal is an error.
+    /// Connects under a name for the gateway's logs, trying until a gateway is there. A gateway that is there and will
+    /// never take this client, for instance because it serves another realm, is an error.
     pub async fn connect(&self, name: &str) -> Result<Client, RunError> {
-        Ok(self.0.clone().name(name).wait_for_gateway().connect().await?)
+        loop {
+            match self.0.clone().name(name).connect().await {
+                Ok(client) => return Ok(client),
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => tracing::warn!(%error, "no gateway yet; trying again"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
     }
 }
+
+/// Whether trying again is of no use until somebody changes something.
+fn is_final(error: &ConnectError) -> bool {
+    match error.refusal() {
+        Some((code, _)) => !matches!(code, Code::Unavailable | Code::ResourceExhausted),
+        None => !matches!(error, ConnectError::Failed { .. }),
+    }
+}
+
+/// Between attempts to connect at the start.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Closes a client at the end of a bot's life. A gateway that is gone by then is told in the log, and no failure: it
 /// may be stopping too.
