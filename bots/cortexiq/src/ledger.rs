@@ -1,0 +1,72 @@
+//! `cortexiq ledger`: a run of the whole market without any network, from the pure models alone.
+
+use std::fmt::Write as _;
+
+use cortexiq_domain::home_file;
+use cortexiq_domain::ledger::{Ledger, Plan, ledger};
+use cortexiq_domain::population::population;
+use cortexiq_domain::provider::roster;
+use cortexiq_domain::region::Region;
+
+use crate::duration::Length;
+use crate::table;
+
+/// What decides a run, live or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Seed of all random numbers.
+    pub seed: u64,
+    /// First simulated instant.
+    pub start_time: i64,
+    /// Homes of each region; none for as many as its file has.
+    pub homes: Option<usize>,
+    /// Providers of each region.
+    pub providers: usize,
+}
+
+/// Computes a run.
+pub fn compute(sizes: Sizes, length: Length) -> Ledger {
+    let homes = Region::ALL.into_iter().flat_map(|region| {
+        let file = home_file::parse(region.name(), home_file::builtin(region));
+        let file = file.expect("a test of the domain reads every built-in file");
+        population(&file, sizes.homes.unwrap_or(file.len()), sizes.seed)
+    });
+    ledger(&Plan {
+        seed: sizes.seed,
+        start_time: sizes.start_time,
+        end_time: sizes.start_time + length.seconds(),
+        homes: homes.collect(),
+        providers: Region::ALL.into_iter().flat_map(|region| roster(region, sizes.providers)).collect(),
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    })
+}
+
+/// The run for people.
+pub fn text(ledger: &Ledger, length: Length) -> String {
+    let mut text = format!(
+        "{length} of {} homes with seed {}: {} quarter-hours, {} contracts, {} of them across regions\n\n",
+        ledger.homes, ledger.seed, ledger.measured, ledger.contracts, ledger.cross_region_contracts
+    );
+    text += &table::totals(&ledger.totals);
+    let mean = ledger.mean_spot_price as f64 / 1000.0;
+    let _ = write!(
+        text,
+        "\nspot price {mean:.2} €/MWh on average over {} days, negative in {} quarter-hours\nfingerprint {}\n",
+        ledger.priced_days, ledger.negative_quarter_hours, ledger.fingerprint
+    );
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_prints_the_same_bytes() {
+        let sizes = Sizes { seed: 3, start_time: 1_735_686_000, homes: Some(4), providers: 5 };
+        let length: Length = "2d".parse().expect("a length");
+        let printed = || text(&compute(sizes, length), length);
+        assert_eq!(printed(), printed());
+        assert!(printed().starts_with("2d of 12 homes with seed 3: 2304 quarter-hours, "), "{}", printed());
+    }
+}
