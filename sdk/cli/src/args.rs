@@ -17,11 +17,19 @@ const STYLES: Styles = Styles::styled()
 #[derive(Debug, Parser)]
 #[command(name = "macula", version, styles = STYLES, max_term_width = 110, after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// How results are shown: lines for people, or one JSON object per line
+    #[arg(
+        long,
+        global = true,
+        value_enum,
+        default_value_t,
+        value_name = "text|json",
+        display_order = 500,
+        hide_possible_values = true
+    )]
+    pub(crate) output: Format,
     #[command(flatten)]
     pub(crate) connection: ConnectionArgs,
-    /// How results are shown: lines for people, or one JSON object per line
-    #[arg(long, global = true, value_enum, default_value_t, value_name = "FORMAT")]
-    pub(crate) output: Format,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -73,12 +81,16 @@ pub(crate) enum Format {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Publish messages to a topic
+    #[command(long_about = PUB_ABOUT, after_help = PUB_EXAMPLES)]
     Pub(PubArgs),
     /// Subscribe, and print what is published
+    #[command(long_about = SUB_ABOUT, after_help = SUB_EXAMPLES)]
     Sub(SubArgs),
     /// Call a procedure, and print its result
+    #[command(after_help = CALL_EXAMPLES)]
     Call(CallArgs),
     /// Offer a procedure that a command answers
+    #[command(long_about = SERVE_ABOUT, override_usage = SERVE_USAGE, after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
     /// Check the way to the gateway step by step, and say what to do
     #[command(long_about = DOCTOR_ABOUT, after_help = DOCTOR_EXAMPLES)]
@@ -86,13 +98,12 @@ pub(crate) enum Command {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(long_about = PUB_ABOUT, after_help = PUB_EXAMPLES)]
 pub(crate) struct PubArgs {
     /// Topic, such as be.cortexiq.home.measured
     #[arg(value_parser = topic)]
     pub(crate) topic: Topic,
     /// What to publish; - reads it from stdin, nothing is an empty message
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) payload: Option<String>,
     #[command(flatten)]
     pub(crate) encoding: EncodingArgs,
@@ -149,7 +160,6 @@ pub(crate) struct EncodingArgs {
 }
 
 #[derive(Debug, clap::Args)]
-#[command(long_about = SUB_ABOUT, after_help = SUB_EXAMPLES)]
 pub(crate) struct SubArgs {
     /// Topic or pattern; quote it, since the shell knows * and # too
     #[arg(value_parser = pattern, required = true, value_name = "PATTERN")]
@@ -184,13 +194,12 @@ Examples:
   macula sub '$sys.#' --retained";
 
 #[derive(Debug, clap::Args)]
-#[command(after_help = CALL_EXAMPLES)]
 pub(crate) struct CallArgs {
     /// Procedure, such as be.cortexiq.query.homes
     #[arg(value_parser = topic)]
     pub(crate) procedure: Topic,
     /// The argument; - reads it from stdin, nothing is an empty one
-    #[arg(allow_hyphen_values = true)]
+    #[arg(allow_negative_numbers = true)]
     pub(crate) payload: Option<String>,
     #[command(flatten)]
     pub(crate) encoding: EncodingArgs,
@@ -215,7 +224,7 @@ An error is told on stderr as CODE: message, such as
   NOT_FOUND: nobody has registered `example.upper`";
 
 #[derive(Debug, clap::Args)]
-#[command(long_about = SERVE_ABOUT, after_help = SERVE_EXAMPLES, group(ArgGroup::new("answer").required(true).args(["echo", "command"])))]
+#[command(group(ArgGroup::new("answer").required(true).args(["echo", "command"])))]
 pub(crate) struct ServeArgs {
     /// Procedure, or a pattern of procedures
     #[arg(value_parser = pattern)]
@@ -245,6 +254,10 @@ is the result. When it fails, the caller gets INTERNAL with what it wrote to std
 killed. In its environment are CALL_PROCEDURE, CALL_CALLER and CALL_CONTENT_TYPE.
 
 With --type, arguments that are messages of CortexIQ come as JSON.";
+
+const SERVE_USAGE: &str = "\
+macula serve [OPTIONS] <PROCEDURE> --echo
+       macula serve [OPTIONS] <PROCEDURE> -- <COMMAND>...";
 
 const SERVE_EXAMPLES: &str = "\
 Examples:

@@ -23,7 +23,7 @@ pub(crate) enum Error {
     #[error("stdout is closed")]
     ClosedPipe,
     /// The gateway cannot be reached or refuses.
-    #[error("cannot connect: {0}; `macula doctor` looks closer")]
+    #[error("cannot connect: {0}{hint}", hint = hint(.0))]
     Connect(#[from] ConnectError),
     /// A message was refused.
     #[error(transparent)]
@@ -48,5 +48,13 @@ impl Error {
             Self::Usage(_) | Self::Connect(ConnectError::Settings(_)) => USAGE,
             _ => FAILED,
         }
+    }
+}
+
+/// A refusal says all there is to say; about silence there is more to find out.
+fn hint(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::Failed { .. } if error.refusal().is_none() => " (`macula doctor` looks closer)",
+        _ => "",
     }
 }

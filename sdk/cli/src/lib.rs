@@ -1,6 +1,6 @@
 //! The `macula` command: publish, subscribe, call and serve from a shell, and find out why something does not work.
 //!
-//! [`args`] says what can be asked for, one module each does it, and [`render`] shows payloads. Everything that can be
+//! `args` says what can be asked for, one module each does it, and `render` shows payloads. Everything that can be
 //! checked without a gateway is checked before one is dialled. Results go to stdout, all else to stderr.
 
 mod args;

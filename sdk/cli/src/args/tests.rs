@@ -49,6 +49,12 @@ fn a_payload_may_look_like_a_number_below_zero() {
 }
 
 #[test]
+fn a_slip_in_a_flag_is_no_payload() {
+    assert_eq!(mistake("pub a.b --reatin").kind(), ErrorKind::UnknownArgument);
+    assert_eq!(mistake("call a.b --time 1s").kind(), ErrorKind::UnknownArgument);
+}
+
+#[test]
 fn an_illegal_topic_is_told_in_one_line_with_its_reason() {
     for (line, reason) in [
         ("pub a..b x", "segment 1 is empty"),
