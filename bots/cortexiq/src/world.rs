@@ -124,18 +124,7 @@ impl World {
         let simulation = Thread::spawn("simulation", || Simulation::start(settings), Simulation::run).await?;
         let reader = Reader::new(&config.database);
         let begun = Instant::now();
-        Ok(Self {
-            config,
-            begun,
-            mesh,
-            projections,
-            utilities,
-            homes,
-            simulation,
-            lives,
-            sales,
-            reader,
-        })
+        Ok(Self { config, begun, mesh, projections, utilities, homes, simulation, lives, sales, reader })
     }
 
     /// Real time since the clock began to go.
