@@ -261,3 +261,27 @@ SELECT run, CAST(sum(homes) AS bigint) AS homes,
     CAST(sum(import_wh) AS bigint) AS import_wh, CAST(sum(export_wh) AS bigint) AS export_wh,
     CAST(sum(cost) AS bigint) AS cost, CAST(sum(revenue) AS bigint) AS revenue, max(quarter) AS quarter
 FROM regions GROUP BY run;
+
+-- Savings of a home in a local month: settled when positive.
+CREATE VIEW savings AS
+SELECT run, home, month, CAST(sum(saving) AS bigint) AS saving FROM monthly GROUP BY run, home, month;
+
+-- Whose customer a home is at the newest tick: the contract that began last, or the spot tariff of its region.
+CREATE VIEW customers AS
+SELECT h.run, h.home, h.home_id, h.region,
+    CASE WHEN c.contract IS NOT NULL THEN n.name ELSE h.home_id || '_spot' END AS contract_id,
+    CASE WHEN c.contract IS NOT NULL THEN p.name
+        WHEN h.region = 'antwerp' THEN 'ant_p01'
+        WHEN h.region = 'brabant' THEN 'bra_p01'
+        ELSE 'efl_p01' END AS provider_id,
+    coalesce(c.end_time, 0) AS contract_end_time
+FROM homes h
+JOIN runs r ON r.run = h.run
+LEFT JOIN contracts c ON c.run = h.run
+    AND c.contract = (
+        SELECT k.contract FROM contracts k
+        WHERE k.run = h.run AND k.home = h.home AND k.start_time <= r.simulation_time
+        ORDER BY k.start_time DESC, k.accepted_time DESC LIMIT 1)
+    AND (c.end_time = 0 OR c.end_time > r.simulation_time)
+LEFT JOIN names n ON n.id = c.contract
+LEFT JOIN names p ON p.id = c.provider;

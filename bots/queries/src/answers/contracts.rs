@@ -1,0 +1,106 @@
+//! What happened to contracts.
+
+use cortexiq_projections::store::Row;
+use cortexiq_proto::{
+    ContractConfirmed, ContractEvent, ContractEventsPage, ContractRejected, ContractSwitched,
+    GetContractEventsRequest,
+};
+
+use super::{Answers, message};
+use crate::arguments::{cut, no_cursor, page_size};
+use crate::error::QueryError;
+
+impl Answers {
+    /// Events of contracts, newest first, by home or provider.
+    pub async fn get_contract_events(
+        &self,
+        request: &GetContractEventsRequest,
+    ) -> Result<ContractEventsPage, QueryError> {
+        let size = page_size(request.page_size)?;
+        let before = Place::parse(&request.cursor)?;
+        let now = self.now().await?;
+        let home = match request.home_id.as_str() {
+            "" => 0,
+            home_id => self.home(&now, home_id).await?.0,
+        };
+        let provider = match request.provider_id.as_str() {
+            "" => 0,
+            provider_id => self.provider(&now, provider_id).await?,
+        };
+        let Place([time, by_home, event, subject]) = before;
+        let values = [
+            now.run.into(),
+            home.into(),
+            provider.into(),
+            time.into(),
+            by_home.into(),
+            event.into(),
+            subject.into(),
+            (size as i64 + 1).into(),
+        ];
+        let mut rows = self.read(EVENTS, values).await?;
+        let next_cursor =
+            cut(&mut rows, size, |row| Place([0, 1, 2, 3].map(|column| row.int(column))).show());
+        Ok(ContractEventsPage { events: rows.iter().map(event_of).collect(), next_cursor })
+    }
+}
+
+/// The key of an event: time, home, kind, subject.
+struct Place([i64; 4]);
+
+impl Place {
+    fn parse(cursor: &str) -> Result<Self, QueryError> {
+        if cursor.is_empty() {
+            return Ok(Self([i64::MAX, i32::MAX.into(), i16::MAX.into(), i32::MAX.into()]));
+        }
+        let numbers: Option<Vec<i64>> = cursor.split('.').map(|part| part.parse().ok()).collect();
+        let place: Option<[i64; 4]> = numbers.and_then(|numbers| numbers.try_into().ok());
+        // Databases would refuse what does not fit their columns.
+        let fits = |[_, home, event, subject]: &[i64; 4]| {
+            i32::try_from(*home).is_ok() && i16::try_from(*event).is_ok() && i32::try_from(*subject).is_ok()
+        };
+        place.filter(fits).map(Self).ok_or_else(|| no_cursor(cursor))
+    }
+
+    fn show(&self) -> String {
+        self.0.map(|number| number.to_string()).join(".")
+    }
+}
+
+fn event_of(row: &Row) -> ContractEvent {
+    let mut event = ContractEvent {
+        time: row.int(0),
+        home_id: row.text(4).to_owned(),
+        provider_id: row.text(6).to_owned(),
+        ..ContractEvent::default()
+    };
+    let subject = row.text(5).to_owned();
+    match row.int(2) {
+        1 => {
+            let confirmed: ContractConfirmed = message(row, 7);
+            (event.event, event.contract_id, event.reason) = ("confirmed".into(), subject, confirmed.reason);
+        }
+        2 => {
+            let rejected: ContractRejected = message(row, 7);
+            (event.event, event.detail) = ("rejected".into(), rejected.detail);
+        }
+        3 => (event.event, event.contract_id) = ("signed".into(), subject),
+        4 => {
+            let switched: ContractSwitched = message(row, 7);
+            (event.event, event.contract_id, event.reason) = ("switched".into(), subject, switched.reason);
+            event.from_provider_id = switched.from_provider_id;
+            event.projected_savings = switched.projected_savings;
+        }
+        _ => (event.event, event.contract_id) = ("expired".into(), subject),
+    }
+    event
+}
+
+const EVENTS: &str = "SELECT e.time, e.home, e.event, e.subject, h.name, s.name, p.name, e.message
+    FROM contract_events e
+    LEFT JOIN names h ON h.id = e.home
+    LEFT JOIN names s ON s.id = e.subject
+    LEFT JOIN names p ON p.id = e.provider
+    WHERE e.run = $1 AND ($2 = 0 OR e.home = $2) AND ($3 = 0 OR e.provider = $3)
+    AND e.time <= $4 AND (e.time, e.home, e.event, e.subject) < ($4, $5, $6, $7)
+    ORDER BY e.time DESC, e.home DESC, e.event DESC, e.subject DESC LIMIT $8";
