@@ -8,6 +8,7 @@ use cortexiq_domain::region::Region;
 use cortexiq_homes::Homes;
 use cortexiq_projections::store::Failure;
 use cortexiq_projections::{Counts, Database, Projections, Reader};
+use cortexiq_queries::Queries;
 use cortexiq_shell::Mesh as Access;
 use cortexiq_simulation::Simulation;
 use cortexiq_utilities::Utilities;
@@ -38,6 +39,7 @@ pub struct World {
     begun: Instant,
     mesh: Mesh,
     projections: Thread,
+    queries: Thread,
     utilities: Vec<Thread>,
     homes: Vec<Thread>,
     simulation: Thread,
@@ -97,6 +99,8 @@ impl World {
         let settings = cortexiq_projections::Config::new(hub(), config.database.clone());
         let projections =
             Thread::spawn("projections", || Projections::start(settings), Projections::run).await?;
+        let settings = cortexiq_queries::Config::new(hub(), config.database.clone());
+        let queries = Thread::spawn("queries", || Queries::start(settings), Queries::run).await?;
 
         let (mut utilities, mut sales) = (Vec::new(), Vec::new());
         for region in Region::ALL {
@@ -124,7 +128,19 @@ impl World {
         let simulation = Thread::spawn("simulation", || Simulation::start(settings), Simulation::run).await?;
         let reader = Reader::new(&config.database);
         let begun = Instant::now();
-        Ok(Self { config, begun, mesh, projections, utilities, homes, simulation, lives, sales, reader })
+        Ok(Self {
+            config,
+            begun,
+            mesh,
+            projections,
+            queries,
+            utilities,
+            homes,
+            simulation,
+            lives,
+            sales,
+            reader,
+        })
     }
 
     /// Real time since the clock began to go.
@@ -232,12 +248,13 @@ impl World {
         for thread in self.homes.into_iter().chain(self.utilities) {
             thread.stop().await;
         }
+        self.queries.stop().await;
         self.projections.stop().await;
         self.mesh.shutdown().await;
     }
 
     fn threads(&mut self) -> impl Iterator<Item = &mut Thread> {
-        let single = [&mut self.projections, &mut self.simulation];
+        let single = [&mut self.projections, &mut self.queries, &mut self.simulation];
         single.into_iter().chain(&mut self.utilities).chain(&mut self.homes)
     }
 }
