@@ -1,13 +1,10 @@
 //! Both databases keep the same rows, once, whole batches only.
 
-mod common;
-
 use std::sync::Arc;
 
-use common::World;
 use cortexiq_domain::ledger::RUN;
 use cortexiq_domain::verify::Stored as _;
-use cortexiq_projections::fixtures::Postgres;
+use cortexiq_projections::fixtures::{Postgres, World};
 use cortexiq_projections::{Counts, Database, Store};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

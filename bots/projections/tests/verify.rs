@@ -1,10 +1,8 @@
 //! `verify` reads the read models: a run that is whole is equal, and what was lost, doubled or altered is named.
 
-mod common;
-
-use common::World;
 use cortexiq_domain::ledger::RUN;
 use cortexiq_domain::verify::Report;
+use cortexiq_projections::fixtures::World;
 use cortexiq_projections::{Database, Store};
 
 struct Filled {
