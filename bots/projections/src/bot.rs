@@ -214,15 +214,9 @@ impl Projections {
 
     async fn on_written(&mut self, written: Written) {
         self.projector.on_written(written.measurements, written.switches);
-        // Nothing is being written now, so stored trades and waiting ones are all there are.
-        for (run, home_id) in self.projector.stale() {
-            match self.reader.traded(run, &home_id).await {
-                Ok(trades) => self.projector.rebuild(run, &home_id, trades),
-                Err(error) => {
-                    tracing::warn!(%error, home_id, "registers of money are read again later");
-                    break;
-                }
-            }
+        // Nothing is being written now.
+        if let Err(error) = self.projector.reread(&self.reader).await {
+            tracing::warn!(%error, "registers of money are read again later");
         }
     }
 

@@ -353,13 +353,8 @@ impl Projector {
         self.batch.months.insert((run, home, row.month, provider), row);
     }
 
-    /// Homes whose registers of money have to be read again from their trades once these are committed.
-    pub(crate) fn stale(&self) -> Vec<(u64, String)> {
-        self.stale.iter().cloned().collect()
-    }
-
     /// Takes a home's stored trades; those that wait in the batch count on top.
-    pub(crate) fn rebuild(&mut self, run: u64, home_id: &str, trades: Vec<Money>) {
+    fn rebuild(&mut self, run: u64, home_id: &str, trades: Vec<Money>) {
         self.stale.remove(&(run, home_id.to_owned()));
         let home = self.batch.name(home_id);
         let ledger = Ledger::rebuild(trades);

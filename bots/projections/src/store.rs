@@ -38,7 +38,7 @@ pub struct Store {
 #[derive(Debug)]
 enum Writer {
     Sqlite(sqlite::Writer),
-    Postgres(postgres::Writer),
+    Postgres(Box<postgres::Writer>),
 }
 
 /// Reads the read models; cheap to clone. It connects at the first query and again whenever the connection is lost.
@@ -60,7 +60,7 @@ impl Store {
                 let opening = tokio::task::spawn_blocking(move || sqlite::Writer::open(&path));
                 Writer::Sqlite(opening.await.map_err(Failure::other)??)
             }
-            Database::Postgres(url) => Writer::Postgres(postgres::Writer::open(url).await?),
+            Database::Postgres(url) => Writer::Postgres(Box::new(postgres::Writer::open(url).await?)),
         };
         Ok(Self { writer, reader: Reader::new(database) })
     }

@@ -3,6 +3,8 @@
 use cortexiq_domain::ledger::RUN;
 use cortexiq_domain::verify::Report;
 use cortexiq_projections::fixtures::World;
+use cortexiq_projections::message::Message;
+use cortexiq_projections::projector::Projector;
 use cortexiq_projections::{Database, Store};
 
 struct Filled {
@@ -109,4 +111,29 @@ async fn an_altered_register_is_named() {
     assert!(!report.equal);
     assert_eq!((report.differences[0].home.as_str(), report.differences[0].time), ("ant_002", time));
     assert_eq!(report.differences[0].field, "import_t1_wh");
+}
+
+/// A home that starts again tells some of its past once more, and an hour comes late.
+#[tokio::test]
+async fn hours_that_come_again_or_late_count_once_on_their_registers() {
+    let world = World::new(4, 2);
+    let directory = tempfile::tempdir().expect("a directory");
+    let store = Store::open(&Database::Sqlite(directory.path().join("world.db"))).await.expect("opens");
+    let mut projector = Projector::default();
+    let is_trade = |said: &&(&str, Vec<u8>)| said.0.ends_with("home.traded");
+    let late = world.said.iter().filter(is_trade).nth(30).expect("a trade");
+    let again = world.said.iter().filter(is_trade).take(60);
+    for (topic, payload) in world.said.iter().filter(|said| *said != late).chain(again) {
+        projector.apply(Message::decode(topic, payload).expect("a right message"), payload);
+        if projector.waiting() >= 500 {
+            store.write(projector.take().into()).await.expect("written");
+        }
+    }
+    store.write(projector.take().into()).await.expect("written");
+    projector.reread(store.reader()).await.expect("read again");
+    store.write(projector.take().into()).await.expect("written");
+    let report = store.reader().verify(RUN, world.plan.end_time).await.expect("compared");
+    assert!(report.equal, "{:#?}", report.differences);
+    let (shown, total) = (projector.totals().expect("a run"), world.ledger.totals.total());
+    assert_eq!((shown.cost, shown.revenue), (total.cost, total.revenue));
 }

@@ -124,7 +124,7 @@ async fn story(world: &World, answers: &Answers) -> Vec<String> {
     let mut told = Vec::new();
     let total = world.ledger.totals.total();
     let overview = answers.get_overview().await.expect("read");
-    let totals = overview.totals.clone().expect("totals");
+    let totals = overview.totals.expect("totals");
     assert_eq!((totals.production_wh, totals.import_wh), (total.production_wh, total.import_wh));
     assert_eq!((totals.cost, totals.revenue), (total.cost, total.revenue));
     assert_eq!((totals.homes, totals.connected_homes, totals.providers), (15, 1, 9));

@@ -34,4 +34,14 @@ impl Projector {
         self.runs.insert(number, run);
         Ok(())
     }
+
+    /// Reads the registers of money again where an hour came that is not newer than the newest. Only while no batch is
+    /// being written: stored trades and those that wait here have to be all there are.
+    pub async fn reread(&mut self, reader: &Reader) -> Result<(), Failure> {
+        for (run, home_id) in self.stale.clone() {
+            let trades = reader.traded(run, &home_id).await?;
+            self.rebuild(run, &home_id, trades);
+        }
+        Ok(())
+    }
 }

@@ -89,14 +89,11 @@ impl Batch {
     /// Shows the rows table by table, those of a home side by side: both databases keep them so, and a page that is
     /// written once is written faster than one that is visited twenty times.
     pub(super) fn visit<V: Visitor>(&self, visitor: &mut V) -> Result<(), V::Error> {
-        fn all<'a, K: Ord, R: Record, V: Visitor>(
+        fn all<'a, K: Ord, R: Record + 'a, V: Visitor>(
             visitor: &mut V,
             rows: impl IntoIterator<Item = &'a R>,
             key: impl Fn(&R) -> K,
-        ) -> Result<(), V::Error>
-        where
-            R: 'a,
-        {
+        ) -> Result<(), V::Error> {
             let mut rows: Vec<&R> = rows.into_iter().collect();
             if rows.is_empty() {
                 return Ok(());

@@ -38,7 +38,7 @@ impl Answers {
             totals.savings += row.int(0);
             totals.commission += commission(row.int(0));
         }
-        let told = self.told.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let told = *self.told.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(told) = told.filter(|told| told.run == now.run) {
             totals.measured = told.measured;
             totals.measured_per_second = told.measured_per_second;
