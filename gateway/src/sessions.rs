@@ -39,6 +39,23 @@ impl Sessions {
     pub(crate) fn list(&self) -> Vec<SessionInfo> {
         self.0.iter().map(|entry| entry.value().clone()).collect()
     }
+
+    fn list_until_dropped(self: &Arc<Self>, key: ConnKey, info: SessionInfo) -> Listed {
+        self.0.insert(key, info);
+        Listed { sessions: self.clone(), key }
+    }
+}
+
+/// A session in the list, as long as its task lives.
+struct Listed {
+    sessions: Arc<Sessions>,
+    key: ConnKey,
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.sessions.0.remove(&self.key);
+    }
 }
 
 /// Serves HTTP/3 until the connection ends.
@@ -118,7 +135,7 @@ async fn run(hub: Hub, session: Session, sessions: Arc<Sessions>) {
     };
     let (key, outlet) = hub.open_session();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    sessions.0.insert(key, SessionInfo { remote: remote.to_string(), since });
+    let _listed = sessions.list_until_dropped(key, SessionInfo { remote: remote.to_string(), since });
     let serving = serve_streams(hub.clone(), key, outlet.clone(), Wire::Session(session), control);
     tokio::pin!(serving);
     let end = tokio::select! {
@@ -130,7 +147,6 @@ async fn run(hub: Hub, session: Session, sessions: Arc<Sessions>) {
             serving.await
         }
     };
-    sessions.0.remove(&key);
     match end {
         End::Core(closing) => {
             tracing::info!(%remote, code = closing.code.as_str_name(), reason = closing.message, "a session was closed");

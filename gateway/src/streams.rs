@@ -43,6 +43,8 @@ pub(crate) async fn serve(
     wire: Wire,
     control: (quinn::SendStream, quinn::RecvStream),
 ) -> End {
+    // The task may be aborted when the connection is lost; the core has to hear of it all the same.
+    let _registered = RemoveOnDrop { hub: hub.clone(), key };
     let mut tasks = JoinSet::new();
     let (mut control_send, control_recv) = control;
     let _ = control_send.set_priority(3);
@@ -81,9 +83,20 @@ pub(crate) async fn serve(
         End::Peer(_) => (Code::Ok, String::new()),
     };
     tasks.shutdown().await;
-    hub.remove(key);
     wire.close(code, &message);
     end
+}
+
+/// Takes a connection out of the core at the end.
+struct RemoveOnDrop {
+    hub: Hub,
+    key: ConnKey,
+}
+
+impl Drop for RemoveOnDrop {
+    fn drop(&mut self) {
+        self.hub.remove(self.key);
+    }
 }
 
 async fn write_control(hub: &Hub, key: ConnKey, outlet: &Outlet, stream: &mut quinn::SendStream) -> String {

@@ -3,7 +3,11 @@
 mod support;
 
 use macula_gateway::{Gateway, PeerAddress, Settings};
+use macula_proto::frame::put_message;
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::{Hello, Register};
 use macula_sdk::{CallFailure, Client, Code, Pattern, Reply, Topic};
+use macula_transport::client::{Dialer, Roots};
 use std::time::Duration;
 use support::{gateway, gateway_with_peers, settings, url};
 
@@ -30,9 +34,7 @@ async fn three() -> [Gateway; 3] {
     let b = gateway_with_peers("b", &[&a]).await;
     let c = gateway_with_peers("c", &[&a, &b]).await;
     for gateway in [&a, &b, &c] {
-        while gateway.status().await.expect("alive").peers.len() < 2 {
-            tokio::task::yield_now().await;
-        }
+        until(async || gateway.status().await.expect("alive").peers.len() == 2).await;
     }
     [a, b, c]
 }
@@ -97,9 +99,7 @@ async fn calls_find_their_provider_in_another_gateway_and_errors_are_prompt() {
         .expect("registered");
     let hanging = caller.call(&topic("test.hang"), vec![]).timeout(Duration::from_secs(60));
     let (answer, ()) = tokio::join!(hanging, async {
-        while c.status().await.is_none_or(|status| status.gauges.calls == 0) {
-            tokio::task::yield_now().await;
-        }
+        until(async || c.status().await.is_some_and(|status| status.gauges.calls == 1)).await;
         c.shutdown().await;
     });
     assert_eq!(answer.expect_err("the callee's gateway is gone").code, Code::Unavailable);
@@ -144,9 +144,7 @@ async fn a_client_comes_back_to_a_restarted_gateway_with_its_subscriptions() {
     a.shutdown().await;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let a = Gateway::start(Settings { listen, ..settings("a") }).await.expect("it starts again");
-    while a.status().await.expect("alive").gauges.subscriptions == 0 {
-        tokio::task::yield_now().await;
-    }
+    until(async || a.status().await.expect("alive").gauges.subscriptions == 1).await;
     publisher.publish(&topic("test.after"), "y").await.expect("accepted");
     assert_eq!(subscription.next_message().await.expect("it came").topic().as_str(), "test.after");
 }
@@ -178,4 +176,40 @@ async fn a_client_of_another_realm_is_told_both_names() {
     let error =
         Client::builder().url(url(&a)).realm("my.realm").connect().await.expect_err("refused").to_string();
     assert!(error.contains("my.realm") && error.contains("test.realm"), "{error}");
+}
+
+#[tokio::test]
+async fn a_client_whose_connection_is_lost_leaves_no_ghost() {
+    let a = gateway("a").await;
+    let dialer = Dialer::new(&Roots::Development).expect("a socket");
+    let (session, driver) =
+        dialer.connect("localhost", a.local_addr().port(), &[]).await.expect("the gateway accepts clients");
+    let driver = tokio::spawn(driver);
+    let (mut control, _answers) = session.open_bi().await.expect("open");
+    let mut frames = vec![StreamKind::Control as u8];
+    let publisher = vec![7; 16].into();
+    let hello = Hello { versions: vec![1], realm: "test.realm".to_owned(), publisher, ..Hello::default() };
+    put_message(&mut frames, kind::HELLO, &hello);
+    put_message(
+        &mut frames,
+        kind::REGISTER,
+        &Register { procedure: "test.single".to_owned(), ..Register::default() },
+    );
+    control.write_all(&frames).await.expect("sent");
+    until(async || a.status().await.is_some_and(|status| status.gauges.registrations == 1)).await;
+    // No Close frame, no capsule: the connection is gone from one packet to the next.
+    session.connection().close(0u32.into(), b"");
+    until(async || a.status().await.is_some_and(|status| status.gauges.sessions == 0)).await;
+    assert_eq!(a.status().await.expect("alive").gauges.registrations, 0);
+    driver.abort();
+}
+
+/// Waits until this is so; fails after ten seconds.
+async fn until(mut so: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !so().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.expect("it happens within ten seconds");
 }

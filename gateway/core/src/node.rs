@@ -206,7 +206,9 @@ impl Node {
             StreamKind::Telemetry => self.message_frame(key, link, MessageClass::Telemetry, kind, body, now),
         });
         if let Err(violation) = result {
-            return self.fail(key, violation.code, format!("{stream:?} stream: {}", violation.message));
+            let live = self.conns.get(key).is_some_and(Conn::live);
+            let text = if live { format!("{stream:?} stream: {}", violation.message) } else { violation.message };
+            return self.fail(key, violation.code, text);
         }
         if let Some(conn) = self.conns.get_mut(key) {
             conn.inbound(stream).splitter = splitter;
