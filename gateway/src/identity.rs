@@ -66,6 +66,8 @@ fn host_name() -> String {
 pub(crate) struct Trust {
     slot: Arc<CertSlot>,
     roots: RootCertStore,
+    /// The same after a restart, and known to nobody else.
+    reset_secret: Vec<u8>,
     /// Who renews the certificate; none for a mounted one.
     authority: Option<(DevAuthority, Vec<String>, GatewayUri)>,
 }
@@ -74,12 +76,12 @@ impl Trust {
     /// Loads the mounted certificate, or has the development authority issue one.
     pub(crate) fn establish(identity: &Identity, files: Option<&CertificateFiles>) -> Result<Self, String> {
         match files {
-            Some(files) => Self::mounted(files),
+            Some(files) => Self::mounted(identity, files),
             None => Self::development(identity),
         }
     }
 
-    fn mounted(files: &CertificateFiles) -> Result<Self, String> {
+    fn mounted(own: &Identity, files: &CertificateFiles) -> Result<Self, String> {
         let loaded = tls::load(Some(&files.cert), Some(&files.key), files.ca.as_deref())
             .map_err(|error| crate::chain(&error))?;
         let identity = loaded.identity.ok_or("MACULA_TLS_CERT holds no certificate")?;
@@ -87,7 +89,9 @@ impl Trust {
             Some(roots) => roots,
             None => tls::platform_roots().map_err(|error| crate::chain(&error))?,
         };
-        Ok(Self { slot: CertSlot::new(identity), roots, authority: None })
+        let key = std::fs::read(&files.key).map_err(|error| format!("{}: {error}", files.key.display()))?;
+        let reset_secret = [&key[..], &own.node.0[..]].concat();
+        Ok(Self { slot: CertSlot::new(identity), roots, reset_secret, authority: None })
     }
 
     fn development(identity: &Identity) -> Result<Self, String> {
@@ -106,6 +110,11 @@ impl Trust {
             roots: authority.roots(),
             authority: Some((authority, names, uri)),
         })
+    }
+
+    /// What the listener's stateless resets are made from, so that clients of a killed gateway notice at once.
+    pub(crate) fn reset_secret(&self) -> &[u8] {
+        &self.reset_secret
     }
 
     /// TLS of the listener.

@@ -252,7 +252,9 @@ impl Data {
         let tls = trust.server().map_err(StartError::Identity)?;
         let address = settings.listen;
         let listen = |source| StartError::Listen { address, source };
-        let server = ServerEndpoint::bind(address, &tls, &TransportProfile::SESSION).map_err(listen)?;
+        let server =
+            ServerEndpoint::bind(address, &tls, &TransportProfile::SESSION, Some(trust.reset_secret()))
+                .map_err(listen)?;
         let local = server.local_addr().map_err(listen)?;
         let endpoint = client_endpoint().map_err(listen)?;
         let dialler = Dialler { endpoint, tls: trust.link().map_err(StartError::Identity)? };

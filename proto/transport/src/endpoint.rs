@@ -4,7 +4,9 @@ use std::io;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use aws_lc_rs::hmac;
 use quinn::{EndpointConfig, TokioRuntime};
+use quinn_proto::HashedConnectionIdGenerator;
 
 use crate::profile::{MAX_UDP_PAYLOAD, TransportProfile};
 use crate::socket;
@@ -27,7 +29,8 @@ pub struct ServerEndpoint {
 }
 
 impl ServerEndpoint {
-    /// Listens on `addr`. `[::]` takes IPv4 as well, and becomes `0.0.0.0` on a machine without IPv6. Every
+    /// Listens on `addr`. With the same `reset_secret` as before, a listener that was killed and started again tells the
+    /// peers of lost connections at their next packet that these are gone; else they notice by silence. `[::]` takes IPv4 as well, and becomes `0.0.0.0` on a machine without IPv6. Every
     /// connection begins with `profile`; see [`TransportProfile::apply`].
     ///
     /// # Errors
@@ -35,7 +38,12 @@ impl ServerEndpoint {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn bind(addr: SocketAddr, tls: &ServerTls, profile: &TransportProfile) -> io::Result<Self> {
+    pub fn bind(
+        addr: SocketAddr,
+        tls: &ServerTls,
+        profile: &TransportProfile,
+        reset_secret: Option<&[u8]>,
+    ) -> io::Result<Self> {
         let mut far = quinn::ServerConfig::with_crypto(tls.quic());
         far.max_incoming(MAX_INCOMING)
             .incoming_buffer_size_total(INCOMING_BUFFER)
@@ -43,7 +51,7 @@ impl ServerEndpoint {
         // A clone, so that both sign address tokens with the same key.
         let mut near = far.clone();
         near.transport_config(Arc::new(profile.transport_config(true)));
-        let endpoint = endpoint(addr, Some(far.clone()))?;
+        let endpoint = endpoint(addr, Some(far.clone()), reset_secret)?;
         Ok(Self { endpoint, near: Arc::new(near), far: Arc::new(far) })
     }
 
@@ -84,7 +92,7 @@ impl ServerEndpoint {
 /// # Panics
 /// Outside a tokio runtime.
 pub fn client_endpoint() -> io::Result<quinn::Endpoint> {
-    endpoint(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), None)
+    endpoint(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), None, None)
 }
 
 /// Dials `addr` and waits for the handshake. The certificate has to be valid for `server_name`.
@@ -112,11 +120,26 @@ pub fn alpn(connection: &quinn::Connection) -> Option<Vec<u8>> {
     connection.handshake_data()?.downcast::<quinn::crypto::rustls::HandshakeData>().ok()?.protocol
 }
 
-fn endpoint(addr: SocketAddr, server: Option<quinn::ServerConfig>) -> io::Result<quinn::Endpoint> {
-    let mut config = EndpointConfig::default();
+fn endpoint(
+    addr: SocketAddr,
+    server: Option<quinn::ServerConfig>,
+    reset_secret: Option<&[u8]>,
+) -> io::Result<quinn::Endpoint> {
+    let mut config = reset_secret.map_or_else(EndpointConfig::default, resettable);
     // Told to the peer, who never sends more; quinn's default would cap every path at 1472.
     config.max_udp_payload_size(MAX_UDP_PAYLOAD).expect("the limit lies within what QUIC allows");
     quinn::Endpoint::new(config, server, socket::bind(addr)?, Arc::new(TokioRuntime))
+}
+
+/// Connection ids and reset tokens that the next process with this secret knows as its own.
+fn resettable(secret: &[u8]) -> EndpointConfig {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, secret);
+    let tag = hmac::sign(&key, b"connection ids");
+    let (ids, _) = tag.as_ref().split_first_chunk().expect("a tag of SHA-256 has 32 bytes");
+    let ids = u64::from_le_bytes(*ids);
+    let mut config = EndpointConfig::new(Arc::new(key));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
+    config
 }
 
 /// Dialling a peer did not give a connection.

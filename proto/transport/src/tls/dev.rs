@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use aws_lc_rs::hmac;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SanType,
@@ -105,6 +106,12 @@ impl DevAuthority {
         let issuer = Issuer::from_ca_cert_der(&certificate, key)
             .map_err(|_| damaged(&certificate_path, "cannot be used to issue certificates"))?;
         Ok(Self { dir: dir.to_owned(), certificate, issuer })
+    }
+
+    /// Bytes that only this user's processes know, the same in each of them, different for each purpose.
+    pub fn secret(&self, purpose: &str) -> Vec<u8> {
+        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.issuer.key().serialize_der());
+        hmac::sign(&key, purpose.as_bytes()).as_ref().to_vec()
     }
 
     /// The certificate of the authority, in PEM form, for tools such as `curl --cacert`.

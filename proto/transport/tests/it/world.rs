@@ -28,7 +28,7 @@ impl World {
         let slot = CertSlot::new(authority.issue(&[], Some(&gateway)).unwrap());
         let server_tls = ServerTls::new(slot.clone(), Some(roots.clone())).unwrap();
         let any = "[::]:0".parse().unwrap();
-        let server = ServerEndpoint::bind(any, &server_tls, &TransportProfile::SESSION).unwrap();
+        let server = ServerEndpoint::bind(any, &server_tls, &TransportProfile::SESSION, None).unwrap();
         Self {
             server,
             client: endpoint::client_endpoint().unwrap(),
