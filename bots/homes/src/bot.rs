@@ -214,6 +214,9 @@ impl Homes {
         let restored = crowd.restore(&std::mem::take(&mut self.last));
         progress.begin(tick.run, crowd.homes(), crowd.computed_until());
         tracing::info!(run = tick.run, %region, homes = crowd.homes(), restored, "a run begins");
+        if restored > 0 {
+            tracing::warn!("confirmations are not retained: restored homes begin with the spot tariff again");
+        }
         let (spoke, shown) = (Instant::now(), Instant::now());
         Run { crowd, desk: Desk::new(&self.client), speed: tick.speed, spoke, shown }
     }
