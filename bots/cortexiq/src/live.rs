@@ -48,7 +48,8 @@ pub(crate) fn run(request: Request) -> ExitCode {
             ExitCode::from(u8::from(!outcome.is_good()))
         }
         Err(error) => {
-            eprintln!("cortexiq: {error:#}");
+            // Errors of the world tell their causes themselves.
+            eprintln!("cortexiq: {error}");
             ExitCode::FAILURE
         }
     }

@@ -100,6 +100,8 @@ impl Ports {
 impl Mesh {
     /// Starts all gateways, each dialling those before it, and waits until every one has links to all others.
     pub async fn start(ports: Ports) -> Result<Self, MeshError> {
+        // Before anything is started: the last one has the highest port.
+        ports.of(Place::ALL.len() - 1).ok_or(MeshError::Base(ports.base))?;
         let mut mesh = Self { gateways: Vec::new() };
         for (index, place) in Place::ALL.into_iter().enumerate() {
             let (port, admin) = ports.of(index).ok_or(MeshError::Base(ports.base))?;

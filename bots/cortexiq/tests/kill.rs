@@ -70,6 +70,12 @@ fn a_killed_gateway_pauses_its_homes_and_costs_no_register() {
             let must = computed(&recorded, &home, end);
             assert_eq!(stored.registers_wh, StoredMeasurement::from(&must).registers_wh, "{home}");
         }
+        // Telemetry that was under way is lost with the gateway; this tells how much.
+        let report = Reader::new(&database).verify(run, end).await.expect("it can be verified");
+        println!("of {} quarter-hours {} are lost", report.computed, report.lost);
+        for difference in report.differences.iter().filter(|difference| difference.field != "measurement") {
+            println!("{difference}");
+        }
         bots.stop().await;
     });
 }
