@@ -105,11 +105,10 @@ impl Trust {
             .map(|address| address.host)
             .collect();
         let leaf = authority.issue(&names, Some(&uri)).map_err(|error| crate::chain(&error))?;
-        Ok(Self {
-            slot: CertSlot::new(leaf),
-            roots: authority.roots(),
-            authority: Some((authority, names, uri)),
-        })
+        let reset_secret = authority.secret(&format!("stateless resets of {}", identity.node));
+        let roots = authority.roots();
+        let authority = Some((authority, names, uri));
+        Ok(Self { slot: CertSlot::new(leaf), roots, reset_secret, authority })
     }
 
     /// What the listener's stateless resets are made from, so that clients of a killed gateway notice at once.
