@@ -1,17 +1,46 @@
 //! A small world lives a day in this process, over real QUIC, and everything it stored is right.
 
+use std::time::Duration;
+
 use cortexiq::ledger::Sizes;
-use cortexiq::mesh::Ports;
+use cortexiq::mesh::{Place, Ports};
 use cortexiq::outcome::{Meant, Outcome};
 use cortexiq::world::{Config, World};
 use cortexiq_domain::time::Day;
+use cortexiq_domain::topics;
 use cortexiq_projections::Database;
+use cortexiq_proto::{ControlResult, ResetRequest};
+use cortexiq_shell::topic;
+use macula_sdk::Client;
 
 #[test]
 fn a_day_is_stored_as_it_must_be() {
+    let outcome = live(async |_| 0);
+    assert!(outcome.equal, "{}", outcome.text());
+    assert_eq!((outcome.homes, outcome.measured, outcome.lost), (30, 30 * 96, 0));
+    assert_eq!(outcome.traded, 30 * 24);
+    assert_eq!(outcome.totals, outcome.verify);
+    assert!(outcome.cross_region_contracts > 0, "{}", outcome.text());
+}
+
+#[test]
+fn a_reset_begins_another_run_that_is_as_right() {
+    let outcome = live(async |world| {
+        wait(world, "the first half day", |world| world.seen().computed_until > start() + 43_200).await;
+        let client = Client::connect(world.mesh().url(Place::Hub)).await.expect("connects");
+        let reset = client.call_message(&topic(&topics::RESET_SIMULATION.name), &ResetRequest {}).await;
+        let reset: ControlResult = reset.expect("an answer").decode().expect("a control result");
+        client.close().await.expect("closes");
+        reset.run
+    });
+    assert!(outcome.equal, "{}", outcome.text());
+    assert_eq!((outcome.homes, outcome.measured, outcome.lost), (30, 30 * 96, 0));
+}
+
+/// Lets 30 homes live a day; `meanwhile` may disturb them and tells the run that has to be reached at least.
+fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
     let directory = tempfile::tempdir().expect("a directory");
-    let start: Day = "2025-06-01".parse().expect("a day");
-    let sizes = Sizes { seed: 1, start_time: start.start().time(), homes: Some(10), providers: 5 };
+    let sizes = Sizes { seed: 1, start_time: start(), homes: Some(10), providers: 5 };
     let length: cortexiq::duration::Length = "1d".parse().expect("a length");
     let config = Config {
         sizes,
@@ -21,30 +50,33 @@ fn a_day_is_stored_as_it_must_be() {
         database: Database::Sqlite(directory.path().join("world.db")),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let outcome = runtime.block_on(async {
+    runtime.block_on(async {
         let mut world = World::start(config).await.expect("the world starts");
-        let lived = async {
-            while !world.is_lived() {
-                if let Some(failed) = world.failure() {
-                    panic!("{failed}");
-                }
-                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-            }
-        };
-        let patience = std::time::Duration::from_secs(60);
-        if tokio::time::timeout(patience, lived).await.is_err() {
-            panic!("a day of 1.7 s is not over after {patience:?}: {:?}", world.seen());
-        }
+        let run = meanwhile(&mut world).await;
+        wait(&mut world, "a day of 1.7 s", |world| world.seen().run >= run && world.is_lived()).await;
         let counts = world.stored().await.expect("everything is stored");
         let meant = Meant { length, start_time: sizes.start_time, seed: 1, elapsed_s: 0.0 };
         let run = world.seen().run;
         let outcome = Outcome::read(world.reader(), run, meant, &counts).await.expect("it can be verified");
         world.stop().await;
         outcome
-    });
-    assert!(outcome.equal, "{}", outcome.text());
-    assert_eq!((outcome.homes, outcome.measured, outcome.lost), (30, 30 * 96, 0));
-    assert_eq!(outcome.traded, 30 * 24);
-    assert_eq!(outcome.totals, outcome.verify);
-    assert!(outcome.cross_region_contracts > 0, "{}", outcome.text());
+    })
+}
+
+fn start() -> i64 {
+    "2025-06-01".parse::<Day>().expect("a day").start().time()
+}
+
+async fn wait(world: &mut World, what: &str, is_so: impl Fn(&World) -> bool) {
+    let waiting = async {
+        while !is_so(world) {
+            if let Some(failed) = world.failure() {
+                panic!("{failed}");
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(60), waiting).await.is_err() {
+        panic!("not within a minute: {what}; {:?}", world.seen());
+    }
 }
