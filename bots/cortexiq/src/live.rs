@@ -10,7 +10,7 @@ use cortexiq_shell::Signals;
 use crate::cli::{Output, print_json};
 use crate::duration::Length;
 use crate::ledger::Sizes;
-use crate::mesh::Ports;
+use crate::mesh::{Place, Ports};
 use crate::outcome::{Meant, Outcome};
 use crate::view::View;
 use crate::world::{Config, World};
@@ -143,7 +143,8 @@ fn announce(world: &World, database: &str) {
         }
     }
     eprintln!("{:<18}{database}", "read models");
-    eprintln!("{:<18}macula sub 'be.cortexiq.provider.*'", "listen with");
+    let url = world.mesh().url(Place::Hub);
+    eprintln!("{:<18}MACULA_URL={url} macula sub 'be.cortexiq.provider.*'", "listen with");
 }
 
 /// Shows an instant as people of the simulated world would.
