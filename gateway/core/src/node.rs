@@ -207,7 +207,8 @@ impl Node {
         });
         if let Err(violation) = result {
             let live = self.conns.get(key).is_some_and(Conn::live);
-            let text = if live { format!("{stream:?} stream: {}", violation.message) } else { violation.message };
+            let text =
+                if live { format!("{stream:?} stream: {}", violation.message) } else { violation.message };
             return self.fail(key, violation.code, text);
         }
         if let Some(conn) = self.conns.get_mut(key) {
