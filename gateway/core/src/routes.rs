@@ -163,6 +163,10 @@ fn field(numbers: impl Iterator<Item = u32>) -> Box<[u8]> {
 /// Time that `block` holds publishers back unless the subscriber says otherwise.
 pub(crate) const DEFAULT_BLOCK_MS: u32 = 10_000;
 
+/// Longest time that a subscriber may hold publishers back. A guess, not measured: longer than a reader that is
+/// still alive pauses, and short enough that one subscriber cannot stop a publisher for good.
+pub(crate) const LONGEST_BLOCK_MS: u32 = 60_000;
+
 /// Of two policies for one message the one that loses less.
 pub(crate) fn stronger(a: Overflow, b: Overflow) -> Overflow {
     let strength = |policy| match policy {

@@ -72,6 +72,22 @@ fn a_slow_block_subscriber_holds_only_those_it_is_owed_and_is_overtaken_after_te
 }
 
 #[test]
+fn no_subscriber_holds_a_publisher_for_more_than_a_minute() {
+    let mut gateway = Gateway::new();
+    let publisher = gateway.client(1, 1 << 30);
+    let slow = gateway.client(3, 1_000);
+    let forever = v1::Subscribe { block_ms: u32::MAX, ..subscribe(1, "a") };
+    gateway.send(slow, kind::SUBSCRIBE, &forever);
+    gateway.alias(publisher, StreamKind::Event, 1, "a");
+    let (mut granted, mut sent) = (1 << 20, 100);
+    publish_all_credit(&mut gateway, publisher, StreamKind::Event, 0, &mut granted, &mut sent);
+    gateway.pass(59_900);
+    assert_eq!(credit(&mut gateway, publisher), None);
+    gateway.pass(200);
+    assert!(credit(&mut gateway, publisher).is_some());
+}
+
+#[test]
 fn a_subscriber_that_would_rather_be_disconnected_costs_no_link() {
     let mut gateway = Gateway::new();
     let publisher = gateway.client(1, 1 << 30);

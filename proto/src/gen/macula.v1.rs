@@ -321,7 +321,7 @@ pub struct Subscribe {
     pub events: i32,
     #[prost(enumeration = "Overflow", tag = "6")]
     pub telemetry: i32,
-    /// Longest time that BLOCK holds publishers back, 0 for ten seconds.
+    /// Longest time that BLOCK holds publishers back, 0 for ten seconds; at most a minute.
     #[prost(uint32, tag = "7")]
     pub block_ms: u32,
     #[prost(enumeration = "Scope", tag = "8")]

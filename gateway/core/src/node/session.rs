@@ -4,7 +4,7 @@ use super::{Barrier, Node, Notice, Violation, unknown};
 use crate::conn::WINDOWS;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::procedures::Provider;
-use crate::routes::{DEFAULT_BLOCK_MS, Subscription};
+use crate::routes::{DEFAULT_BLOCK_MS, LONGEST_BLOCK_MS, Subscription};
 use crate::time::Now;
 use macula_proto::v1::acknowledged::Request;
 use macula_proto::v1::{
@@ -149,7 +149,10 @@ impl Node {
             echo: subscribe.echo,
             events,
             telemetry: subscribe.telemetry(),
-            block_ms: if subscribe.block_ms == 0 { DEFAULT_BLOCK_MS } else { subscribe.block_ms },
+            block_ms: match subscribe.block_ms {
+                0 => DEFAULT_BLOCK_MS,
+                chosen => chosen.min(LONGEST_BLOCK_MS),
+            },
         };
         let key = self.routes.subscribe(subscription);
         if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
