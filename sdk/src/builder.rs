@@ -252,7 +252,7 @@ impl Builder {
         Ok(client)
     }
 
-    fn check(self) -> Result<Config, SettingsError> {
+    pub(crate) fn check(self) -> Result<Config, SettingsError> {
         let texts = if self.urls.is_empty() { vec![DEFAULT_URL.to_owned()] } else { self.urls };
         let mut problems = Vec::new();
         let urls = texts

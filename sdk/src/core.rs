@@ -118,7 +118,7 @@ impl Core {
         self.telemetry.update(crate::outbox::Outbox::lose);
     }
 
-    /// The client ends.
+    /// The client ends. Each table takes nothing more once it is closed; the status tells when all of them are.
     pub(crate) fn end(&self) {
         self.lose();
         self.calls.close();
@@ -152,7 +152,7 @@ impl Core {
         inbox: Arc<Inbox>,
     ) -> Result<(u32, oneshot::Receiver<Result<Acknowledged, SubscribeError>>), SubscribeError> {
         let mut subscriptions = self.subscriptions();
-        if self.is_ended() {
+        if subscriptions.is_closed() {
             return Err(SubscribeError::Closed);
         }
         let (request, answer) = subscriptions.add(request, inbox);
@@ -173,7 +173,7 @@ impl Core {
         provider: Provider,
     ) -> Result<(u32, oneshot::Receiver<Result<Acknowledged, RegisterError>>), RegisterError> {
         let mut registrations = self.registrations();
-        if self.is_ended() {
+        if registrations.is_closed() {
             return Err(RegisterError::Closed);
         }
         let (request, answer) = registrations.add(request, provider);
@@ -213,8 +213,31 @@ impl Core {
     pub(crate) fn registrations(&self) -> MutexGuard<'_, Registrations> {
         self.registrations.lock().expect("no holder of this lock panics")
     }
+}
 
-    fn is_ended(&self) -> bool {
-        *self.status.borrow() == Status::Closed
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::builder::Builder;
+    use crate::registrations::Provider;
+
+    fn core() -> Core {
+        Core::new(Builder::default().url("https://localhost:9443").check().unwrap())
+    }
+
+    fn provider() -> Provider {
+        Provider::new(Arc::new(|_| Box::pin(async { Ok(crate::register::Reply::default()) })), None)
+    }
+
+    #[test]
+    fn nothing_is_added_to_a_table_that_is_closed() {
+        let core = core();
+        core.subscriptions().close();
+        drop(core.registrations().close());
+        assert_ne!(*core.status.borrow(), Status::Closed, "as between the two halves of the end");
+        let subscribed = core.subscribe(v1::Subscribe::default(), Arc::default());
+        assert!(matches!(subscribed, Err(SubscribeError::Closed)));
+        let registered = core.register(v1::Register::default(), provider());
+        assert!(matches!(registered, Err(RegisterError::Closed)));
     }
 }

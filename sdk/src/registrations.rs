@@ -44,6 +44,8 @@ pub(crate) struct Registrations {
     /// Handlers at work, by the gateway's number of the call.
     working: HashMap<u64, Working>,
     serial: u64,
+    /// Nothing is added any more: nobody would answer it.
+    closed: bool,
 }
 
 /// One registration.
@@ -126,11 +128,16 @@ impl Registrations {
     /// Takes out everything; who waits for an answer learns that the client is closed.
     #[must_use = "to be dropped once the table is unlocked"]
     pub(crate) fn close(&mut self) -> Vec<Entry> {
+        self.closed = true;
         let mut entries: Vec<Entry> = self.entries.drain().map(|(_, entry)| entry).collect();
         for answer in entries.iter_mut().filter_map(|entry| entry.answer.take()) {
             let _ = answer.send(Err(RegisterError::Closed));
         }
         entries
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 
     /// True when no handler is at work.

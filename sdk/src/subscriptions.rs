@@ -19,6 +19,8 @@ pub(crate) struct Subscriptions {
     /// Subscriptions with a staged block.
     staged: Vec<u32>,
     serial: u64,
+    /// Nothing is added any more: nobody would answer it.
+    closed: bool,
 }
 
 #[derive(Debug)]
@@ -151,12 +153,17 @@ impl Subscriptions {
 
     /// Ends everything.
     pub(crate) fn close(&mut self) {
+        self.closed = true;
         for (_, entry) in self.entries.drain() {
             entry.inbox.close();
             if let Some(answer) = entry.answer {
                 let _ = answer.send(Err(SubscribeError::Closed));
             }
         }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
     }
 }
 
