@@ -108,6 +108,16 @@ impl Core {
         self.status.send_replace(Status::Connected { gateway: welcome.gateway.clone() });
     }
 
+    /// Asks again for what the gateway refused to restore.
+    pub(crate) fn retry(&self) {
+        {
+            let mut registrations = self.registrations();
+            registrations.retry().iter().for_each(|request| self.control.send(kind::REGISTER, request));
+        }
+        let mut subscriptions = self.subscriptions();
+        subscriptions.retry().iter().for_each(|request| self.control.send(kind::SUBSCRIBE, request));
+    }
+
     /// The connection is lost.
     pub(crate) fn lose(&self) {
         self.control.close();
@@ -219,7 +229,10 @@ impl Core {
 mod tests {
     use super::*;
     use crate::builder::Builder;
-    use crate::registrations::Provider;
+    use crate::lane::Source as _;
+    use macula_proto::frame::{FrameError, Splitter};
+    use macula_proto::limits;
+    use macula_proto::v1::Code;
 
     fn core() -> Core {
         Core::new(Builder::default().url("https://localhost:9443").check().unwrap())
@@ -239,5 +252,44 @@ mod tests {
         assert!(matches!(subscribed, Err(SubscribeError::Closed)));
         let registered = core.register(v1::Register::default(), provider());
         assert!(matches!(registered, Err(RegisterError::Closed)));
+    }
+
+    /// Kinds of the frames that the control stream has to write.
+    fn control(core: &Core) -> Vec<u8> {
+        let mut kinds = Vec::new();
+        let mut splitter = Splitter::new(limits::FRAME_BYTES);
+        while let Some(bytes) = core.control.take() {
+            let split = splitter.split(&bytes, |kind, _| {
+                kinds.push(kind);
+                Ok::<(), FrameError>(())
+            });
+            split.unwrap();
+        }
+        kinds
+    }
+
+    #[test]
+    fn what_a_new_connection_does_not_restore_is_sent_again() {
+        let core = core();
+        let (registration, _) = core.register(v1::Register::default(), provider()).unwrap();
+        let (subscription, _) = core.subscribe(v1::Subscribe::default(), Arc::default()).unwrap();
+        let answer = |code: Code| {
+            let acknowledged = Acknowledged { code: code.into(), ..Acknowledged::default() };
+            core.subscriptions().acknowledge(subscription, acknowledged.clone());
+            drop(core.registrations().acknowledge(registration, acknowledged));
+        };
+        for _ in 0..2 {
+            core.open(&Welcome::default());
+            assert_eq!(control(&core), [kind::REGISTER, kind::SUBSCRIBE]);
+            answer(Code::Ok);
+        }
+        core.retry();
+        assert!(control(&core).is_empty());
+        answer(Code::Unavailable);
+        core.retry();
+        assert_eq!(control(&core), [kind::REGISTER, kind::SUBSCRIBE]);
+        answer(Code::Ok);
+        core.retry();
+        assert!(control(&core).is_empty());
     }
 }

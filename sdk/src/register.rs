@@ -202,6 +202,9 @@ impl IntoFuture for Register {
 }
 
 /// A procedure that this client offers. Dropping it withdraws the offer; calls under way are finished.
+///
+/// It is restored after a reconnect. While the gateway refuses that, as it does until it has noticed that the session
+/// before is gone, the client asks again about every second.
 #[must_use = "dropping it withdraws the procedure"]
 #[derive(Debug)]
 pub struct Registration {

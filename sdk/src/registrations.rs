@@ -6,7 +6,7 @@ use crate::message::PublisherId;
 use crate::register::{CallFailure, Reply, Request};
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind, limits};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -41,6 +41,8 @@ pub(crate) struct Provider {
 pub(crate) struct Registrations {
     last: u32,
     entries: HashMap<u32, Entry>,
+    /// Refused on this connection after they had been made; asked for again.
+    refused: BTreeSet<u32>,
     /// Handlers at work, by the gateway's number of the call.
     working: HashMap<u64, Working>,
     serial: u64,
@@ -54,6 +56,8 @@ pub(crate) struct Entry {
     request: v1::Register,
     provider: Provider,
     answer: Option<oneshot::Sender<Result<v1::Acknowledged, RegisterError>>>,
+    /// It was not restored yet, and that has been logged.
+    missing: bool,
     working: usize,
 }
 
@@ -74,7 +78,8 @@ impl Registrations {
         self.last += 1;
         let request = v1::Register { registration: self.last, ..request };
         let (answer, receiver) = oneshot::channel();
-        let entry = Entry { request: request.clone(), provider, answer: Some(answer), working: 0 };
+        let entry =
+            Entry { request: request.clone(), provider, answer: Some(answer), missing: false, working: 0 };
         self.entries.insert(self.last, entry);
         (request, receiver)
     }
@@ -86,10 +91,17 @@ impl Registrations {
 
     /// A new connection: the requests to send.
     pub(crate) fn restart(&mut self) -> Vec<v1::Register> {
+        self.refused.clear();
         let mut requests: Vec<v1::Register> =
             self.entries.values().map(|entry| entry.request.clone()).collect();
         requests.sort_by_key(|request| request.registration);
         requests
+    }
+
+    /// The requests to send again: those that the gateway refused when they were to be restored, and does not hold.
+    pub(crate) fn retry(&mut self) -> Vec<v1::Register> {
+        let refused = std::mem::take(&mut self.refused);
+        refused.iter().filter_map(|number| Some(self.entries.get(number)?.request.clone())).collect()
     }
 
     /// The gateway's answer to a request; gives what was refused, as [`Registrations::remove`] does.
@@ -110,9 +122,21 @@ impl Registrations {
                 let _ = answer.send(Err(refused()));
                 return self.entries.remove(&number);
             }
-            (None, Code::Ok) => {}
-            // It stays: the next reconnect tries again.
-            (None, _) => tracing::warn!(error = %refused(), "a registration was not restored"),
+            (None, Code::Ok) => {
+                if std::mem::take(&mut entry.missing) {
+                    tracing::info!(
+                        procedure = entry.request.procedure,
+                        "a registration was restored at last"
+                    );
+                }
+            }
+            // The gateway may not have noticed yet that our last session is gone, and with it the registration.
+            (None, _) => {
+                if !std::mem::replace(&mut entry.missing, true) {
+                    tracing::warn!(error = %refused(), "a registration was not restored, will try again");
+                }
+                self.refused.insert(number);
+            }
         }
         None
     }
@@ -274,5 +298,72 @@ impl Future for Caught {
             Ok(Poll::Ready(result)) => Poll::Ready(Ok(result)),
             Err(_) => Poll::Ready(Err(())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answer(registrations: &mut Registrations, number: u32, code: Code) -> Option<Entry> {
+        registrations
+            .acknowledge(number, v1::Acknowledged { code: code.into(), ..v1::Acknowledged::default() })
+    }
+
+    fn numbers(requests: &[v1::Register]) -> Vec<u32> {
+        requests.iter().map(|request| request.registration).collect()
+    }
+
+    /// Registrations 1 to 3, made and then sent anew on another connection.
+    fn restarted() -> Registrations {
+        let mut registrations = Registrations::default();
+        for _ in 0..3 {
+            let provider = Provider::new(Arc::new(|_| Box::pin(async { Ok(Reply::default()) })), None);
+            let (request, mut answered) = registrations.add(v1::Register::default(), provider);
+            assert!(answer(&mut registrations, request.registration, Code::Ok).is_none());
+            assert!(answered.try_recv().unwrap().is_ok());
+        }
+        assert_eq!(numbers(&registrations.restart()), [1, 2, 3]);
+        registrations
+    }
+
+    #[test]
+    fn what_is_not_restored_is_asked_for_again_until_it_is() {
+        let mut registrations = restarted();
+        assert!(answer(&mut registrations, 1, Code::Ok).is_none());
+        for _ in 0..3 {
+            assert!(answer(&mut registrations, 3, Code::AlreadyExists).is_none(), "it stays");
+            assert!(answer(&mut registrations, 2, Code::AlreadyExists).is_none(), "it stays");
+            assert_eq!(numbers(&registrations.retry()), [2, 3]);
+            assert!(
+                registrations.retry().is_empty(),
+                "not while an answer is to come: a number is used once"
+            );
+        }
+        assert!(answer(&mut registrations, 2, Code::Ok).is_none());
+        assert!(answer(&mut registrations, 3, Code::Ok).is_none());
+        assert!(registrations.retry().is_empty());
+    }
+
+    #[test]
+    fn what_was_dropped_or_is_sent_by_a_new_connection_is_not_asked_for_again() {
+        let mut registrations = restarted();
+        assert!(answer(&mut registrations, 1, Code::AlreadyExists).is_none());
+        assert!(answer(&mut registrations, 2, Code::AlreadyExists).is_none());
+        assert!(registrations.remove(1).is_some());
+        assert_eq!(numbers(&registrations.retry()), [2]);
+        assert!(answer(&mut registrations, 2, Code::AlreadyExists).is_none());
+        assert_eq!(numbers(&registrations.restart()), [2, 3]);
+        assert!(registrations.retry().is_empty());
+    }
+
+    #[test]
+    fn a_first_request_that_is_refused_is_not_repeated() {
+        let mut registrations = restarted();
+        let provider = Provider::new(Arc::new(|_| Box::pin(async { Ok(Reply::default()) })), None);
+        let (_, mut answered) = registrations.add(v1::Register::default(), provider);
+        assert!(answer(&mut registrations, 4, Code::AlreadyExists).is_some());
+        assert!(matches!(answered.try_recv(), Ok(Err(RegisterError::Refused { .. }))));
+        assert!(registrations.retry().is_empty());
     }
 }

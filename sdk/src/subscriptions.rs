@@ -6,7 +6,7 @@ use crate::inbox::Inbox;
 use crate::message::Class;
 use crate::subscription::Notification;
 use macula_proto::v1::{self, Code};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use tokio::sync::oneshot;
@@ -16,6 +16,8 @@ use tokio::sync::oneshot;
 pub(crate) struct Subscriptions {
     last: u32,
     entries: HashMap<u32, Entry, BuildHasherDefault<NumberHasher>>,
+    /// Refused on this connection after they had been made, for what may pass; asked for again.
+    refused: BTreeSet<u32>,
     /// Subscriptions with a staged block.
     staged: Vec<u32>,
     serial: u64,
@@ -28,6 +30,8 @@ struct Entry {
     request: v1::Subscribe,
     inbox: Arc<Inbox>,
     answer: Option<oneshot::Sender<Result<v1::Acknowledged, SubscribeError>>>,
+    /// It was not restored yet, and that has been logged.
+    missing: bool,
     staged: Option<Block>,
     /// Serial of the chunk that the staged block ends with.
     chunk: Option<u64>,
@@ -48,6 +52,7 @@ impl Subscriptions {
         let entry = Entry {
             inbox,
             answer: Some(answer),
+            missing: false,
             staged: None,
             chunk: None,
             retained_open: [request.retained; 2],
@@ -65,6 +70,7 @@ impl Subscriptions {
     /// A new connection: the requests to send. Those that were acknowledged before are told that they may have
     /// missed messages.
     pub(crate) fn restart(&mut self) -> Vec<v1::Subscribe> {
+        self.refused.clear();
         let mut requests: Vec<v1::Subscribe> = Vec::with_capacity(self.entries.len());
         for entry in self.entries.values_mut() {
             if entry.answer.is_none() {
@@ -75,6 +81,13 @@ impl Subscriptions {
         }
         requests.sort_by_key(|request| request.subscription);
         requests
+    }
+
+    /// The requests to send again: those that the gateway refused when they were to be restored, and does not hold.
+    /// Their subscriptions know since the reconnect that they miss messages.
+    pub(crate) fn retry(&mut self) -> Vec<v1::Subscribe> {
+        let refused = std::mem::take(&mut self.refused);
+        refused.iter().filter_map(|number| Some(self.entries.get(number)?.request.clone())).collect()
     }
 
     /// The gateway's answer to a request.
@@ -94,7 +107,17 @@ impl Subscriptions {
                 let _ = answer.send(Err(refused()));
                 self.entries.remove(&number);
             }
-            (None, Code::Ok) => {}
+            (None, Code::Ok) => {
+                if std::mem::take(&mut entry.missing) {
+                    tracing::info!(pattern = entry.request.pattern, "a subscription was restored at last");
+                }
+            }
+            (None, Code::ResourceExhausted | Code::Unavailable) => {
+                if !std::mem::replace(&mut entry.missing, true) {
+                    tracing::warn!(error = %refused(), "a subscription was not restored, will try again");
+                }
+                self.refused.insert(number);
+            }
             (None, _) => {
                 tracing::warn!(error = %refused(), "a subscription was not restored and ends");
                 entry.inbox.close();
@@ -182,5 +205,47 @@ impl Hasher for NumberHasher {
 
     fn write_u32(&mut self, number: u32) {
         self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+    use std::task::{Context, Poll, Waker};
+
+    fn answer(subscriptions: &mut Subscriptions, number: u32, code: Code) {
+        let acknowledged = v1::Acknowledged { code: code.into(), ..v1::Acknowledged::default() };
+        subscriptions.acknowledge(number, acknowledged);
+    }
+
+    #[test]
+    fn what_is_not_restored_for_what_may_pass_is_asked_for_again_and_the_rest_ends() {
+        let mut subscriptions = Subscriptions::default();
+        let inboxes: [Arc<Inbox>; 2] = Default::default();
+        for (number, inbox) in (1..).zip(&inboxes) {
+            let _ = subscriptions.add(v1::Subscribe::default(), Arc::clone(inbox));
+            answer(&mut subscriptions, number, Code::Ok);
+        }
+        assert_eq!(subscriptions.restart().len(), 2);
+        answer(&mut subscriptions, 2, Code::PermissionDenied);
+        for code in [Code::ResourceExhausted, Code::Unavailable] {
+            answer(&mut subscriptions, 1, code);
+            let again = subscriptions.retry();
+            assert_eq!(again.iter().map(|request| request.subscription).collect::<Vec<_>>(), [1]);
+            assert!(
+                subscriptions.retry().is_empty(),
+                "not while an answer is to come: a number is used once"
+            );
+        }
+        answer(&mut subscriptions, 1, Code::Ok);
+        assert!(subscriptions.retry().is_empty());
+        let ended = inboxes.map(|inbox| {
+            let (mut blocks, mut context) = (VecDeque::new(), Context::from_waker(Waker::noop()));
+            assert!(inbox.poll_swap(&mut blocks, &mut None, &mut context).is_ready(), "the gap");
+            blocks.clear();
+            matches!(inbox.poll_swap(&mut blocks, &mut None, &mut context), Poll::Ready(false))
+        });
+        assert_eq!(ended, [false, true]);
     }
 }

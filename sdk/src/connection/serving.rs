@@ -9,6 +9,7 @@ use crate::status::Status;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::Ping;
 use macula_transport::session::Session;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
@@ -23,6 +24,9 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
 /// How often a client that is about to leave looks whether it can.
 const LEAVE_CHECK: Duration = Duration::from_millis(20);
+/// How often, on average, a client asks again for what the gateway refused to restore. A guess, not measured: a
+/// gateway takes up to twenty seconds to notice that the session before is gone.
+const RETRY: Duration = Duration::from_secs(1);
 /// How long the session may take to close.
 const CLOSE_WAIT: Duration = Duration::from_millis(500);
 
@@ -92,6 +96,7 @@ impl Connection {
         let mut leave_by: Option<Instant> = None;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry = pin!(tokio::time::sleep(retry_wait()));
         loop {
             let ended = tokio::select! {
                 _ = ticks.tick() => {
@@ -100,6 +105,11 @@ impl Connection {
                         Verdict::Ask => self.core.control.send(kind::PING, &Ping { nonce: 0 }),
                         Verdict::Lost => return Some("the gateway has fallen silent".to_owned()),
                     }
+                    continue;
+                }
+                () = &mut retry => {
+                    self.core.retry();
+                    retry.as_mut().reset(tokio::time::Instant::now() + retry_wait());
                     continue;
                 }
                 () = closing(&self.core) => {
@@ -165,6 +175,11 @@ impl Connection {
     fn retry_after(&self) -> Option<Duration> {
         self.moving.retry_after()
     }
+}
+
+/// Random, so that the clients of one gateway do not all ask at once.
+fn retry_wait() -> Duration {
+    RETRY.mul_f64(rand::random_range(0.75..1.25))
 }
 
 /// Why a task's end is the end of the connection.
