@@ -32,6 +32,10 @@ pub(crate) struct Outlet {
     closing: RefCell<Option<Closing>>,
     closed: Notify,
     joined: Cell<bool>,
+    /// Class streams end once they have sent what there is.
+    finishing: Cell<bool>,
+    /// Writers of class streams that have not ended.
+    writers: Cell<usize>,
 }
 
 /// Why the core ends a connection.
@@ -126,6 +130,15 @@ impl Hub {
         self.pump();
     }
 
+    /// Has all class streams send what there is, and end; true once their peers have it all.
+    pub(crate) fn finish(&self) -> bool {
+        let outlets = self.0.outlets.borrow();
+        for outlet in outlets.values().filter(|outlet| !outlet.finishing.replace(true)) {
+            outlet.streams.iter().for_each(Notify::notify_one);
+        }
+        outlets.values().all(|outlet| outlet.writers.get() == 0)
+    }
+
     pub(crate) fn identity(&self) -> Identity {
         self.0.node.borrow().identity().clone()
     }
@@ -206,6 +219,17 @@ impl Outlet {
         self.streams[stream as usize].notified().await;
     }
 
+    /// Whether a class stream ends when it has nothing to send.
+    pub(crate) fn finishing(&self) -> bool {
+        self.finishing.get()
+    }
+
+    /// One writer of a class stream more, until what is returned is dropped.
+    pub(crate) fn writer(self: &Rc<Self>) -> Writer {
+        self.writers.set(self.writers.get() + 1);
+        Writer(self.clone())
+    }
+
     /// Waits until the core ends the connection.
     pub(crate) async fn closing(&self) -> Closing {
         loop {
@@ -219,5 +243,14 @@ impl Outlet {
     /// True once the session was welcomed.
     pub(crate) fn joined(&self) -> bool {
         self.joined.get()
+    }
+}
+
+/// A writer of a class stream, as long as it has not sent everything.
+pub(crate) struct Writer(Rc<Outlet>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.writers.set(self.0.writers.get() - 1);
     }
 }

@@ -101,7 +101,7 @@ async fn dial(
     let connection = tokio::time::timeout(DIAL_TIMEOUT, connect(dialler, address))
         .await
         .map_err(|_| format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))??;
-    check_identity(hub, &connection)?;
+    let gateway = check_identity(hub, &connection)?;
     let mut control = connection.open_bi().await.map_err(|error| error.to_string())?;
     control.0.write_all(&[StreamKind::Control as u8]).await.map_err(|error| error.to_string())?;
     let (key, outlet) = hub.open_link(true);
@@ -119,6 +119,13 @@ async fn dial(
             }
         }
     };
+    if let End::Core(closing) = &end
+        && closing.code == Code::AlreadyExists
+        && let Some(peer) = hub.peers().iter().find(|peer| peer.name == gateway.name())
+    {
+        // The link that the peer dialled stays; this address need not be dialled while it is up.
+        settled.node.set(Some(peer.node));
+    }
     Ok(match end {
         End::Core(closing) => Linked {
             up,
@@ -174,7 +181,7 @@ pub(crate) async fn accept(hub: Hub, connection: quinn::Connection) {
 }
 
 /// The certificate of a peer names a gateway of this realm.
-fn check_identity(hub: &Hub, connection: &quinn::Connection) -> Result<(), String> {
+fn check_identity(hub: &Hub, connection: &quinn::Connection) -> Result<GatewayUri, String> {
     let gateway: GatewayUri = peer_gateway(connection).map_err(|error| crate::chain(&error))?;
     let realm = hub.identity().realm;
     if gateway.realm() != realm {
@@ -183,7 +190,7 @@ fn check_identity(hub: &Hub, connection: &quinn::Connection) -> Result<(), Strin
             gateway.realm()
         ));
     }
-    Ok(())
+    Ok(gateway)
 }
 
 /// Between half and all of `pause`, so that peers that lost each other do not return in step.

@@ -63,8 +63,9 @@ impl Local {
     pub(crate) async fn next(&mut self, streams: &[StreamKind]) -> Result<(StreamKind, u8, Bytes), Closing> {
         loop {
             for &stream in streams {
-                if self.inbound[stream as usize].frames.is_empty() {
-                    self.take(stream)?;
+                while self.inbound[stream as usize].frames.is_empty() && self.take(stream)? {
+                    // Part of a frame that is longer than the window, perhaps.
+                    self.grant(stream);
                 }
                 if let Some((kind, body)) = self.inbound[stream as usize].frames.pop_front() {
                     self.grant(stream);
@@ -82,8 +83,9 @@ impl Local {
         }
     }
 
-    fn take(&mut self, stream: StreamKind) -> Result<(), Closing> {
-        let Some(bytes) = self.hub.take(self.key, stream) else { return Ok(()) };
+    /// Takes what the core has to send; false when it has nothing.
+    fn take(&mut self, stream: StreamKind) -> Result<bool, Closing> {
+        let Some(bytes) = self.hub.take(self.key, stream) else { return Ok(false) };
         let inbound = &mut self.inbound[stream as usize];
         inbound.received += bytes.len() as u64;
         let frames = &mut inbound.frames;
@@ -93,7 +95,12 @@ impl Local {
                 frames.push_back((kind, Bytes::copy_from_slice(body)));
                 Ok::<(), FrameError>(())
             })
-            .map_err(|error| Closing { code: Code::Internal, message: error.to_string(), own_address: false })
+            .map_err(|error| Closing {
+                code: Code::Internal,
+                message: error.to_string(),
+                own_address: false,
+            })?;
+        Ok(true)
     }
 
     /// Grants more credit once everything that was received has been taken.

@@ -22,6 +22,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_secs(5);
 /// Time that sessions get to move elsewhere when the gateway stops.
 const GRACE: Duration = Duration::from_secs(5);
+/// Longest wait for what is still queued after that.
+const FLUSH: Duration = Duration::from_secs(2);
 /// Handshakes under way from which on clients have to prove their address first.
 const RETRY_FROM: usize = 256;
 /// Longest wait of the admin port for the data thread.
@@ -335,7 +337,12 @@ impl Data {
         while self.hub.status().gauges.sessions > 0 && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // 3. Links close last, then everything that is left.
+        // 3. Links and the sessions that stayed get what is queued for them.
+        let deadline = tokio::time::Instant::now() + FLUSH;
+        while !self.hub.finish() && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        // 4. Everything closes.
         acceptor.shutdown().await;
         tasks.shutdown().await;
         self.server.quinn().close(0u32.into(), b"the gateway stops");

@@ -19,6 +19,8 @@ use tokio::task::JoinSet;
 const PATH: &str = macula_transport::client::SESSION_PATH;
 /// Time that a client has to open its control stream.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time that the tasks of a lost connection get to end by themselves.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// Requests of one connection that are answered at a time; quinn lets no client open more streams than 64.
 const REQUESTS: usize = 64;
 
@@ -82,6 +84,9 @@ pub(crate) async fn serve(hub: Hub, connection: quinn::Connection, sessions: &Ar
             }
         }
     }
+    // The connection is lost; its tasks notice, and read what had arrived before.
+    let all = async { while tasks.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(FAREWELL, all).await;
     tasks.shutdown().await;
 }
 

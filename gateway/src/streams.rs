@@ -45,13 +45,13 @@ pub(crate) async fn serve(
 ) -> End {
     // The task may be aborted when the connection is lost; the core has to hear of it all the same.
     let _registered = RemoveOnDrop { hub: hub.clone(), key };
-    let mut tasks = JoinSet::new();
+    let (mut readers, mut writers) = (JoinSet::new(), JoinSet::new());
     let (mut control_send, control_recv) = control;
     let _ = control_send.set_priority(3);
     for stream in [StreamKind::Rpc, StreamKind::Event, StreamKind::Telemetry] {
-        tasks.spawn_local(write_class(hub.clone(), key, outlet.clone(), wire.clone(), stream));
+        writers.spawn_local(write_class(hub.clone(), key, outlet.clone(), wire.clone(), stream));
     }
-    tasks.spawn_local(read(hub.clone(), key, StreamKind::Control, control_recv));
+    readers.spawn_local(read(hub.clone(), key, StreamKind::Control, control_recv));
     let end = {
         let control = write_control(&hub, key, &outlet, &mut control_send);
         tokio::pin!(control);
@@ -60,14 +60,15 @@ pub(crate) async fn serve(
                 biased;
                 closing = outlet.closing() => break End::Core(closing),
                 result = &mut control => break End::Peer(result),
-                Some(result) = tasks.join_next() => match result {
-                    Ok(Ok(())) => {}
-                    Ok(Err(reason)) => break End::Peer(reason),
-                    Err(error) => break End::Peer(format!("a task failed: {error}")),
+                Some(result) = writers.join_next() => if let Err(reason) = joined(result) {
+                    break End::Peer(reason);
                 },
-                stream = wire.accept_uni(), if tasks.len() < STREAMS => match stream {
+                Some(result) = readers.join_next() => if let Err(reason) = joined(result) {
+                    break End::Peer(reason);
+                },
+                stream = wire.accept_uni(), if readers.len() < STREAMS => match stream {
                     Ok(stream) => {
-                        tasks.spawn_local(read_class(hub.clone(), key, stream));
+                        readers.spawn_local(read_class(hub.clone(), key, stream));
                     }
                     Err(reason) => break End::Peer(reason),
                 },
@@ -80,11 +81,22 @@ pub(crate) async fn serve(
             let _ = tokio::time::timeout(FAREWELL, say_farewell(&hub, key, &mut control_send)).await;
             (closing.code, closing.message.clone())
         }
-        End::Peer(_) => (Code::Ok, String::new()),
+        End::Peer(_) => {
+            // What had arrived before the end is still there to be read.
+            let all = async { while readers.join_next().await.is_some() {} };
+            let _ = tokio::time::timeout(FAREWELL, all).await;
+            (Code::Ok, String::new())
+        }
     };
-    tasks.shutdown().await;
+    writers.shutdown().await;
+    readers.shutdown().await;
     wire.close(code, &message);
     end
+}
+
+/// Why a task of a connection ended, if not by itself.
+fn joined(result: Result<Result<(), String>, tokio::task::JoinError>) -> Result<(), String> {
+    result.unwrap_or_else(|error| Err(format!("a task failed: {error}")))
 }
 
 /// Takes a connection out of the core at the end.
@@ -127,7 +139,15 @@ async fn write_class(
     wire: Wire,
     kind: StreamKind,
 ) -> Result<(), String> {
-    outlet.ready(kind).await;
+    let _writer = outlet.writer();
+    let first = loop {
+        outlet.ready(kind).await;
+        match hub.take(key, kind) {
+            Some(batch) => break batch,
+            None if outlet.finishing() => return Ok(()),
+            None => {}
+        }
+    };
     let mut stream = wire.open_uni().await?;
     let _ = stream.set_priority(match kind {
         StreamKind::Control | StreamKind::Rpc => 2,
@@ -136,9 +156,16 @@ async fn write_class(
     });
     let gone = |error: quinn::WriteError| format!("{kind:?} stream: {error}");
     stream.write_chunk(Bytes::copy_from_slice(&[kind as u8])).await.map_err(gone)?;
+    stream.write_chunk(first).await.map_err(gone)?;
     loop {
         while let Some(batch) = hub.take(key, kind) {
             stream.write_chunk(batch).await.map_err(gone)?;
+        }
+        if outlet.finishing() {
+            let _ = stream.finish();
+            // Resolves when the peer has everything.
+            let _ = stream.stopped().await;
+            return Ok(());
         }
         outlet.ready(kind).await;
     }

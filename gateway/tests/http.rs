@@ -98,6 +98,9 @@ async fn curl_can_publish_subscribe_and_call() {
         })
         .await
         .expect("registered");
+    let long: &'static str = "x".repeat(900_000).leak();
+    let (status, body) = http.exchange("POST", "/v1/rpc/test.shout", &[], long).await;
+    assert_eq!((status, body.len()), (StatusCode::OK, 900_000), "longer than a window");
     assert_eq!(
         http.exchange("POST", "/v1/rpc/test.shout", &[], "hello").await,
         (StatusCode::OK, "HELLO".to_owned())

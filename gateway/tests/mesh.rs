@@ -179,6 +179,28 @@ async fn a_client_of_another_realm_is_told_both_names() {
 }
 
 #[tokio::test]
+async fn what_a_stopping_gateway_has_accepted_still_reaches_the_others() {
+    let [a, b, _c] = three().await;
+    let subscriber = client(&b).await;
+    let publisher = client(&a).await;
+    let mut subscription = subscriber.subscribe(pattern("test.last")).scope_mesh().await.expect("subscribed");
+    let last = publisher.publisher(&topic("test.last")).build();
+    let payload = [0u8; 1024];
+    // Less than makes the publisher wait for the reader, who reads only afterwards.
+    for _ in 0..1_500 {
+        last.send(&payload, "").await.expect("sent");
+    }
+    publisher.flush().await.expect("accepted");
+    drop(publisher);
+    a.shutdown().await;
+    for number in 0..1_500 {
+        let next = tokio::time::timeout(Duration::from_secs(10), subscription.next()).await;
+        let notification = next.unwrap_or_else(|_| panic!("nothing came after {number} messages"));
+        assert!(notification.expect("it goes on").message().is_some(), "a loss after {number} messages");
+    }
+}
+
+#[tokio::test]
 async fn a_client_whose_connection_is_lost_leaves_no_ghost() {
     let a = gateway("a").await;
     let dialer = Dialer::new(&Roots::Development).expect("a socket");

@@ -69,6 +69,11 @@ impl Exchange {
         self.stream.send_response(head(StatusCode::OK, content_type)).await.is_ok()
     }
 
+    /// Ends a body that came piece by piece.
+    pub(super) async fn end(&mut self) {
+        let _ = self.stream.finish().await;
+    }
+
     /// The next piece of the body; false when the client is gone.
     pub(super) async fn piece(&mut self, piece: String) -> bool {
         self.stream.send_data(Bytes::from(piece)).await.is_ok()

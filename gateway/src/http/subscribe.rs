@@ -39,10 +39,11 @@ pub(super) async fn serve(hub: &Hub, pattern: &str, exchange: &mut Exchange) -> 
     }
     let mut aliases = [Aliases::default(), Aliases::default()];
     loop {
-        let next = local.next(&[StreamKind::Event, StreamKind::Telemetry]);
+        let next = local.next(&[StreamKind::Control, StreamKind::Event, StreamKind::Telemetry]);
         let text = match tokio::time::timeout(HEARTBEAT, next).await {
             Err(_) => ": still here\n\n".to_owned(),
-            Ok(Err(_)) => return Ok(()),
+            Ok(Err(_)) | Ok(Ok((StreamKind::Control, kind::MOVING, _))) => break,
+            Ok(Ok((StreamKind::Control, ..))) => continue,
             Ok(Ok((stream, kind, body))) => {
                 let (index, class) =
                     if stream == StreamKind::Event { (0, "event") } else { (1, "telemetry") };
@@ -53,9 +54,11 @@ pub(super) async fn serve(hub: &Hub, pattern: &str, exchange: &mut Exchange) -> 
             }
         };
         if !exchange.piece(text).await {
-            return Ok(());
+            break;
         }
     }
+    exchange.end().await;
+    Ok(())
 }
 
 /// What the aliases of a stream stand for.
