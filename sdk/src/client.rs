@@ -63,7 +63,8 @@ impl Client {
         &self.alive.core
     }
 
-    /// Publishes a message; `.await` the result after setting what differs from the defaults.
+    /// Publishes a message; `.await` the result after setting what differs from the defaults. See [`Publish`] for what
+    /// that guarantees.
     pub fn publish(&self, topic: &Topic, payload: impl Into<Bytes>) -> Publish {
         Publish::new(self.clone(), topic.clone(), payload.into())
     }
@@ -111,7 +112,8 @@ impl Client {
     /// Waits until the gateway has accepted, or refused, every event handed over so far.
     ///
     /// # Errors
-    /// Refusals since the last flush that no publisher waited for, or that the client is closed.
+    /// Refusals since the last flush that no publisher waited for, or that the client is closed. A refusal that was
+    /// lost with a connection is not among them; see [`Publish`].
     pub async fn flush(&self) -> Result<(), FlushError> {
         let answer = self.core().events.update(|outbox| outbox.wait_for_all());
         answer.await.unwrap_or(Err(PublishError::Closed)).map_err(|_| FlushError::Closed)?;

@@ -15,6 +15,9 @@ use std::time::Duration;
 ///
 /// `.await` publishes it: an event resolves when the gateway has accepted it, telemetry when it is handed over.
 /// Without a connection events are kept and sent after the reconnect, telemetry is dropped and counted.
+///
+/// A refusal can be lost with the connection that it was to come by. At the reconnect the gateway tells only up to
+/// which event it has answered, so that event then counts as accepted, here and in [`Client::flush`].
 #[must_use = "a message is published when it is awaited"]
 #[derive(Debug)]
 pub struct Publish {
