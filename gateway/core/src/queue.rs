@@ -40,6 +40,8 @@ pub(crate) struct Queue {
     sent: u64,
     /// Messages lost here that the receiver has not been told of.
     lost: u64,
+    /// Nobody knows how many more were lost on their way here; the receiver has not been told.
+    unknown: bool,
     /// Publishers that wait for this queue, and since when.
     waiting: Vec<u32>,
     waiting_since_ms: u64,
@@ -88,6 +90,7 @@ impl Queue {
             credit,
             sent: 0,
             lost: 0,
+            unknown: false,
             waiting: Vec::new(),
             waiting_since_ms: 0,
             wait_ms: 0,
@@ -162,8 +165,20 @@ impl Queue {
     }
 
     fn lose(&mut self, count: u64) -> Pushed {
-        self.lost += count;
+        self.note_loss(Some(count));
         Pushed::Lost
+    }
+
+    /// Messages for this receiver were lost, here or on their way here; `None` when nobody knows how many.
+    pub(crate) fn note_loss(&mut self, count: Option<u64>) {
+        match count {
+            Some(count) => self.lost = self.lost.saturating_add(count),
+            None => self.unknown = true,
+        }
+    }
+
+    fn owes_loss(&self) -> bool {
+        self.lost > 0 || self.unknown
     }
 
     /// Adds frames that nothing may drop: aliases, retained values, calls.
@@ -177,7 +192,7 @@ impl Queue {
     /// Adds a message that nothing may drop.
     #[inline]
     pub(crate) fn append(&mut self, entry: Entry<'_>) {
-        if self.lost > 0 {
+        if self.owes_loss() {
             self.tell_loss();
         }
         let before = self.open.len();
@@ -200,7 +215,8 @@ impl Queue {
 
     fn tell_loss(&mut self) {
         let before = self.open.len();
-        let count = std::mem::take(&mut self.lost);
+        let lost = std::mem::take(&mut self.lost);
+        let count = if std::mem::take(&mut self.unknown) { 0 } else { lost };
         match self.class {
             Class::Event => frame::put_message(&mut self.open, kind::GAP, &Gap { count }),
             _ => frame::put_message(&mut self.open, kind::DROPPED, &Dropped { count }),
@@ -210,7 +226,7 @@ impl Queue {
 
     /// True when [`Queue::take`] would give something.
     pub(crate) fn has_sendable(&self) -> bool {
-        self.sent < self.credit && (self.batched > 0 || !self.held.is_empty() || self.lost > 0)
+        self.sent < self.credit && (self.batched > 0 || !self.held.is_empty() || self.owes_loss())
     }
 
     /// The next bytes to send, within the receiver's credit.
@@ -245,7 +261,7 @@ impl Queue {
     }
 
     fn fill_from_held(&mut self) {
-        if self.lost > 0 {
+        if self.owes_loss() {
             self.tell_loss();
         }
         while self.open.len() < BATCH_BYTES {

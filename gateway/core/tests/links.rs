@@ -67,6 +67,24 @@ fn after_two_seconds_a_mesh_subscription_names_who_is_missing() {
 }
 
 #[test]
+fn what_links_lose_is_told_to_those_who_subscribe_here() {
+    let mut gateway = Gateway::new();
+    let [subscriber, bystander] = [1, 2].map(|publisher| gateway.client(publisher, 1 << 20));
+    gateway.send(subscriber, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let peer = gateway.peer(9, "there");
+    gateway.send_on(peer, StreamKind::Event, kind::GAP, &v1::Gap { count: 3 });
+    gateway.send_on(peer, StreamKind::Telemetry, kind::DROPPED, &v1::Dropped { count: 5 });
+    assert_eq!(gateway.only::<v1::Gap>(subscriber, StreamKind::Event, kind::GAP), [v1::Gap { count: 3 }]);
+    let dropped: Vec<v1::Dropped> = gateway.only(subscriber, StreamKind::Telemetry, kind::DROPPED);
+    assert_eq!(dropped, [v1::Dropped { count: 5 }]);
+    gateway.remove(peer);
+    let lost: Vec<v1::Gap> = gateway.only(subscriber, StreamKind::Event, kind::GAP);
+    assert_eq!(lost, [v1::Gap { count: 0 }], "nobody knows how many");
+    assert_eq!(gateway.frames(bystander, StreamKind::Event), []);
+    assert_eq!(gateway.node.gauges().queued_bytes, 0);
+}
+
+#[test]
 fn a_link_for_another_realm_is_refused_with_both_names() {
     let mut gateway = Gateway::new();
     let link = gateway.node.open_link(false);

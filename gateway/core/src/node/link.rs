@@ -297,6 +297,8 @@ impl Node {
             self.unhold(publisher, class);
         }
         if was_live {
+            // Events that were under way on it, or are published behind it until it is back.
+            self.tell_loss(MessageClass::Event, None);
             self.send_legacy(key, now);
             self.notices.push_back(Notice::LinkDown { node, name });
         }

@@ -11,7 +11,8 @@ use crate::time::Now;
 use crate::topics::Topics;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{
-    Accepted, Code, Overflow, Pause, PublishRefused, PublisherAlias, Resume, RetainedEnd, TopicAlias,
+    Accepted, Code, Dropped, Gap, Overflow, Pause, PublishRefused, PublisherAlias, Resume, RetainedEnd,
+    TopicAlias,
 };
 use macula_proto::{Pattern, Topic, frame, limits, wire};
 use prost::Message as _;
@@ -52,9 +53,31 @@ impl Node {
             kind::PUBLISHER_ALIAS if link => {
                 self.on_publisher_alias(from, class, &PublisherAlias::decode(body)?, now)
             }
-            // A peer lost messages on its way here; its own counters tell how many.
-            kind::DROPPED | kind::GAP if link => Ok(()),
+            // A peer lost messages on their way here; its own counters tell how many.
+            kind::DROPPED if link => {
+                self.tell_loss(class, Some(Dropped::decode(body)?.count));
+                Ok(())
+            }
+            kind::GAP if link => {
+                let Gap { count } = Gap::decode(body)?;
+                self.tell_loss(class, Some(count).filter(|count| *count > 0));
+                Ok(())
+            }
             other => unknown(other),
+        }
+    }
+
+    /// Messages of peers were lost on their way here, `None` when nobody knows how many: whoever subscribes here
+    /// may have wanted them.
+    pub(super) fn tell_loss(&mut self, class: MessageClass, count: Option<u64>) {
+        let sessions: Vec<ConnKey> = self.sessions.values().copied().collect();
+        for key in sessions {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            if conn.closing || conn.session().is_none_or(|session| session.subscriptions.is_empty()) {
+                continue;
+            }
+            conn.messages(class).note_loss(count);
+            self.announce(key, class.stream());
         }
     }
 

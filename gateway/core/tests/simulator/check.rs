@@ -30,6 +30,7 @@ fn message<'a>(network: &'a Network, received: &Received) -> (usize, &'a Publish
 pub(crate) fn deliveries(network: &Network, mark: usize) {
     for client in &network.clients {
         assert_eq!(client.losses, [0; 2], "nothing was lost on the way to client {}", client.index);
+        assert!(client.gaps == 0 || network.stormy, "no link broke");
         let mut arrived: HashMap<usize, &Received> = HashMap::new();
         for received in &client.received {
             let (index, published) = message(network, received);
@@ -125,7 +126,12 @@ pub(crate) fn losses(network: &Network) {
                     && !wanted(client, published).is_empty()
             });
             let got = client.received.iter().filter(|received| received.class == class).count() as u64;
-            let told = client.losses[slot(class)];
+            // What links lost on the way to this gateway is told to everyone who subscribes there.
+            let on_links = network.link_losses.iter().filter(|((_, to, lost), _)| {
+                (*to, *lost) == (client.gateway, slot(class)) && !client.subscriptions.is_empty()
+            });
+            let on_links: u64 = on_links.map(|(_, count)| count).sum();
+            let told = client.losses[slot(class)] - on_links;
             assert_eq!(
                 came.count() as u64,
                 got + told,

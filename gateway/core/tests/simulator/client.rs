@@ -91,6 +91,8 @@ pub(crate) struct Client {
     pub(crate) received: Vec<Received>,
     /// Losses told, by class: events, telemetry.
     pub(crate) losses: [u64; 2],
+    /// Gaps of which nobody knows how large they are.
+    pub(crate) gaps: u64,
     pub(crate) ends: Vec<(Class, u32)>,
     pub(crate) calls: BTreeMap<u64, CallRecord>,
     pub(crate) accepted: u64,
@@ -128,6 +130,7 @@ impl Client {
             registrations: BTreeMap::new(),
             received: Vec::new(),
             losses: [0; 2],
+            gaps: 0,
             ends: Vec::new(),
             calls: BTreeMap::new(),
             accepted: 0,
@@ -485,7 +488,9 @@ impl Client {
             }
             kind::GAP => {
                 assert_eq!(class, Class::Event, "only events have a Gap");
-                self.losses[0] += v1::Gap::decode(body).expect("a Gap").count;
+                let count = v1::Gap::decode(body).expect("a Gap").count;
+                self.losses[0] += count;
+                self.gaps += u64::from(count == 0);
             }
             kind::RETAINED_END => {
                 let end = v1::RetainedEnd::decode(body).expect("a RetainedEnd");
