@@ -185,19 +185,20 @@ async fn what_a_stopping_gateway_has_accepted_still_reaches_the_others() {
     let publisher = client(&a).await;
     let mut subscription = subscriber.subscribe(pattern("test.last")).scope_mesh().await.expect("subscribed");
     let last = publisher.publisher(&topic("test.last")).build();
-    let payload = [0u8; 1024];
-    // Less than makes the publisher wait for the reader, who reads only afterwards.
-    for _ in 0..1_500 {
-        last.send(&payload, "").await.expect("sent");
+    let reading = tokio::spawn(async move {
+        for number in 0..20_000 {
+            let next = tokio::time::timeout(Duration::from_secs(10), subscription.next()).await;
+            let notification = next.unwrap_or_else(|_| panic!("nothing came after {number} messages"));
+            assert!(notification.expect("it goes on").message().is_some(), "a loss after {number} messages");
+        }
+    });
+    for _ in 0..20_000 {
+        last.send(&[0; 1024], "").await.expect("sent");
     }
     publisher.flush().await.expect("accepted");
-    drop(publisher);
+    drop((last, publisher));
     a.shutdown().await;
-    for number in 0..1_500 {
-        let next = tokio::time::timeout(Duration::from_secs(10), subscription.next()).await;
-        let notification = next.unwrap_or_else(|_| panic!("nothing came after {number} messages"));
-        assert!(notification.expect("it goes on").message().is_some(), "a loss after {number} messages");
-    }
+    reading.await.expect("all came");
 }
 
 #[tokio::test]
