@@ -133,7 +133,8 @@ struct Violation {
 }
 
 impl Node {
-    /// Bytes in all queues together; over it, policies act as if every queue were full.
+    /// Bytes in all queues together; over it, policies act as if every queue with more than a
+    /// small share of them were full.
     const QUEUED_LIMIT: usize = 256 << 20;
 
     /// A gateway without connections.

@@ -25,6 +25,9 @@ const LOW_BYTES: usize = HIGH_BYTES / 2;
 /// Backlog that nothing passes. Publishers overshoot `HIGH_BYTES` by what is under way: a window each, and a
 /// link's queue.
 const HARD_BYTES: usize = 64 << 20;
+/// Backlog that each queue may have even when the whole gateway holds too much: who reads in time loses nothing
+/// because of others. Two batches.
+const SHARE_BYTES: usize = 2 * BATCH_BYTES;
 
 /// The queue of one class stream.
 #[derive(Debug)]
@@ -106,9 +109,10 @@ impl Queue {
         self.batched + self.held.bytes()
     }
 
-    /// Adds a message under `policy`.
+    /// Adds a message under `policy`; `full` when the whole gateway holds too much.
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry<'_>, policy: Overflow, full: bool) -> Pushed {
+        let full = full && self.backlog() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
         if backlog <= SOFT_BYTES && self.held.is_empty() && !full {
             self.append(entry);
@@ -156,9 +160,10 @@ impl Queue {
 
     /// Drops the oldest droppable messages until the backlog fits.
     fn shed(&mut self, full: bool) -> Pushed {
-        let limit = if full { 0 } else { HIGH_BYTES };
         let mut shed = 0;
-        while self.held.bytes() > limit && self.held.pop_droppable() {
+        while (self.held.bytes() > HIGH_BYTES || (full && self.backlog() > SHARE_BYTES))
+            && self.held.pop_droppable()
+        {
             shed += 1;
         }
         if shed == 0 { Pushed::Queued } else { self.lose(shed) }

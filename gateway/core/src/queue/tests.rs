@@ -99,3 +99,23 @@ fn an_overtaken_queue_drops_events_and_tells_the_gap() {
     assert!(queue.release(10_001).is_empty());
     assert_eq!(queue.push(entry(&[1; 1000], ""), Overflow::Block, false), Pushed::Queued);
 }
+
+#[test]
+fn a_full_gateway_takes_nothing_from_those_who_read() {
+    let policies =
+        [Overflow::Default, Overflow::Conflate, Overflow::DropOldest, Overflow::DropNewest, Overflow::Block];
+    for policy in policies {
+        let mut reader = Queue::new(Class::Telemetry, u64::MAX);
+        for _ in 0..100 {
+            assert_eq!(reader.push(entry(&[0; 1000], "k"), policy, true), Pushed::Queued);
+            reader.take().unwrap();
+        }
+        let mut sleeper = behind(Class::Telemetry);
+        sleeper.push(entry(&[0; 1000], "k"), policy, true);
+        assert!(sleeper.owes_loss(), "{policy:?}");
+    }
+    assert_eq!(
+        behind(Class::Telemetry).push(entry(&[0], ""), Overflow::Disconnect, true),
+        Pushed::Disconnect
+    );
+}
