@@ -53,7 +53,14 @@ pub(crate) fn python(packages: &[&str]) -> PathBuf {
     let python = venv.join("bin/python");
     let done = venv.join(packages.join("+"));
     if !done.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv), "apt-get install -y python3-venv");
+        let make =
+            || Command::new("python3").args(["-m", "venv"]).arg(&venv).status().is_ok_and(|s| s.success());
+        if !make() {
+            // Debian keeps venv in a package of its own; root may install it.
+            let remedy = "apt-get install -y --no-install-recommends python3-venv";
+            run(Command::new("apt-get").args(remedy.split(' ').skip(1)), remedy);
+            assert!(make(), "python3 -m venv failed even with python3-venv");
+        }
         let pip = format!("{} -m pip install {}", python.display(), packages.join(" "));
         run(Command::new(&python).args(["-m", "pip", "install", "--quiet"]).args(packages), &pip);
         File::create(&done).expect("the environment is writable");
