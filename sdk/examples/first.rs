@@ -17,5 +17,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let _double = double.await?;
     let reply = client.call(&"math.double".parse()?, "ab").await?;
     println!("{:?}", reply.payload());
+
+    // Says goodbye, so that the procedure is free at once.
+    client.close().await?;
     Ok(())
 }
