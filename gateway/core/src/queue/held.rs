@@ -11,6 +11,10 @@ pub(super) struct Held {
     /// Position of the waiting message of a topic and key.
     by_key: HashMap<Key, u64>,
     bytes: usize,
+    /// How many in `waiting` are [`Waiting::Gone`].
+    gone: usize,
+    /// Position before which nothing may be dropped.
+    scanned: u64,
 }
 
 #[derive(Debug)]
@@ -38,6 +42,9 @@ impl Equivalent<Key> for KeyRef<'_> {
 }
 
 impl Held {
+    /// So many of those that were dropped may lie between others before they are cleared away.
+    const GONE_LIMIT: usize = 64;
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty()
     }
@@ -77,35 +84,63 @@ impl Held {
     }
 
     pub(super) fn pop_front(&mut self) -> Option<Vec<u8>> {
-        loop {
-            let waiting = self.waiting.pop_front()?;
-            self.first += 1;
-            self.bytes -= waiting.len();
-            match waiting {
-                Waiting::Keyed(key, frame) => {
-                    self.by_key.remove(&key);
-                    return Some(frame);
-                }
-                Waiting::Plain(frame) | Waiting::Pinned(frame) => return Some(frame),
-                Waiting::Gone => {}
+        let waiting = self.waiting.pop_front()?;
+        self.first += 1;
+        self.bytes -= waiting.len();
+        self.trim();
+        match waiting {
+            Waiting::Keyed(key, frame) => {
+                self.by_key.remove(&key);
+                Some(frame)
             }
+            Waiting::Plain(frame) | Waiting::Pinned(frame) => Some(frame),
+            Waiting::Gone => unreachable!("those at the front are trimmed"),
         }
     }
 
     /// Drops the oldest message that may be dropped; false when there is none.
     pub(super) fn pop_droppable(&mut self) -> bool {
+        let start = self.scanned.saturating_sub(self.first) as usize;
         let oldest = |w: &Waiting| matches!(w, Waiting::Keyed(..) | Waiting::Plain(_));
-        let Some(index) = self.waiting.iter().position(oldest) else { return false };
+        let Some(index) = self.waiting.range(start..).position(oldest).map(|index| start + index) else {
+            self.scanned = self.first + self.waiting.len() as u64;
+            return false;
+        };
         let dropped = std::mem::replace(&mut self.waiting[index], Waiting::Gone);
+        self.scanned = self.first + index as u64 + 1;
         self.bytes -= dropped.len();
+        self.gone += 1;
         if let Waiting::Keyed(key, _) = &dropped {
             self.by_key.remove(key);
         }
+        self.trim();
+        if self.gone > Self::GONE_LIMIT && self.gone > self.waiting.len() / 2 {
+            self.compact();
+        }
+        true
+    }
+
+    /// Takes those that were dropped off the front.
+    fn trim(&mut self) {
         while matches!(self.waiting.front(), Some(Waiting::Gone)) {
             self.waiting.pop_front();
             self.first += 1;
+            self.gone -= 1;
         }
-        true
+    }
+
+    /// Takes those that were dropped out from between the others, which get new positions.
+    fn compact(&mut self) {
+        self.waiting.retain(|waiting| !matches!(waiting, Waiting::Gone));
+        self.gone = 0;
+        self.scanned = self.first;
+        for (position, waiting) in (self.first..).zip(&self.waiting) {
+            if let Waiting::Keyed(key, _) = waiting
+                && let Some(known) = self.by_key.get_mut(key)
+            {
+                *known = position;
+            }
+        }
     }
 }
 
@@ -115,5 +150,43 @@ impl Waiting {
             Waiting::Keyed(_, frame) | Waiting::Plain(frame) | Waiting::Pinned(frame) => frame.len(),
             Waiting::Gone => 0,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_behind_a_pinned_message_leaves_nothing_behind() {
+        let mut held = Held::default();
+        held.push_pinned(vec![0]);
+        for round in 0..100_000u32 {
+            held.push(vec![1]);
+            held.push_keyed(round, "k", vec![2]);
+            assert!(held.pop_droppable());
+            if round >= 10 {
+                assert!(held.pop_droppable());
+            }
+            assert!(held.waiting.len() <= 2 * Held::GONE_LIMIT + 32, "{}", held.waiting.len());
+        }
+        assert_eq!(held.bytes(), 11);
+        let newest = 99_999;
+        assert!(held.replace(newest, "k", || vec![3, 3]), "positions are right after all that");
+        assert_eq!(held.pop_front(), Some(vec![0]));
+        let rest: Vec<Vec<u8>> = std::iter::from_fn(|| held.pop_front()).collect();
+        assert_eq!((rest.len(), rest.last()), (10, Some(&vec![3, 3])));
+        assert!(held.is_empty() && held.bytes() == 0 && held.gone == 0 && held.by_key.is_empty());
+    }
+
+    #[test]
+    fn many_pinned_messages_are_not_searched_again_and_again() {
+        let mut held = Held::default();
+        (0..100_000).for_each(|_| held.push_pinned(vec![0]));
+        for _ in 0..100_000 {
+            held.push(vec![1]);
+            assert!(held.pop_droppable());
+        }
+        assert!(!held.pop_droppable());
     }
 }
