@@ -155,6 +155,11 @@ impl Conn {
         self.queues.iter_mut()
     }
 
+    /// Queues that hold frames.
+    pub(crate) fn backlogged(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.iter().filter(|queue| queue.backlog() > 0)
+    }
+
     /// The queue of a class stream; the control stream has none.
     #[inline]
     pub(crate) fn queue(&mut self, stream: StreamKind) -> Option<&mut Queue> {

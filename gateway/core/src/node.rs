@@ -5,6 +5,7 @@ mod messages;
 mod rpc;
 mod session;
 
+use crate::bitset::BitSet;
 use crate::calls::Calls;
 use crate::conn::{Conn, Conns, Link, Role, Session};
 use crate::counters::Counters;
@@ -12,6 +13,7 @@ use crate::interest::InterestLog;
 use crate::key::{ConnKey, MessageClass, NodeId};
 use crate::procedures::Procedures;
 use crate::publishers::Publishers;
+use crate::queue::Queue;
 use crate::retained::Retained;
 use crate::routes::Routes;
 use crate::time::{AttentiveClock, HybridClock, Now};
@@ -22,6 +24,7 @@ use macula_proto::frame::FrameError;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{Close, Code, Credit, InterestDelta, Moving, Refused};
 use macula_proto::wire::Malformed;
+use std::cell::LazyCell;
 use std::collections::VecDeque;
 
 /// The two machines of a gateway, with one data thread: what is wanted and offered, and what moves.
@@ -259,9 +262,7 @@ impl Node {
             self.release(key, StreamKind::Telemetry, now);
             self.check_link(key, attentive, now);
         }
-        if self.queued == 0 {
-            self.sweep(now);
-        }
+        self.sweep(now);
     }
 
     /// The connection is gone.
@@ -350,7 +351,7 @@ impl Node {
             self.queued -= queue.backlog();
             let class = if index == 1 { MessageClass::Event } else { MessageClass::Telemetry };
             released.extend(queue.abandon().into_iter().map(|publisher| (publisher, class)));
-            *queue = crate::queue::Queue::new(class.wire(), 0);
+            *queue = Queue::new(class.wire(), 0);
         }
         for stream in [StreamKind::Event, StreamKind::Telemetry] {
             let inbound = conn.inbound(stream);
@@ -440,8 +441,20 @@ impl Node {
 
     /// Forgets topics and publishers that nobody refers to, everywhere.
     fn sweep(&mut self, now: Now) {
-        let publishers = self.publishers.sweep(now.elapsed_ms);
-        let topics = if self.topics.len() > Topics::LIMIT / 2 { self.topics.sweep() } else { Vec::new() };
+        // A queued frame names only what its stream was told, and that while it was queued.
+        let queued = |told: fn(&Queue) -> &BitSet| {
+            let conns = &self.conns;
+            LazyCell::new(move || {
+                let mut queued = BitSet::default();
+                conns.values().flat_map(Conn::backlogged).for_each(|queue| queued.extend(told(queue)));
+                queued
+            })
+        };
+        let (topics, publishers) =
+            (queued(|queue| &queue.told_topics), queued(|queue| &queue.told_publishers));
+        let publishers = self.publishers.sweep(now.elapsed_ms, |alias| publishers.contains(alias));
+        let crowded = self.topics.len() > Topics::LIMIT / 2;
+        let topics = if crowded { self.topics.sweep(|alias| topics.contains(alias)) } else { Vec::new() };
         if publishers.is_empty() && topics.is_empty() {
             return;
         }

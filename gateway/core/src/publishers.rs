@@ -88,13 +88,14 @@ impl Publishers {
     }
 
     /// Forgets publishers that left a while ago; the same conditions as for [`crate::topics::Topics::sweep`].
-    pub(crate) fn sweep(&mut self, now_ms: u64) -> Vec<u32> {
+    pub(crate) fn sweep(&mut self, now_ms: u64, queued: impl Fn(u32) -> bool) -> Vec<u32> {
         let mut freed = Vec::new();
         self.by_id.retain(|_, alias| {
             let entry = &self.entries[*alias as usize];
             let keep = entry.references > 0
                 || entry.held != [0; 2]
-                || now_ms.saturating_sub(entry.released_ms) < Self::MEMORY_MS;
+                || now_ms.saturating_sub(entry.released_ms) < Self::MEMORY_MS
+                || queued(*alias);
             if !keep {
                 freed.push(*alias);
             }

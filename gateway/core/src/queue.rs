@@ -121,6 +121,24 @@ impl Queue {
         self.push_behind(entry, policy, backlog, full)
     }
 
+    /// True when [`Queue::push`] would not take this message, whatever it may drop for it.
+    #[inline]
+    pub(crate) fn refuses(&self, entry: Entry<'_>, policy: Overflow, full: bool) -> bool {
+        let full = full && self.backlog() > SHARE_BYTES;
+        let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
+        (backlog > SOFT_BYTES || full) && self.refuses_behind(policy, backlog, full)
+    }
+
+    #[cold]
+    fn refuses_behind(&self, policy: Overflow, backlog: usize, full: bool) -> bool {
+        match policy {
+            Overflow::Block => backlog > HARD_BYTES || full || (self.overtaken && backlog > HIGH_BYTES),
+            Overflow::Disconnect => backlog > HIGH_BYTES || full,
+            Overflow::DropNewest => backlog > SOFT_BYTES || full,
+            Overflow::Conflate | Overflow::DropOldest | Overflow::Default => false,
+        }
+    }
+
     #[cold]
     fn push_behind(&mut self, entry: Entry<'_>, policy: Overflow, backlog: usize, full: bool) -> Pushed {
         let policy = match policy {
@@ -128,10 +146,10 @@ impl Queue {
             Overflow::Default => Overflow::Conflate,
             chosen => chosen,
         };
+        if self.refuses_behind(policy, backlog, full) {
+            return if policy == Overflow::Disconnect { Pushed::Disconnect } else { self.lose(1) };
+        }
         match policy {
-            Overflow::Block if backlog > HARD_BYTES || full || (self.overtaken && backlog > HIGH_BYTES) => {
-                self.lose(1)
-            }
             Overflow::Block => {
                 if self.held.is_empty() {
                     self.append(entry);
@@ -140,8 +158,6 @@ impl Queue {
                 }
                 if backlog > HIGH_BYTES && !self.overtaken { Pushed::Full } else { Pushed::Queued }
             }
-            Overflow::Disconnect if backlog > HIGH_BYTES || full => Pushed::Disconnect,
-            Overflow::DropNewest if backlog > SOFT_BYTES || full => self.lose(1),
             Overflow::Disconnect | Overflow::DropNewest => {
                 self.held.push_pinned(encode(entry));
                 Pushed::Queued

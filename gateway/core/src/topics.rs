@@ -79,12 +79,12 @@ impl Topics {
         self.entries[alias as usize].references -= 1;
     }
 
-    /// Frees the aliases that nobody refers to. The caller makes every stream forget them, and calls only
-    /// while no queue holds a frame that names one.
-    pub(crate) fn sweep(&mut self) -> Vec<u32> {
+    /// Frees the aliases that nobody refers to and that are not queued: that no queue holds a frame of that names
+    /// them. The caller makes every stream forget them.
+    pub(crate) fn sweep(&mut self, queued: impl Fn(u32) -> bool) -> Vec<u32> {
         let mut freed = Vec::new();
         self.by_name.retain(|_, alias| {
-            let keep = self.entries[*alias as usize].references > 0;
+            let keep = self.entries[*alias as usize].references > 0 || queued(*alias);
             if !keep {
                 freed.push(*alias);
             }

@@ -104,6 +104,34 @@ fn a_subscriber_that_would_rather_be_disconnected_costs_no_link() {
 }
 
 #[test]
+fn a_reader_that_stands_still_keeps_nothing_but_what_it_may_have_to_read() {
+    let mut gateway = Gateway::new();
+    let stalled = gateway.client(200, 0);
+    gateway.send(stalled, kind::SUBSCRIBE, &subscribe(1, "kept"));
+    let publishers: Vec<ConnKey> = (1..=9).map(|publisher| gateway.client(publisher, 1 << 30)).collect();
+    for (index, &publisher) in publishers.iter().enumerate() {
+        (1..=4_000).for_each(|alias| {
+            gateway.alias(publisher, StreamKind::Event, alias, &format!("t{index}.{alias}"));
+        });
+    }
+    gateway.alias(publishers[0], StreamKind::Event, 1, "kept");
+    gateway.publish(publishers[0], StreamKind::Event, 1, 1, b"x");
+    publishers.into_iter().for_each(|publisher| gateway.remove(publisher));
+    assert!(gateway.node.gauges().queued_bytes > 0);
+    gateway.jump(61_000);
+    assert_eq!(gateway.node.gauges().topics, 1);
+    let publisher = gateway.client(100, 1 << 30);
+    gateway.alias(publisher, StreamKind::Event, 1, "other");
+    gateway.publish(publisher, StreamKind::Event, 1, 1, b"y");
+    gateway.credit(stalled, Class::Event, 1 << 30);
+    let frames = gateway.frames(stalled, StreamKind::Event);
+    let told = <v1::TopicAlias as prost::Message>::decode(&frames[0].1[..]).unwrap();
+    let deliver = <v1::Deliver as prost::Message>::decode(&frames[2].1[..]).unwrap();
+    assert_eq!((&told.topic[..], told.alias), ("kept", deliver.topic));
+    assert_eq!(frames.len(), 3);
+}
+
+#[test]
 fn a_pause_ends_where_it_was_said_even_when_the_publisher_has_moved() {
     let mut gateway = Gateway::new();
     let slow = gateway.client(3, 1_000);

@@ -343,12 +343,16 @@ impl Node {
         let Some(conn) = self.conns.get_mut(route.conn) else { return };
         let queue = conn.messages(class);
         let before = queue.backlog();
-        tell_aliases(queue, &self.topics, &self.publishers, moving);
         let entry = Entry { subscriptions, shared: &self.shared, topic: moving.topic, key: moving.key };
         // A retained value that a link dropped would be missing in the peer's store for good.
         let keeps = route.link && moving.stamp != 0;
         let policy = if keeps { Overflow::Block } else { route.policy[class as usize] };
-        let pushed = queue.push(entry, policy, self.queued > Self::QUEUED_LIMIT);
+        let full = self.queued > Self::QUEUED_LIMIT;
+        // A message that is not taken needs no alias.
+        if !queue.refuses(entry, policy, full) {
+            tell_aliases(queue, &self.topics, &self.publishers, moving);
+        }
+        let pushed = queue.push(entry, policy, full);
         self.queued = self.queued + queue.backlog() - before;
         if !queue.announced && queue.has_sendable() {
             queue.announced = true;
