@@ -125,7 +125,10 @@ impl Node {
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         match assign(&mut conn.inbound(class.stream()).publishers, told.alias, alias, 1 << 20) {
             Ok(old) => old.into_iter().for_each(|old| self.publishers.release(old, now.elapsed_ms)),
-            Err(()) => return Err(Violation::invalid("publisher alias over the limit")),
+            Err(()) => {
+                self.publishers.release(alias, now.elapsed_ms);
+                return Err(Violation::invalid("publisher alias over the limit"));
+            }
         }
         Ok(())
     }
