@@ -12,7 +12,8 @@ use prost::Message as _;
 /// Time that a call gets which names none.
 const DEFAULT_TIMEOUT_MS: u32 = 30_000;
 
-/// Calls and answers that wait for one reader; over it, more calls to it are refused. A guess, not measured.
+/// Calls and answers that wait for one reader; over it, more calls to it are refused, and
+/// its answers come without what they say. A guess, not measured.
 const RPC_BYTES: usize = 16 << 20;
 /// What a frame may grow by on its way, with larger numbers and the caller's name, and still be taken.
 const GROWTH_BYTES: usize = 64;
@@ -40,6 +41,11 @@ impl Node {
                     self.answer_error(pending.caller, too_large(pending.number));
                     return Ok(());
                 }
+                if self.rpc_backlog(pending.caller) + body.len() > RPC_BYTES {
+                    self.counters.calls_failed += 1;
+                    self.answer_error(pending.caller, unread(pending.number));
+                    return Ok(());
+                }
                 let answer = CallResult { call: pending.number, ..result };
                 self.append(pending.caller, StreamKind::Rpc, |out| {
                     frame::put_message(out, kind::CALL_RESULT, &answer)
@@ -51,6 +57,8 @@ impl Node {
                 let large = body.len() > limits::FRAME_BYTES - GROWTH_BYTES;
                 let error = if large {
                     too_large(pending.number)
+                } else if self.rpc_backlog(pending.caller) + body.len() > RPC_BYTES {
+                    unread(pending.number)
                 } else {
                     CallError { call: pending.number, ..error }
                 };
@@ -204,5 +212,10 @@ impl Node {
 
 fn too_large(call: u64) -> CallError {
     let message = format!("the answer has more than {} bytes", limits::FRAME_BYTES - GROWTH_BYTES);
+    CallError { call, code: Code::ResourceExhausted.into(), message, ..CallError::default() }
+}
+
+fn unread(call: u64) -> CallError {
+    let message = format!("answers of more than {RPC_BYTES} bytes wait to be read; this one was dropped");
     CallError { call, code: Code::ResourceExhausted.into(), message, ..CallError::default() }
 }

@@ -18,6 +18,9 @@ use prost::Message as _;
 pub(super) const VERSION: u32 = 1;
 /// How long a subscription of scope `mesh` waits for peers.
 const BARRIER_MS: u64 = 2_000;
+/// Backlog over which a session gets no more retained values: each subscription may ask for all of them. The same
+/// as what a queue of messages may hold; a guess, not measured.
+const RETAINED_BACKLOG_BYTES: usize = 64 << 20;
 
 impl Node {
     pub(super) fn session_control(
@@ -138,6 +141,11 @@ impl Node {
             self.acknowledge(from, request, Code::ResourceExhausted, text);
             return Ok(());
         }
+        if subscribe.retained && self.backlog(from) > RETAINED_BACKLOG_BYTES {
+            let text = "the session has too much to read already to be sent retained values".to_owned();
+            self.acknowledge(from, request, Code::ResourceExhausted, text);
+            return Ok(());
+        }
         let events = match subscribe.events() {
             Overflow::Default => Overflow::Block,
             chosen => chosen,
@@ -165,6 +173,11 @@ impl Node {
             self.send_retained(from, subscribe.subscription, &pattern);
         }
         Ok(())
+    }
+
+    /// Bytes that wait to be sent on a connection's class streams.
+    fn backlog(&self, key: ConnKey) -> usize {
+        self.conns.get(key).map_or(0, |conn| conn.backlogged().map(|queue| queue.backlog()).sum())
     }
 
     fn on_unsubscribe(&mut self, from: ConnKey, number: u32) {
