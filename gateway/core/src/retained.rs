@@ -1,6 +1,7 @@
 //! The last value of each topic and key, for those who come later.
 
 use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::topics::Topics;
 use hashbrown::HashMap;
 use macula_proto::Topic;
 
@@ -10,6 +11,8 @@ use macula_proto::Topic;
 pub(crate) struct Retained {
     topics: HashMap<Topic, HashMap<Box<str>, Value>>,
     bytes: usize,
+    /// How many values name each topic alias.
+    aliases: HashMap<u32, u32>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,11 +61,15 @@ pub(crate) enum Kept {
 impl Retained {
     /// Bytes of messages and keys at most: what a gateway's container of 512 MiB can spare.
     const LIMIT_BYTES: usize = 256 << 20;
+    /// Topics and content types that values name at most: half of what the gateway knows, so that the other half
+    /// is left for topics that come and go.
+    const TOPICS: usize = Topics::LIMIT / 2;
     /// What an entry takes beside its message and key.
     const ENTRY_BYTES: usize = 128;
 
     /// Keeps a value unless a newer one is there.
     pub(crate) fn keep(&mut self, topic: &Topic, key: &str, value: &Value, message: &[u8]) -> Kept {
+        let crowded = self.aliases.len() >= Self::TOPICS && !self.aliases.contains_key(&value.topic);
         if let Some(old) = self.topics.get_mut(topic).and_then(|values| values.get_mut(key)) {
             match value.rank().cmp(&old.rank()) {
                 std::cmp::Ordering::Less => return Kept::Older,
@@ -70,21 +77,46 @@ impl Retained {
                 std::cmp::Ordering::Greater => {}
             }
             let before = Kept::Replaced { topic: old.topic, publisher: old.publisher };
-            self.bytes = self.bytes - old.message.len() + message.len();
+            let bytes = self.bytes - old.message.len() + message.len();
+            if crowded || (bytes > Self::LIMIT_BYTES && message.len() > old.message.len()) {
+                return Kept::Full;
+            }
+            self.bytes = bytes;
             let mut buffer = std::mem::take(&mut old.message);
             buffer.clear();
             buffer.extend_from_slice(message);
+            // The limit counts what is in buffers, not what they could hold.
+            buffer.shrink_to(message.len() + message.len() / 4);
+            let former = old.topic;
             *old = Value { message: buffer, ..value.clone() };
+            if former != value.topic {
+                self.name(value.topic);
+                self.unname(former);
+            }
             return before;
         }
         let size = Self::ENTRY_BYTES + key.len() + message.len();
-        if self.bytes + size > Self::LIMIT_BYTES {
+        if crowded || self.bytes + size > Self::LIMIT_BYTES {
             return Kept::Full;
         }
         self.bytes += size;
         let value = Value { message: message.to_vec(), ..value.clone() };
+        self.name(value.topic);
         self.topics.entry_ref(topic).or_default().insert(key.into(), value);
         Kept::Added
+    }
+
+    fn name(&mut self, alias: u32) {
+        *self.aliases.entry(alias).or_default() += 1;
+    }
+
+    fn unname(&mut self, alias: u32) {
+        if let hashbrown::hash_map::Entry::Occupied(mut named) = self.aliases.entry(alias) {
+            *named.get_mut() -= 1;
+            if *named.get() == 0 {
+                named.remove();
+            }
+        }
     }
 
     /// The values that are wanted, the oldest first.
@@ -101,5 +133,53 @@ impl Retained {
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(topic: u32, stamp: u64) -> Value {
+        Value {
+            class: MessageClass::Event,
+            from: ConnKey::default(),
+            stamp,
+            topic,
+            publisher: 0,
+            id: PublisherId { id: [0; 16], epoch: 1 },
+            sequence: stamp,
+            message: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn replacing_keeps_the_limit_and_gives_room_back() {
+        let mut retained = Retained::default();
+        let topic = Topic::from_static("a");
+        let large = vec![0; 1 << 20];
+        assert_eq!(retained.keep(&topic, "large", &value(1, 1), &large), Kept::Added);
+        assert_eq!(retained.keep(&topic, "small", &value(1, 1), b"x"), Kept::Added);
+        retained.bytes += Retained::LIMIT_BYTES - retained.bytes;
+        assert_eq!(retained.keep(&topic, "small", &value(1, 2), &large), Kept::Full);
+        let replaced = Kept::Replaced { topic: 1, publisher: 0 };
+        assert_eq!(retained.keep(&topic, "large", &value(1, 2), b"x"), replaced);
+        assert!(retained.topics[&topic]["large"].message.capacity() < 100);
+        assert_eq!(retained.keep(&topic, "small", &value(1, 2), b"xy"), replaced);
+    }
+
+    #[test]
+    fn values_take_at_most_half_of_the_topics() {
+        let mut retained = Retained::default();
+        let topic = Topic::from_static("a");
+        for alias in 0..Retained::TOPICS as u32 {
+            assert_eq!(retained.keep(&topic, &alias.to_string(), &value(alias, 1), b""), Kept::Added);
+        }
+        let more = Retained::TOPICS as u32;
+        assert_eq!(retained.keep(&topic, "more", &value(more, 1), b""), Kept::Full);
+        assert_eq!(retained.keep(&topic, "0", &value(more, 2), b""), Kept::Full);
+        assert_eq!(retained.keep(&topic, "more", &value(1, 1), b""), Kept::Added);
+        assert_eq!(retained.keep(&topic, "0", &value(1, 2), b""), Kept::Replaced { topic: 0, publisher: 0 });
+        assert_eq!(retained.keep(&topic, "again", &value(more, 1), b""), Kept::Added);
     }
 }
