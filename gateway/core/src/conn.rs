@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use macula_proto::frame::{self, Splitter};
 use macula_proto::kind::StreamKind;
-use macula_proto::v1::{Class, Overflow, Windows};
+use macula_proto::v1::{Class, Overflow, TopicAlias, Windows};
 use macula_proto::{Pattern, limits};
 
 /// One connection, whoever is at its other end.
@@ -76,6 +76,8 @@ pub(crate) struct Inbound {
     /// Our aliases by the sender's.
     pub(crate) topics: Vec<Option<u32>>,
     pub(crate) publishers: Vec<Option<u32>>,
+    /// Topics of a peer for which there was no room here, by its aliases.
+    pub(crate) unplaced: HashMap<u32, TopicAlias>,
 }
 
 /// Credit that a gateway grants, and that QUIC's windows lie above: see `macula-transport`.
@@ -93,6 +95,7 @@ impl Conn {
             window,
             topics: Vec::new(),
             publishers: Vec::new(),
+            unplaced: HashMap::new(),
         };
         Self {
             role,

@@ -160,3 +160,35 @@ fn a_caller_that_does_not_read_gets_its_answers_without_what_they_say() {
     let errors = frames.iter().filter(|frame| frame.0 == kind::CALL_ERROR).count();
     assert!(frames.len() == 40 && errors > 20, "{errors} of {}", frames.len());
 }
+
+#[test]
+fn a_topic_for_which_there_is_no_room_costs_messages_but_no_link() {
+    let mut gateway = Gateway::new();
+    let subscriber = gateway.client(200, 1 << 20);
+    gateway.send(subscriber, kind::SUBSCRIBE, &subscribe(1, "late"));
+    let crowd: Vec<_> = (1..=16).map(|publisher| gateway.client(publisher, 1 << 20)).collect();
+    for (index, &client) in crowd.iter().enumerate() {
+        (1..=4_096).for_each(|alias| {
+            gateway.alias(client, StreamKind::Event, alias, &format!("t{index}.{alias}"));
+        });
+    }
+    let peer = gateway.peer(9, "there");
+    let told = v1::PublisherAlias { alias: 1, publisher: vec![7; 16].into(), epoch: 1 };
+    gateway.send_on(peer, StreamKind::Event, kind::PUBLISHER_ALIAS, &told);
+    gateway.alias(peer, StreamKind::Event, 1, "late");
+    let forward = |gateway: &mut Gateway, sequence| {
+        let message = Some(v1::Message::default());
+        let deliver = v1::Deliver { topic: 1, publisher: 1, sequence, message, ..v1::Deliver::default() };
+        gateway.send_on(peer, StreamKind::Event, kind::DELIVER, &deliver);
+    };
+    forward(&mut gateway, 1);
+    assert_eq!(gateway.closed(peer), None);
+    assert_eq!(gateway.node.counters().lost, [1, 0]);
+    assert_eq!(gateway.only::<v1::Gap>(subscriber, StreamKind::Event, kind::GAP), [v1::Gap { count: 1 }]);
+    gateway.alias(crowd[0], StreamKind::Event, 1, "too.many");
+    assert_eq!(gateway.closed(crowd[0]).unwrap().0, Code::ResourceExhausted);
+    gateway.remove(crowd[0]);
+    gateway.node.tick(gateway.now);
+    forward(&mut gateway, 2);
+    assert_eq!(gateway.sequences(subscriber, StreamKind::Event), [2], "there is room now");
+}

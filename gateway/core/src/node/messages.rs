@@ -93,13 +93,19 @@ impl Node {
             let text = format!("a content type has at most {} bytes", limits::CONTENT_TYPE_BYTES);
             return Err(Violation::invalid(text));
         }
-        let alias = self.topics.refer(&topic, &told.content_type).ok_or_else(|| Violation {
-            code: Code::ResourceExhausted,
-            message: format!("this gateway knows {} topics already", Topics::LIMIT),
-        })?;
         let limit = if link { Topics::LIMIT } else { limits::ALIASES_PER_SESSION + 1 };
+        let Some(alias) = self.topics.refer(&topic, &told.content_type) else {
+            if link && (told.alias as usize) < limit {
+                self.leave_unplaced(from, class, told);
+                return Ok(());
+            }
+            let message = format!("this gateway knows {} topics already", Topics::LIMIT);
+            return Err(Violation { code: Code::ResourceExhausted, message });
+        };
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
-        match assign(&mut conn.inbound(class.stream()).topics, told.alias, alias, limit) {
+        let inbound = conn.inbound(class.stream());
+        inbound.unplaced.remove(&told.alias);
+        match assign(&mut inbound.topics, told.alias, alias, limit) {
             Ok(old) => old.into_iter().for_each(|old| self.topics.release(old)),
             Err(()) => {
                 self.topics.release(alias);
@@ -108,6 +114,25 @@ impl Node {
             }
         }
         Ok(())
+    }
+
+    /// A peer told a topic for which there is no room: a whole link is worth more than what comes under it.
+    fn leave_unplaced(&mut self, from: ConnKey, class: MessageClass, told: &TopicAlias) {
+        let Some(conn) = self.conns.get_mut(from) else { return };
+        let inbound = conn.inbound(class.stream());
+        inbound.unplaced.insert(told.alias, told.clone());
+        if let Some(old) = inbound.topics.get_mut(told.alias as usize).and_then(Option::take) {
+            self.topics.release(old);
+        }
+    }
+
+    /// Tries again to find room for a topic of a peer, whose alias this is; `None` when there still is none.
+    #[cold]
+    fn place(&mut self, from: ConnKey, class: MessageClass, alias: u32) -> Result<Option<u32>, Violation> {
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(None) };
+        let told = conn.inbound(class.stream()).unplaced.get(&alias).cloned().ok_or_else(never_told)?;
+        self.on_topic_alias(from, true, class, &told)?;
+        Ok(self.conns.get_mut(from).and_then(|conn| conn.inbound(class.stream()).topic(alias)))
     }
 
     fn on_publisher_alias(
@@ -214,12 +239,22 @@ impl Node {
         let message = wire::Message::decode(forward.message)?;
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         let inbound = conn.inbound(class.stream());
-        let (Some(topic), Some(publisher)) =
-            (inbound.topic(forward.topic), inbound.publisher(forward.publisher))
-        else {
-            return Err(Violation::invalid("a forward names an alias that was never told"));
-        };
+        let (topic, publisher) = (inbound.topic(forward.topic), inbound.publisher(forward.publisher));
+        let publisher = publisher.ok_or_else(never_told)?;
         self.counters.received[class as usize] += 1;
+        let topic = match topic {
+            Some(topic) => topic,
+            None => match self.place(from, class, forward.topic)? {
+                Some(topic) => topic,
+                None => {
+                    self.counters.lost[class as usize] += 1;
+                    if !forward.retained {
+                        self.tell_loss(class, Some(1));
+                    }
+                    return Ok(());
+                }
+            },
+        };
         let known = self.publishers.get_mut(publisher);
         known.origin = known.home.or(Some(from));
         let moving = Moving {
@@ -497,6 +532,10 @@ impl Node {
         self.queued += queue.backlog() - before;
         self.announce(to, stream);
     }
+}
+
+fn never_told() -> Violation {
+    Violation::invalid("a forward names an alias that was never told")
 }
 
 /// Encodes what is the same for all receivers.
