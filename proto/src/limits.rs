@@ -38,3 +38,7 @@ pub const ALIASES_PER_SESSION: usize = 4_096;
 
 /// Calls a session may have in flight. A guess, not measured: at 1 ms a call this is a million calls a second.
 pub const CALLS_IN_FLIGHT: usize = 1_000;
+
+/// Credit in bytes that either side grants on each class stream at first: some thousand small messages, more than a
+/// round trip on a local link needs. A guess, not measured.
+pub const WINDOW_BYTES: u64 = 1 << 20;

@@ -17,7 +17,7 @@ const DEFAULT_URL: &str = "https://localhost:9443";
 /// The gateway's port.
 const DEFAULT_PORT: u16 = 9443;
 /// Two windows of the gateway a second at 10 ms distance; a guess, not measured.
-const DEFAULT_WINDOW: u64 = 1 << 20;
+const DEFAULT_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
 /// From the design.
 const DEFAULT_OUTBOX: usize = 16 << 20;
 /// Long enough for a handshake over a slow mobile link; a guess, not measured.

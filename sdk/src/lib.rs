@@ -20,9 +20,9 @@
 //! be used from any thread and executor. When the connection is lost it reconnects for ever, restores subscriptions
 //! and registrations, and sends events again that the gateway had not accepted.
 //!
-//! - **Events** are delivered at least once: [`Client::publish`] resolves when the gateway holds the event for all
-//!   its subscribers. **Telemetry** is delivered at most once. Nothing is lost silently: a [`Subscription`] yields a
-//!   [`Notification`] at the place where messages are missing.
+//! - **Events** are kept until the gateway has taken them: [`Client::publish`] resolves when it holds the event for
+//!   all its subscribers. **Telemetry** is sent once. A [`Subscription`] yields a [`Notification`] at the place where
+//!   messages are missing, be it by an overflow, a lost connection or a lost link between gateways.
 //! - **Back-pressure**: publishing waits when the gateway or its subscribers fall behind, and a subscription that is
 //!   not read holds the gateway back. Memory is bounded on both ways, by [`Builder::outbox_bytes`] and
 //!   [`Builder::windows`].

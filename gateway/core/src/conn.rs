@@ -81,7 +81,8 @@ pub(crate) struct Inbound {
 }
 
 /// Credit that a gateway grants, and that QUIC's windows lie above: see `macula-transport`.
-pub(crate) const WINDOWS: Windows = Windows { rpc: 1 << 20, event: 1 << 20, telemetry: 1 << 20 };
+pub(crate) const WINDOWS: Windows =
+    Windows { rpc: limits::WINDOW_BYTES, event: limits::WINDOW_BYTES, telemetry: limits::WINDOW_BYTES };
 
 impl Conn {
     /// Bytes of control frames that may wait: snapshots of a large mesh fit, a peer that never reads does not.
