@@ -24,7 +24,7 @@ fn codec(c: &mut Criterion) {
         let mut out = Vec::with_capacity(256);
         b.iter(|| {
             out.clear();
-            wire::encode_publish(&mut out, 7, black_box(123_456), &message);
+            wire::encode_publish(&mut out, 7, black_box(123_456), &message, false);
             out.len()
         });
     });

@@ -63,7 +63,7 @@ impl World {
         self.batch.clear();
         for _ in 0..BATCH {
             self.sequence += 1;
-            wire::encode_publish(&mut self.batch, 1, self.sequence, &Message::new(&[7; 128], ""));
+            wire::encode_publish(&mut self.batch, 1, self.sequence, &Message::new(&[7; 128], ""), false);
         }
         self.node.receive(self.publisher, StreamKind::Event, &self.batch, self.now);
         let mut sent = 0;

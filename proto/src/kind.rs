@@ -102,6 +102,14 @@ kinds! {
     GAP = 0x15,
     /// [`crate::v1::RetainedEnd`]
     RETAINED_END = 0x16,
+    /// [`crate::v1::Expired`]
+    EXPIRED = 0x17,
+    /// [`crate::v1::Settled`]
+    SETTLED = 0x18,
+    /// [`crate::v1::Ack`]
+    ACK = 0x19,
+    /// [`crate::v1::Resent`]
+    RESENT = 0x1a,
     /// [`crate::v1::Call`]
     CALL = 0x20,
     /// [`crate::v1::CallResult`]
@@ -110,6 +118,10 @@ kinds! {
     CALL_ERROR = 0x22,
     /// [`crate::v1::CallCancel`]
     CALL_CANCEL = 0x23,
+    /// [`crate::v1::CallEnd`]
+    CALL_END = 0x24,
+    /// [`crate::v1::CallCredit`]
+    CALL_CREDIT = 0x25,
     /// [`crate::v1::LinkHello`]
     LINK_HELLO = 0x30,
     /// [`crate::v1::InterestSnapshot`]
@@ -122,4 +134,6 @@ kinds! {
     PAUSE = 0x34,
     /// [`crate::v1::Resume`]
     RESUME = 0x35,
+    /// [`crate::v1::NotHere`]
+    NOT_HERE = 0x36,
 }

@@ -7,6 +7,7 @@ pub mod frame;
 pub mod kind;
 pub mod limits;
 pub mod pattern;
+pub mod slot;
 pub mod topic;
 pub mod v1;
 pub mod varint;

@@ -96,6 +96,8 @@ pub struct Publish<'a> {
     pub sequence: u64,
     /// Encoded [`v1::Message`](crate::v1::Message).
     pub message: &'a [u8],
+    /// The publisher waits to hear how many receivers there are.
+    pub report: bool,
 }
 
 impl<'a> Publish<'a> {
@@ -111,6 +113,7 @@ impl<'a> Publish<'a> {
                 1 => publish.topic = value.narrow()?,
                 2 => publish.sequence = value.number()?,
                 3 => publish.message = value.bytes()?,
+                4 => publish.report = value.number()? != 0,
                 _ => {}
             }
             Ok(())
@@ -136,6 +139,10 @@ pub struct Deliver<'a> {
     pub stamp: u64,
     /// Encoded [`v1::Message`](crate::v1::Message).
     pub message: &'a [u8],
+    /// The receiver may have it already.
+    pub resent: bool,
+    /// Between gateways: packed members of groups; [`Deliver::members`] reads them.
+    pub packed_members: &'a [u8],
 }
 
 impl<'a> Deliver<'a> {
@@ -155,6 +162,8 @@ impl<'a> Deliver<'a> {
                 5 => deliver.retained = value.number()? != 0,
                 6 => deliver.stamp = value.number()?,
                 7 => deliver.message = value.bytes()?,
+                8 => deliver.resent = value.number()? != 0,
+                9 => deliver.packed_members = value.bytes()?,
                 _ => {}
             }
             Ok(())
@@ -171,7 +180,13 @@ impl<'a> Deliver<'a> {
         })
     }
 
-    /// Appends the part of the body that is the same for every receiver: all but the subscriptions.
+    /// The members of groups that the message is for; ends early at bytes that are no number.
+    pub fn members(&self) -> impl Iterator<Item = u64> + use<'a> {
+        let mut rest = self.packed_members;
+        std::iter::from_fn(move || number(&mut rest).ok())
+    }
+
+    /// Appends the part of the body that is the same for every receiver: all but the subscriptions and members.
     #[inline]
     pub fn encode_shared(&self, out: &mut Vec<u8>) {
         put_number(out, 2, u64::from(self.topic));
@@ -184,6 +199,19 @@ impl<'a> Deliver<'a> {
             put_number(out, 6, self.stamp);
         }
         put_bytes(out, 7, self.message);
+        if self.resent {
+            put_number(out, 8, 1);
+        }
+    }
+}
+
+/// Appends the members field of a [`v1::Deliver`](crate::v1::Deliver).
+pub fn encode_members(out: &mut Vec<u8>, members: &[u64]) {
+    let length: usize = members.iter().map(|&id| varint::len(id)).sum();
+    varint::put(out, 9 << 3 | BYTES);
+    varint::put(out, length as u64);
+    for &id in members {
+        varint::put(out, id);
     }
 }
 
@@ -199,10 +227,11 @@ pub fn encode_subscriptions(out: &mut Vec<u8>, subscriptions: &[u32]) {
 
 /// Appends a whole [`v1::Publish`](crate::v1::Publish) frame.
 #[inline]
-pub fn encode_publish(out: &mut Vec<u8>, topic: u32, sequence: u64, message: &Message<'_>) {
+pub fn encode_publish(out: &mut Vec<u8>, topic: u32, sequence: u64, message: &Message<'_>, report: bool) {
     let inner = message.encoded_len();
     let body =
         1 + varint::len(u64::from(topic)) + 1 + varint::len(sequence) + 1 + varint::len(inner as u64) + inner;
+    let body = if report { body + 2 } else { body };
     out.reserve(body + 2 * varint::MAX_BYTES);
     varint::put(out, body as u64 + 1);
     out.push(crate::kind::PUBLISH);
@@ -211,6 +240,9 @@ pub fn encode_publish(out: &mut Vec<u8>, topic: u32, sequence: u64, message: &Me
     varint::put(out, 3 << 3 | BYTES);
     varint::put(out, inner as u64);
     message.encode(out);
+    if report {
+        put_number(out, 4, 1);
+    }
 }
 
 /// What the application wrote, borrowed.
@@ -226,6 +258,8 @@ pub struct Message<'a> {
     pub time_to_live_ms: u32,
     /// Kept as the value of (topic, key).
     pub retain: bool,
+    /// The value of (topic, key) is to be forgotten.
+    pub remove: bool,
 }
 
 impl<'a> Message<'a> {
@@ -260,6 +294,7 @@ impl<'a> Message<'a> {
                 }
                 4 => message.time_to_live_ms = value.narrow()?,
                 5 => message.retain = value.number()? != 0,
+                6 => message.remove = value.number()? != 0,
                 _ => {}
             }
             Ok(())
@@ -297,7 +332,7 @@ impl<'a> Message<'a> {
         if self.time_to_live_ms != 0 {
             length += 1 + varint::len(u64::from(self.time_to_live_ms));
         }
-        length + if self.retain { 2 } else { 0 }
+        length + if self.retain { 2 } else { 0 } + if self.remove { 2 } else { 0 }
     }
 
     /// Appends the encoded message.
@@ -315,6 +350,9 @@ impl<'a> Message<'a> {
         }
         if self.retain {
             put_number(out, 5, 1);
+        }
+        if self.remove {
+            put_number(out, 6, 1);
         }
     }
 }
@@ -358,13 +396,14 @@ mod tests {
 
     fn message() -> impl Strategy<Value = v1::Message> {
         let header = (".{0,8}", ".{0,8}").prop_map(|(name, value)| v1::Header { name, value });
-        (any::<Vec<u8>>(), ".{0,12}", prop::collection::vec(header, 0..3), any::<u32>(), any::<bool>())
-            .prop_map(|(payload, key, headers, time_to_live_ms, retain)| v1::Message {
+        (any::<Vec<u8>>(), ".{0,12}", prop::collection::vec(header, 0..3), any::<u32>(), any::<[bool; 2]>())
+            .prop_map(|(payload, key, headers, time_to_live_ms, [retain, remove])| v1::Message {
                 payload: payload.into(),
                 key,
                 headers,
                 time_to_live_ms,
                 retain,
+                remove,
             })
     }
 
@@ -376,48 +415,53 @@ mod tests {
             prop_assert_eq!(view.payload, &message.payload[..]);
             prop_assert_eq!(view.key, &message.key);
             prop_assert_eq!(view.time_to_live_ms, message.time_to_live_ms);
-            prop_assert_eq!(view.retain, message.retain);
+            prop_assert_eq!((view.retain, view.remove), (message.retain, message.remove));
             let headers: Vec<_> = message.headers.iter().map(|h| (&h.name[..], &h.value[..])).collect();
             prop_assert_eq!(view.headers(), headers);
         }
 
         #[test]
-        fn prost_reads_what_we_write(message in message(), topic: u32, sequence: u64) {
+        fn prost_reads_what_we_write(message in message(), topic: u32, sequence: u64, report: bool) {
             let mut headers = Vec::new();
             for header in &message.headers {
                 encode_header(&mut headers, &header.name, &header.value);
             }
             let mut view = Message::new(&message.payload, &message.key).with_headers(&headers);
             view.time_to_live_ms = message.time_to_live_ms;
-            view.retain = message.retain;
+            (view.retain, view.remove) = (message.retain, message.remove);
             let mut frame = Vec::new();
-            encode_publish(&mut frame, topic, sequence, &view);
+            encode_publish(&mut frame, topic, sequence, &view, report);
             let (length, taken) = varint::get(&frame).unwrap().unwrap();
             prop_assert_eq!(length as usize, frame.len() - taken);
             let body = &frame[taken + 1..];
             let publish = v1::Publish::decode(body).unwrap();
             prop_assert_eq!(publish.message.as_ref(), Some(&message));
-            prop_assert_eq!((publish.topic, publish.sequence), (topic, sequence));
+            prop_assert_eq!((publish.topic, publish.sequence, publish.report), (topic, sequence, report));
             let view = Publish::decode(body).unwrap();
-            prop_assert_eq!((view.topic, view.sequence), (topic, sequence));
+            prop_assert_eq!((view.topic, view.sequence, view.report), (topic, sequence, report));
         }
 
         #[test]
         fn deliver_agrees_with_prost(message in message(), subscriptions in prop::collection::vec(any::<u32>(), 0..6), topic: u32, publisher: u32,
-                                     sequence: u64, retained: bool, stamp: u64) {
+                                     sequence: u64, retained: bool, resent: bool, stamp: u64,
+                                     members in prop::collection::vec(any::<u64>(), 0..6)) {
             let bytes = message.encode_to_vec();
-            let view = Deliver { topic, publisher, sequence, retained, stamp, message: &bytes, ..Default::default() };
+            let view = Deliver { topic, publisher, sequence, retained, resent, stamp, message: &bytes, ..Default::default() };
             let mut body = Vec::new();
             encode_subscriptions(&mut body, &subscriptions);
+            encode_members(&mut body, &members);
             view.encode_shared(&mut body);
             let theirs = v1::Deliver::decode(&body[..]).unwrap();
             prop_assert_eq!(&theirs, &v1::Deliver {
-                subscriptions: subscriptions.clone(), topic, publisher, sequence, retained, stamp,
+                subscriptions: subscriptions.clone(), topic, publisher, sequence, retained, resent, stamp,
                 message: Some(message),
+                members: members.clone(),
             });
             let again = theirs.encode_to_vec();
             let ours = Deliver::decode(&again).unwrap();
             prop_assert_eq!(ours.subscriptions().collect::<Vec<_>>(), subscriptions);
+            prop_assert_eq!(ours.members().collect::<Vec<_>>(), members);
+            prop_assert_eq!(ours.resent, resent);
             prop_assert_eq!((ours.topic, ours.publisher, ours.sequence), (topic, publisher, sequence));
         }
 

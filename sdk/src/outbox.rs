@@ -135,7 +135,7 @@ impl Outbox {
             if let Some(untold) = untold {
                 frame::put_message(out, kind::TOPIC_ALIAS, &untold);
             }
-            wire::encode_publish(out, alias, next, message);
+            wire::encode_publish(out, alias, next, message, false);
         });
         Ok(Pushed { sequence: next, remembered: Some(remembered), wake })
     }

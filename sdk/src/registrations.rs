@@ -240,10 +240,16 @@ impl Core {
         });
         match result {
             Ok(Reply { payload, content_type, headers, .. }) => {
-                self.rpc.send(kind::CALL_RESULT, &v1::CallResult { call, payload, content_type, headers });
+                self.rpc.send(
+                    kind::CALL_RESULT,
+                    &v1::CallResult { call, payload, content_type, headers, ..Default::default() },
+                );
             }
             Err(CallFailure { code, message, details }) => {
-                self.rpc.send(kind::CALL_ERROR, &v1::CallError { call, code: code.into(), message, details });
+                self.rpc.send(
+                    kind::CALL_ERROR,
+                    &v1::CallError { call, code: code.into(), message, details, ..Default::default() },
+                );
             }
         }
     }

@@ -109,9 +109,9 @@ fn strongest(policies: &[Overflow]) -> Option<Overflow> {
 }
 
 fn interest(pattern: &Pattern, telemetry: Overflow) -> Interest {
-    Interest { pattern: pattern.to_string(), telemetry: telemetry.into() }
+    Interest { pattern: pattern.to_string(), telemetry: telemetry.into(), ..Interest::default() }
 }
 
 fn offer(procedure: &Pattern, policy: CallPolicy) -> Offer {
-    Offer { procedure: procedure.to_string(), policy: policy.into() }
+    Offer { procedure: procedure.to_string(), policy: policy.into(), ..Offer::default() }
 }

@@ -225,8 +225,186 @@ impl CallPolicy {
         }
     }
 }
-/// First frame of a client, within five seconds of opening the control stream.
+/// How one of several members of a group is chosen for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Share {
+    /// By the message's slot: a hash of its key, of its topic if it has none. Each slot belongs to one member.
+    Hash = 0,
+    RoundRobin = 1,
+    /// The member with the fewest bytes to acknowledge.
+    LeastLoaded = 2,
+}
+impl Share {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Hash => "SHARE_HASH",
+            Self::RoundRobin => "SHARE_ROUND_ROBIN",
+            Self::LeastLoaded => "SHARE_LEAST_LOADED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "SHARE_HASH" => Some(Self::Hash),
+            "SHARE_ROUND_ROBIN" => Some(Self::RoundRobin),
+            "SHARE_LEAST_LOADED" => Some(Self::LeastLoaded),
+            _ => None,
+        }
+    }
+}
+/// From here on this stream says `alias` for this topic and content type.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TopicAlias {
+    #[prost(uint32, tag = "1")]
+    pub alias: u32,
+    #[prost(string, tag = "2")]
+    pub topic: ::prost::alloc::string::String,
+    /// Media type of the payloads, for instance "application/x-protobuf; type=cortexiq.v1.HomeMeasured".
+    #[prost(string, tag = "3")]
+    pub content_type: ::prost::alloc::string::String,
+}
+/// From here on this stream says `alias` for this publisher.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PublisherAlias {
+    #[prost(uint32, tag = "1")]
+    pub alias: u32,
+    #[prost(bytes = "bytes", tag = "2")]
+    pub publisher: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "3")]
+    pub epoch: u64,
+}
+/// What the application wrote: forwarded from end to end untouched.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Message {
+    #[prost(bytes = "bytes", tag = "1")]
+    pub payload: ::prost::bytes::Bytes,
+    /// Record key, as in Kafka.
+    #[prost(string, tag = "2")]
+    pub key: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "3")]
+    pub headers: ::prost::alloc::vec::Vec<Header>,
+    /// Milliseconds after which the message is of no use, 0 for never.
+    #[prost(uint32, tag = "4")]
+    pub time_to_live_ms: u32,
+    /// Keep as the value of (topic, key) for later subscribers.
+    #[prost(bool, tag = "5")]
+    pub retain: bool,
+    /// Forget the retained value of (topic, key). Subscribers receive the message as any other.
+    #[prost(bool, tag = "6")]
+    pub remove: bool,
+}
+/// Client to gateway: publishes of this stream up to and with `sequence` were sent before on another session, so that
+/// receivers may have them already.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resent {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+}
+/// Client to gateway.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Publish {
+    #[prost(uint32, tag = "1")]
+    pub topic: u32,
+    /// Counted from 1 per publisher, epoch and class.
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    #[prost(message, optional, tag = "3")]
+    pub message: ::core::option::Option<Message>,
+    /// Answer with an Accepted of its own that tells how many receivers the message matched.
+    #[prost(bool, tag = "4")]
+    pub report: bool,
+}
+/// Gateway to client, and gateway to gateway (then without subscriptions).
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Deliver {
+    /// All subscriptions of the session that match.
+    #[prost(uint32, repeated, tag = "1")]
+    pub subscriptions: ::prost::alloc::vec::Vec<u32>,
+    #[prost(uint32, tag = "2")]
+    pub topic: u32,
+    #[prost(uint32, tag = "3")]
+    pub publisher: u32,
+    #[prost(uint64, tag = "4")]
+    pub sequence: u64,
+    /// A retained value from the store rather than a live message.
+    #[prost(bool, tag = "5")]
+    pub retained: bool,
+    /// Hybrid logical time of a message with `retain`: milliseconds since 1970 times 65536, plus a counter.
+    #[prost(uint64, tag = "6")]
+    pub stamp: u64,
+    #[prost(message, optional, tag = "7")]
+    pub message: ::core::option::Option<Message>,
+    /// May have been delivered to this receiver before: it drops the message unless its sequence is news.
+    #[prost(bool, tag = "8")]
+    pub resent: bool,
+    /// Between gateways: members of groups behind the receiving gateway that the message is for.
+    #[prost(uint64, repeated, tag = "9")]
+    pub members: ::prost::alloc::vec::Vec<u64>,
+}
+/// Stands in the place of a message whose time to live ended in the queue.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Expired {}
+/// `count` telemetry messages of this hop were dropped here by the overflow policy.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Dropped {
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+}
+/// `count` events of this hop were lost here; 0 when nobody knows how many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Gap {
+    #[prost(uint64, tag = "1")]
+    pub count: u64,
+}
+/// Between gateways: the members that this message named are gone; the sender chooses again.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct NotHere {
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub deliver: ::core::option::Option<Deliver>,
+}
+/// The retained values of a subscription have been sent on this stream.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RetainedEnd {
+    #[prost(uint32, tag = "1")]
+    pub subscription: u32,
+}
+/// One value of the answer of the system procedure `$sys.retained`, whose request is a pattern as text.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetainedValue {
+    #[prost(string, tag = "1")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub content_type: ::prost::alloc::string::String,
+    #[prost(bytes = "bytes", tag = "3")]
+    pub publisher: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "4")]
+    pub epoch: u64,
+    #[prost(enumeration = "Class", tag = "5")]
+    pub class: i32,
+    #[prost(uint64, tag = "6")]
+    pub sequence: u64,
+    #[prost(uint64, tag = "7")]
+    pub stamp: u64,
+    #[prost(message, optional, tag = "8")]
+    pub message: ::core::option::Option<Message>,
+}
+/// A result part of `$sys.retained`.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RetainedValues {
+    #[prost(message, repeated, tag = "1")]
+    pub values: ::prost::alloc::vec::Vec<RetainedValue>,
+}
+/// First frame of a client, within five seconds of opening the control stream.
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Hello {
     /// Protocol versions that the client speaks.
     #[prost(uint32, repeated, tag = "1")]
@@ -251,9 +429,45 @@ pub struct Hello {
     /// Credit that the client grants the gateway.
     #[prost(message, optional, tag = "8")]
     pub windows: ::core::option::Option<Windows>,
+    /// Chosen at random once for all connections of this process; who resumes its session shows it again.
+    #[prost(bytes = "bytes", tag = "9")]
+    pub secret: ::prost::bytes::Bytes,
+    /// The session that goes on; absent on the first connection.
+    #[prost(message, optional, tag = "10")]
+    pub resume: ::core::option::Option<Resumption>,
+    /// How long the gateway keeps the session once its connection is lost, at most Welcome.resume_ms; 0 to end with it.
+    #[prost(uint32, tag = "11")]
+    pub resume_ms: u32,
+    /// Published by the gateway when the session ends in any other way than by Close.
+    #[prost(message, optional, tag = "12")]
+    pub last_will: ::core::option::Option<LastWill>,
+}
+/// Where a session stopped.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resumption {
+    /// Welcome.session and Welcome.gateway_epoch of the connection that was lost.
+    #[prost(uint64, tag = "1")]
+    pub session: u64,
+    #[prost(uint64, tag = "2")]
+    pub gateway_epoch: u64,
+    /// Frames of the event stream that the client has received, of whatever kind. The next one is sent again first.
+    #[prost(uint64, tag = "3")]
+    pub position: u64,
+}
+/// A message that speaks for a client that no longer can.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct LastWill {
+    #[prost(enumeration = "Class", tag = "1")]
+    pub class: i32,
+    #[prost(string, tag = "2")]
+    pub topic: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub content_type: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub message: ::core::option::Option<Message>,
 }
 /// Answer to a Hello that was accepted.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Welcome {
     #[prost(uint32, tag = "1")]
     pub version: u32,
@@ -266,7 +480,8 @@ pub struct Welcome {
     pub gateway_epoch: u64,
     #[prost(message, optional, tag = "5")]
     pub limits: ::core::option::Option<Limits>,
-    /// True when an earlier session goes on where it stopped.
+    /// True when an earlier session goes on: its subscriptions stand, and its event stream begins with the first frame
+    /// that Resumption.position does not count, or, taken over by name, with the first that was not acknowledged.
     #[prost(bool, tag = "6")]
     pub resumed: bool,
     /// Credit that the gateway grants the client.
@@ -275,6 +490,26 @@ pub struct Welcome {
     /// Sequence of the last event of this publisher that the gateway accepted, 0 for none.
     #[prost(uint64, tag = "8")]
     pub accepted: u64,
+    /// Sequence of the last event of this publisher that is settled here, with all before it.
+    #[prost(uint64, tag = "9")]
+    pub settled: u64,
+    /// How long the session is kept once its connection is lost.
+    #[prost(uint32, tag = "10")]
+    pub resume_ms: u32,
+    /// Subscriptions of the session that was taken over by name. Each stands until a Subscribe with its number, pattern
+    /// and group confirms it or Unsubscribe ends it.
+    #[prost(message, repeated, tag = "11")]
+    pub inherited: ::prost::alloc::vec::Vec<Inherited>,
+}
+/// A subscription that another process made under the same session name.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Inherited {
+    #[prost(uint32, tag = "1")]
+    pub subscription: u32,
+    #[prost(string, tag = "2")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub group: ::prost::alloc::string::String,
 }
 /// Answer to a Hello that was not accepted; the session closes with the same code and text.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -326,6 +561,15 @@ pub struct Subscribe {
     pub block_ms: u32,
     #[prost(enumeration = "Scope", tag = "8")]
     pub scope: i32,
+    /// The client had this subscription before, at an earlier run of this gateway or at another one: send what was published
+    /// meanwhile and is still held for it.
+    #[prost(bool, tag = "9")]
+    pub recover: bool,
+    /// Share the messages with all subscriptions of this group and pattern in the mesh: each goes to one. Empty for none.
+    #[prost(string, tag = "10")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(enumeration = "Share", tag = "11")]
+    pub share: i32,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Unsubscribe {
@@ -381,6 +625,22 @@ pub mod acknowledged {
 pub struct Accepted {
     #[prost(uint64, tag = "1")]
     pub sequence: u64,
+    /// With Publish.report: how many sessions, groups and peers the event of this sequence matched.
+    #[prost(uint32, optional, tag = "2")]
+    pub matches: ::core::option::Option<u32>,
+}
+/// Events of this session up to and with `sequence` were acknowledged by all their receivers, or these were told their
+/// loss, or left. The publisher need keep them no longer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Settled {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+}
+/// The receiver has dealt with the first `position` frames of the event stream, of whatever kind.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ack {
+    #[prost(uint64, tag = "1")]
+    pub position: u64,
 }
 /// One publish was refused; the session goes on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -426,94 +686,6 @@ pub struct Pong {
     #[prost(uint64, tag = "1")]
     pub nonce: u64,
 }
-/// From here on this stream says `alias` for this topic and content type.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct TopicAlias {
-    #[prost(uint32, tag = "1")]
-    pub alias: u32,
-    #[prost(string, tag = "2")]
-    pub topic: ::prost::alloc::string::String,
-    /// Media type of the payloads, for instance "application/x-protobuf; type=cortexiq.v1.HomeMeasured".
-    #[prost(string, tag = "3")]
-    pub content_type: ::prost::alloc::string::String,
-}
-/// From here on this stream says `alias` for this publisher.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct PublisherAlias {
-    #[prost(uint32, tag = "1")]
-    pub alias: u32,
-    #[prost(bytes = "bytes", tag = "2")]
-    pub publisher: ::prost::bytes::Bytes,
-    #[prost(uint64, tag = "3")]
-    pub epoch: u64,
-}
-/// What the application wrote: forwarded from end to end untouched.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Message {
-    #[prost(bytes = "bytes", tag = "1")]
-    pub payload: ::prost::bytes::Bytes,
-    /// Record key, as in Kafka.
-    #[prost(string, tag = "2")]
-    pub key: ::prost::alloc::string::String,
-    #[prost(message, repeated, tag = "3")]
-    pub headers: ::prost::alloc::vec::Vec<Header>,
-    /// Milliseconds after which the message is of no use, 0 for never.
-    #[prost(uint32, tag = "4")]
-    pub time_to_live_ms: u32,
-    /// Keep as the value of (topic, key) for later subscribers.
-    #[prost(bool, tag = "5")]
-    pub retain: bool,
-}
-/// Client to gateway.
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Publish {
-    #[prost(uint32, tag = "1")]
-    pub topic: u32,
-    /// Counted from 1 per publisher, epoch and class.
-    #[prost(uint64, tag = "2")]
-    pub sequence: u64,
-    #[prost(message, optional, tag = "3")]
-    pub message: ::core::option::Option<Message>,
-}
-/// Gateway to client, and gateway to gateway (then without subscriptions).
-#[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Deliver {
-    /// All subscriptions of the session that match.
-    #[prost(uint32, repeated, tag = "1")]
-    pub subscriptions: ::prost::alloc::vec::Vec<u32>,
-    #[prost(uint32, tag = "2")]
-    pub topic: u32,
-    #[prost(uint32, tag = "3")]
-    pub publisher: u32,
-    #[prost(uint64, tag = "4")]
-    pub sequence: u64,
-    /// A retained value from the store rather than a live message.
-    #[prost(bool, tag = "5")]
-    pub retained: bool,
-    /// Hybrid logical time of a message with `retain`: milliseconds since 1970 times 65536, plus a counter.
-    #[prost(uint64, tag = "6")]
-    pub stamp: u64,
-    #[prost(message, optional, tag = "7")]
-    pub message: ::core::option::Option<Message>,
-}
-/// `count` telemetry messages of this hop were dropped here by the overflow policy.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Dropped {
-    #[prost(uint64, tag = "1")]
-    pub count: u64,
-}
-/// `count` events of this hop were lost here; 0 when nobody knows how many.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct Gap {
-    #[prost(uint64, tag = "1")]
-    pub count: u64,
-}
-/// The retained values of a subscription have been sent on this stream.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
-pub struct RetainedEnd {
-    #[prost(uint32, tag = "1")]
-    pub subscription: u32,
-}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Call {
     /// Number chosen by the sender of this frame, not in flight on this stream.
@@ -536,6 +708,15 @@ pub struct Call {
     /// Gateway to callee: publisher identity of the caller.
     #[prost(bytes = "bytes", tag = "8")]
     pub caller: ::prost::bytes::Bytes,
+    /// Ask every provider, wherever it is; each answers once, and a CallEnd follows the last.
+    #[prost(bool, tag = "9")]
+    pub all: bool,
+    /// Bytes of results that the caller takes before it grants more by CallCredit; 0 when it wants a single result.
+    #[prost(uint64, tag = "10")]
+    pub credit: u64,
+    /// Gateway to callee: authenticated name of the caller, empty when the gateway authenticates nobody.
+    #[prost(string, tag = "11")]
+    pub subject: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct CallResult {
@@ -547,6 +728,12 @@ pub struct CallResult {
     pub content_type: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "4")]
     pub headers: ::prost::alloc::vec::Vec<Header>,
+    /// More results follow: parts of a stream, or answers of other providers.
+    #[prost(bool, tag = "5")]
+    pub more: bool,
+    /// With Call.all: who answers.
+    #[prost(bytes = "bytes", tag = "6")]
+    pub provider: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct CallError {
@@ -558,6 +745,26 @@ pub struct CallError {
     pub message: ::prost::alloc::string::String,
     #[prost(bytes = "bytes", tag = "4")]
     pub details: ::prost::bytes::Bytes,
+    /// With Call.all: who fails; other providers may still answer.
+    #[prost(bytes = "bytes", tag = "5")]
+    pub provider: ::prost::bytes::Bytes,
+}
+/// The end of the answers to a Call with `all`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CallEnd {
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
+    /// How many answered, errors included.
+    #[prost(uint32, tag = "2")]
+    pub answers: u32,
+}
+/// The caller takes `total` bytes of result payloads of this call, counted from its start.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CallCredit {
+    #[prost(uint64, tag = "1")]
+    pub call: u64,
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
 }
 /// The caller no longer waits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -593,6 +800,13 @@ pub struct Interest {
     pub pattern: ::prost::alloc::string::String,
     #[prost(enumeration = "Overflow", tag = "2")]
     pub telemetry: i32,
+    /// Of a group: its name, how it shares, and its members behind the sender. No members: the group has left.
+    #[prost(string, tag = "3")]
+    pub group: ::prost::alloc::string::String,
+    #[prost(enumeration = "Share", tag = "4")]
+    pub share: i32,
+    #[prost(uint64, repeated, tag = "5")]
+    pub members: ::prost::alloc::vec::Vec<u64>,
 }
 /// A procedure or pattern that local sessions offer.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -601,6 +815,9 @@ pub struct Offer {
     pub procedure: ::prost::alloc::string::String,
     #[prost(enumeration = "CallPolicy", tag = "2")]
     pub policy: i32,
+    /// Hybrid logical time of the registration; of two that tolerate no other the earlier stays.
+    #[prost(uint64, tag = "3")]
+    pub since: u64,
 }
 /// All interest and offers of the sender; replaces what was known of it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -62,10 +62,10 @@ fn hello(core: &Core) -> Result<Vec<u8>, Failure> {
         realm: core.config.realm.clone(),
         token: core.config.token.read()?,
         client: core.config.name.clone(),
-        session_name: String::new(),
         publisher: core.publisher.0.to_vec().into(),
         epoch: core.epoch,
         windows: Some(core.config.windows),
+        ..Hello::default()
     };
     let mut out = vec![StreamKind::Control as u8];
     frame::put_message(&mut out, kind::HELLO, &hello);

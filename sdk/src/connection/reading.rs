@@ -177,7 +177,7 @@ fn call_frame(core: &Arc<Core>, kind: u8, body: &[u8], chunk: &Bytes) -> Result<
     match kind {
         kind::CALL => core.serve(decode(body, chunk)?),
         kind::CALL_RESULT => {
-            let v1::CallResult { call, payload, content_type, headers } = decode(body, chunk)?;
+            let v1::CallResult { call, payload, content_type, headers, .. } = decode(body, chunk)?;
             core.calls.answer(call, Ok(Reply { payload, content_type, headers, ..Reply::default() }));
         }
         kind::CALL_ERROR => {

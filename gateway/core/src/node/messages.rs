@@ -468,7 +468,7 @@ impl Node {
         let sequence = self.publishers.get(session.publisher).last(MessageClass::Event);
         if sequence > session.accepted {
             session.accepted = sequence;
-            self.send_control(key, kind::ACCEPTED, &Accepted { sequence });
+            self.send_control(key, kind::ACCEPTED, &Accepted { sequence, matches: None });
         }
     }
 

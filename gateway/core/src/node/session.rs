@@ -117,6 +117,7 @@ impl Node {
             resumed: false,
             windows: Some(WINDOWS),
             accepted,
+            ..Welcome::default()
         };
         self.send_control(from, kind::WELCOME, &welcome);
         self.notices.push_back(Notice::SessionJoined { conn: from, client: hello.client });

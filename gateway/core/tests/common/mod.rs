@@ -83,7 +83,7 @@ impl Gateway {
         payload: &[u8],
     ) {
         let mut bytes = Vec::new();
-        wire::encode_publish(&mut bytes, alias, sequence, &wire::Message::new(payload, ""));
+        wire::encode_publish(&mut bytes, alias, sequence, &wire::Message::new(payload, ""), false);
         self.bytes(conn, stream, &bytes);
     }
 

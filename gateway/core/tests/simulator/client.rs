@@ -283,7 +283,7 @@ impl Client {
         let payload = vec![0; size];
         let mut message = wire::Message::new(&payload, key);
         message.retain = retain;
-        wire::encode_publish(&mut self.out[stream], alias, self.sequences[slot(class)], &message);
+        wire::encode_publish(&mut self.out[stream], alias, self.sequences[slot(class)], &message, false);
     }
 
     /// What may be sent now.
