@@ -40,7 +40,11 @@ pub(super) async fn serve(
     let alias =
         TopicAlias { alias: 1, topic: topic.to_string(), content_type: text("content-type").to_owned() };
     local.send(stream, kind::TOPIC_ALIAS, &alias);
-    local.send(stream, kind::PUBLISH, &Publish { topic: 1, sequence: 1, message: Some(message) });
+    local.send(
+        stream,
+        kind::PUBLISH,
+        &Publish { topic: 1, sequence: 1, message: Some(message), report: false },
+    );
     if stream == StreamKind::Event {
         accepted(&mut local).await?;
     }
