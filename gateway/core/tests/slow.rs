@@ -94,7 +94,11 @@ fn a_subscriber_that_would_rather_be_disconnected_costs_no_link() {
     let peer = gateway.node.open_link(false);
     let windows = v1::Windows { rpc: 1_000, event: 1_000, telemetry: 1_000 };
     gateway.send(peer, kind::LINK_HELLO, &v1::LinkHello { windows: Some(windows), ..link_hello(9, "there") });
-    let interest = v1::Interest { pattern: "a".to_owned(), telemetry: Overflow::Disconnect.into() };
+    let interest = v1::Interest {
+        pattern: "a".to_owned(),
+        telemetry: Overflow::Disconnect.into(),
+        ..Default::default()
+    };
     let snapshot = v1::InterestSnapshot { interests: vec![interest], ..v1::InterestSnapshot::default() };
     gateway.send(peer, kind::INTEREST_SNAPSHOT, &snapshot);
     gateway.alias(publisher, StreamKind::Telemetry, 1, "a");
