@@ -123,7 +123,7 @@ fn a_message_whose_frame_a_peer_could_not_take_is_refused() {
     gateway.alias(client, StreamKind::Event, 1, "a");
     let header = v1::Header { name: "h".to_owned(), value: "v".repeat(9_000) };
     let message = v1::Message { headers: vec![header], ..v1::Message::default() };
-    let publish = v1::Publish { topic: 1, sequence: 1, message: Some(message) };
+    let publish = v1::Publish { topic: 1, sequence: 1, message: Some(message), report: false };
     gateway.send_on(client, StreamKind::Event, kind::PUBLISH, &publish);
     let refused: Vec<v1::PublishRefused> = gateway.only(client, StreamKind::Control, kind::PUBLISH_REFUSED);
     assert_eq!(refused[0].code(), Code::InvalidArgument);
@@ -142,7 +142,7 @@ fn a_session_that_does_not_read_is_not_sent_the_store_again_and_again() {
             payload: vec![0; 900_000].into(),
             ..v1::Message::default()
         };
-        let publish = v1::Publish { topic: 1, sequence, message: Some(message) };
+        let publish = v1::Publish { topic: 1, sequence, message: Some(message), report: false };
         gateway.send_on(publisher, StreamKind::Event, kind::PUBLISH, &publish);
     }
     for number in 1..=4 {
