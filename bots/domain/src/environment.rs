@@ -6,9 +6,9 @@ use std::sync::Arc;
 use crate::home::Home;
 use crate::load::{YearSums, heating_degrees, household_shares};
 use crate::region::Region;
-use crate::sun::{Direction, Irradiance, clear_sky, direction};
+use crate::sun::{Direction, Irradiance, Sun, clear_sky};
 use crate::tariff::{Tariff, Zone};
-use crate::time::Day;
+use crate::time::{Day, QUARTER_SECONDS};
 use crate::weather::DayWeather;
 
 /// A quarter-hour at a place.
@@ -66,12 +66,20 @@ pub struct Environment {
     years: YearSums,
     days: HashMap<(Place, Day), Arc<PlaceDay>>,
     order: VecDeque<(Place, Day)>,
+    /// The suns of the newest days, in the middle of each quarter-hour.
+    suns: VecDeque<(Day, Arc<[Sun]>)>,
 }
 
 impl Environment {
     /// The world of a seed.
     pub fn new(seed: u64) -> Self {
-        Self { seed, years: YearSums::default(), days: HashMap::new(), order: VecDeque::new() }
+        Self {
+            seed,
+            years: YearSums::default(),
+            days: HashMap::new(),
+            order: VecDeque::new(),
+            suns: VecDeque::new(),
+        }
     }
 
     /// The seed.
@@ -100,8 +108,9 @@ impl Environment {
         let household = household_shares(day, &mut self.years);
         let heating_sum = self.years.heating(day.year());
         let (latitude, longitude) = (f64::from(place.latitude) / 20.0, f64::from(place.longitude) / 20.0);
+        let suns = self.suns(day);
         let quarters = (0..day.quarters()).map(|index| {
-            let sun = direction(day.start().plus(index as i64).time() + 450, latitude, longitude);
+            let sun = suns[index].direction(latitude, longitude);
             let wall_quarter = day.wall_quarter(index);
             Conditions {
                 sun,
@@ -118,6 +127,19 @@ impl Environment {
         });
         PlaceDay { day, quarters: quarters.collect() }
     }
+
+    fn suns(&mut self, day: Day) -> Arc<[Sun]> {
+        if let Some((_, suns)) = self.suns.iter().find(|(known, _)| *known == day) {
+            return Arc::clone(suns);
+        }
+        let middle = |index: usize| day.start().plus(index as i64).time() + QUARTER_SECONDS / 2;
+        let suns: Arc<[Sun]> = (0..day.quarters()).map(|index| Sun::at(middle(index))).collect();
+        if self.suns.len() >= KEPT_SUNS {
+            self.suns.pop_front();
+        }
+        self.suns.push_back((day, Arc::clone(&suns)));
+        suns
+    }
 }
 
 /// The sun's disc fades faster than the whole sky.
@@ -130,3 +152,5 @@ fn through_clouds(clear: Irradiance, clearness: f64, up: f64) -> Irradiance {
 
 /// Days of places that are kept, about 10 kB each: a year of one place, or some days of 300 places.
 const KEPT_DAYS: usize = 2048;
+/// Days of which the sun is kept; homes are within a day or two of each other.
+const KEPT_SUNS: usize = 4;

@@ -1,9 +1,12 @@
 //! Where the sun stands and what it gives through a clear sky.
 //!
-//! Position after NOAA's solar calculator (Meeus), good to about 0.01° in our century; the clear sky after Ineichen and
-//! Perez (2002) with Linke turbidity 3 at sea level, as pvlib's `ineichen` computes it without its Perez enhancement.
+//! The position is NREL's SPA from the crate `solar-positioning`, which splits it into a part for the instant and a cheap
+//! part for the place. The clear sky is Ineichen and Perez (2002) with Linke turbidity 3 at sea level, as pvlib's
+//! `ineichen` computes it without its Perez enhancement; `tests/pvlib.rs` compares both with pvlib over a year.
 
-use libm::{acos, asin, atan2, cos, exp, pow, sin};
+use libm::{acos, cos, exp, pow, sin, sincos};
+use solar_positioning::time::JulianDate;
+use solar_positioning::{Location, PreparedPositions, RefractionCorrection, SolarPositions};
 
 /// Direction to the sun as a unit vector: east, north, up.
 pub type Direction = [f64; 3];
@@ -19,40 +22,39 @@ pub struct Irradiance {
     pub diffuse: f64,
 }
 
-/// Direction to the sun at an instant, seen from a place.
-pub fn direction(time: i64, latitude: f64, longitude: f64) -> Direction {
-    let century = (time as f64 / 86_400.0 - 10_957.5) / 36_525.0;
-    let rad = core::f64::consts::PI / 180.0;
-    let mean_longitude = (280.466_46 + century * (36_000.769_83 + century * 0.000_303_2)) * rad;
-    let anomaly = (357.529_11 + century * (35_999.050_29 - 0.000_153_7 * century)) * rad;
-    let center = sin(anomaly) * (1.914_602 - century * (0.004_817 + 0.000_014 * century))
-        + sin(2.0 * anomaly) * (0.019_993 - 0.000_101 * century)
-        + sin(3.0 * anomaly) * 0.000_289;
-    let omega = (125.04 - 1934.136 * century) * rad;
-    let longitude_of_sun = mean_longitude + (center - 0.005_69 - 0.004_78 * sin(omega)) * rad;
-    let obliquity = (23.439_291 - 0.013_004_2 * century + 0.002_56 * cos(omega)) * rad;
-    let declination = asin(sin(obliquity) * sin(longitude_of_sun));
-    let right_ascension = atan2(cos(obliquity) * sin(longitude_of_sun), cos(longitude_of_sun));
-    let sidereal = (280.460_618_37 + 360.985_647_366_29 * (time as f64 / 86_400.0 - 10_957.5)) % 360.0;
-    let hour_angle = (sidereal + longitude) * rad - right_ascension;
-    let (sin_lat, cos_lat) = (sin(latitude * rad), cos(latitude * rad));
-    let (sin_dec, cos_dec) = (sin(declination), cos(declination));
-    [
-        -cos_dec * sin(hour_angle),
-        cos_lat * sin_dec - sin_lat * cos_dec * cos(hour_angle),
-        sin_lat * sin_dec + cos_lat * cos_dec * cos(hour_angle),
-    ]
+/// The sun at an instant, prepared for many places.
+#[derive(Debug, Clone, Copy)]
+pub struct Sun(PreparedPositions);
+
+impl Sun {
+    /// The sun at an instant of the calendar.
+    pub fn at(time: i64) -> Self {
+        let julian = JulianDate::new(UNIX_EPOCH + time as f64 / 86_400.0, DELTA_T);
+        let prepared = julian.and_then(|julian| SolarPositions::new().for_time_from_julian(julian));
+        Self(prepared.expect("SPA knows the years from -2000 to 6000"))
+    }
+
+    /// Where it is seen, through air that bends its light, from sea level.
+    ///
+    /// # Panics
+    /// Where there is no such latitude or longitude.
+    pub fn direction(&self, latitude: f64, longitude: f64) -> Direction {
+        let location = Location { latitude, longitude };
+        let seen = self.0.at(location, 0.0, Some(RefractionCorrection::standard()));
+        let seen = seen.expect("a place on Earth");
+        let (east, north) = sincos(seen.azimuth().to_radians());
+        let (across, up) = sincos(seen.zenith_angle().to_radians());
+        [across * east, across * north, up]
+    }
 }
 
 /// What a clear sky gives when the sun stands there on that day of the year.
 pub fn clear_sky(direction: Direction, day_of_year: u16) -> Irradiance {
-    const TURBIDITY: f64 = 3.0;
     let up = direction[2];
     if up <= 0.0 {
         return Irradiance::default();
     }
-    let extraterrestrial = 1364.0
-        * (1.0 + 0.033_41 * cos(2.0 * core::f64::consts::PI * (f64::from(day_of_year) - 3.0) / 365.25));
+    let extraterrestrial = extraterrestrial(day_of_year);
     let zenith_deg = acos(up.min(1.0)).to_degrees();
     // Kasten and Young (1989).
     let air_mass = 1.0 / (up + 0.505_72 * pow(96.079_95 - zenith_deg, -1.6364));
@@ -64,18 +66,38 @@ pub fn clear_sky(direction: Direction, day_of_year: u16) -> Irradiance {
     Irradiance { global, direct, diffuse: global - direct * up }
 }
 
+/// Irradiance above the air on a plane that faces the sun, W/m², after Spencer (1971).
+fn extraterrestrial(day_of_year: u16) -> f64 {
+    let day = 2.0 * core::f64::consts::PI / 365.0 * (f64::from(day_of_year) - 1.0);
+    let distance = 1.000_11
+        + 0.034_221 * cos(day)
+        + 0.001_28 * sin(day)
+        + 0.000_719 * cos(2.0 * day)
+        + 0.000_077 * sin(2.0 * day);
+    SOLAR_CONSTANT * distance
+}
+
+/// Linke's measure of haze: clean continental air.
+const TURBIDITY: f64 = 3.0;
+/// W/m²; pvlib's default.
+const SOLAR_CONSTANT: f64 = 1366.1;
+/// Julian date of 1970-01-01 00:00.
+const UNIX_EPOCH: f64 = 2_440_587.5;
+/// Terrestrial minus universal time in 2025, seconds. A minute more or less moves the sun by less than 0.001°.
+const DELTA_T: f64 = 69.2;
+
 #[cfg(test)]
 mod tests {
-    use super::{clear_sky, direction};
+    use super::{Sun, clear_sky};
 
     #[test]
     fn the_sun_stands_where_almanacs_say() {
         // Brussels, 2025-06-21 11:44 UTC: solar noon, 62.6° high in the south.
-        let noon = direction(1_750_506_240, 50.85, 4.35);
+        let noon = Sun::at(1_750_506_240).direction(50.85, 4.35);
         assert!((noon[2].asin().to_degrees() - 62.59).abs() < 0.1, "{noon:?}");
         assert!(noon[1] < 0.0 && noon[0].abs() < 0.02, "{noon:?}");
         // The same day at 23:44 UTC it is below the horizon in the north.
-        assert!(direction(1_750_549_440, 50.85, 4.35)[2] < 0.0);
+        assert!(Sun::at(1_750_549_440).direction(50.85, 4.35)[2] < 0.0);
         let sky = clear_sky(noon, 172);
         assert!((800.0..1000.0).contains(&sky.global) && (700.0..950.0).contains(&sky.direct), "{sky:?}");
     }
