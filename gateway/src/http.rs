@@ -1,8 +1,15 @@
 //! Plain HTTP/3, for curl and scripts: publish, subscribe as an event stream, call, and who the gateway is.
+//!
+//! [`RESOURCES`] is the whole of it: a resource is one line there and a file beside this one. `HTTP.md` tells
+//! users the same.
 
 mod exchange;
+mod index;
 mod problem;
 mod publish;
+mod realm;
+mod request;
+mod resource;
 mod rpc;
 mod subscribe;
 
@@ -11,22 +18,34 @@ use exchange::Exchange;
 use http::{Method, StatusCode};
 use macula_transport::session::RequestStream;
 use problem::Problem;
+use request::Request;
+use resource::Resource;
+
+/// What there is, by path. HEAD and OPTIONS come of themselves.
+const RESOURCES: &[Resource] = &[
+    Resource::at("/", "this list").get(|r, x| Box::pin(index::serve(r, x))),
+    Resource::at("/v1/realm", "realm and name of this gateway").get(|r, x| Box::pin(realm::serve(r, x))),
+    Resource::at("/v1/topics/{topic}", "POST publishes to a topic, GET streams what matches a pattern")
+        .get(|r, x| Box::pin(subscribe::serve(r, x)))
+        .post(|r, x| Box::pin(publish::serve(r, x))),
+    Resource::at("/v1/rpc/{procedure}", "calls a procedure").post(|r, x| Box::pin(rpc::serve(r, x))),
+];
 
 /// Answers one request.
-pub(crate) async fn serve(hub: Hub, request: http::Request<()>, stream: RequestStream, draining: bool) {
-    let mut exchange = Exchange::new(stream);
+pub(crate) async fn serve(hub: Hub, head: http::Request<()>, stream: RequestStream, draining: bool) {
+    let mut exchange = Exchange::new(stream, head.method() == Method::HEAD);
     let answered = if draining {
         Err(Problem::unavailable("this gateway is about to stop").retry_after(1))
     } else {
-        route(&hub, &request, &mut exchange).await
+        route(&hub, &head, &mut exchange).await
     };
     if let Err(problem) = answered {
         exchange.problem(&problem).await;
     }
 }
 
-async fn route(hub: &Hub, request: &http::Request<()>, exchange: &mut Exchange) -> Result<(), Problem> {
-    if let Some(origin) = request.headers().get("origin")
+async fn route(hub: &Hub, head: &http::Request<()>, exchange: &mut Exchange) -> Result<(), Problem> {
+    if let Some(origin) = head.headers().get("origin")
         && !is_loopback_page(origin.as_bytes())
     {
         return Err(Problem::new(
@@ -35,53 +54,25 @@ async fn route(hub: &Hub, request: &http::Request<()>, exchange: &mut Exchange) 
             "pages of this origin are not served",
         ));
     }
-    let path = request.uri().path();
-    let argument = |prefix| path.strip_prefix(prefix).filter(|rest| !rest.is_empty()).map(decoded);
-    if path == "/v1/realm" {
-        allow(request, &[Method::GET])?;
-        let identity = hub.identity();
-        let body = serde_json::json!({
-            "realm": identity.realm,
-            "version": env!("CARGO_PKG_VERSION"),
-            "gateway": identity.name,
-            "node": identity.node.to_string(),
-            "epoch": identity.epoch,
-        });
-        exchange.json(StatusCode::OK, &body).await;
+    let path = head.uri().path();
+    let found = RESOURCES.iter().find_map(|resource| Some((resource, resource.argument(path)?)));
+    let Some((resource, argument)) = found else {
+        let paths: Vec<&str> = RESOURCES.iter().map(|resource| resource.path).collect();
+        let text = format!("there is nothing at `{path}`; there is {}", paths.join(", "));
+        return Err(Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", text));
+    };
+    if head.method() == Method::OPTIONS {
+        exchange.options(&resource.methods()).await;
         return Ok(());
     }
-    if let Some(name) = argument("/v1/topics/") {
-        allow(request, &[Method::GET, Method::POST])?;
-        return match *request.method() {
-            Method::POST => publish::serve(hub, &name?, request, exchange).await,
-            _ => subscribe::serve(hub, &name?, exchange).await,
-        };
-    }
-    if let Some(name) = argument("/v1/rpc/") {
-        allow(request, &[Method::POST])?;
-        return rpc::serve(hub, &name?, request, exchange).await;
-    }
-    let text = format!("there is nothing at `{path}`; see /v1/topics/…, /v1/rpc/… and /v1/realm");
-    Err(Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", text))
-}
-
-fn allow(request: &http::Request<()>, methods: &[Method]) -> Result<(), Problem> {
-    if methods.contains(request.method()) {
-        return Ok(());
-    }
-    let allowed = methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-    let text = format!("{} is not for this path; use {allowed}", request.method());
-    Err(Problem::new(StatusCode::METHOD_NOT_ALLOWED, "INVALID_ARGUMENT", text).header("allow", allowed))
-}
-
-fn decoded(text: &str) -> Result<String, Problem> {
-    let name = percent_encoding::percent_decode_str(text)
-        .decode_utf8()
-        .map_err(|_| Problem::invalid("the path is no UTF-8 after percent-decoding"))?;
-    if name.ends_with('.') {
-        return Err(Problem::invalid(format!("`{name}` ends with a dot; in a path, write # as %23")));
-    }
-    Ok(name.into_owned())
+    let Some(handler) = resource.handler(head.method()) else {
+        let allowed = resource.methods();
+        let text = format!("{} is not for {}; use {allowed}", head.method(), resource.path);
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "INVALID_ARGUMENT", text);
+        return Err(problem.header("allow", allowed));
+    };
+    let request = Request::new(hub, head, argument)?;
+    handler(&request, exchange).await
 }
 
 /// A page that this machine itself serves; any other could open a session to a local gateway behind a user's back.

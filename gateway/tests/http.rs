@@ -124,6 +124,7 @@ async fn mistakes_are_answered_with_a_problem_that_says_what_to_do() {
         ("POST", "/v1/topics/a.b", &[("macula-class", "rumour")], 400, "event or telemetry"),
         ("POST", "/v1/rpc/test.nobody", &[], 404, "test.nobody"),
         ("GET", "/v1/rpc/test.nobody", &[], 405, "POST"),
+        ("DELETE", "/v1/topics/a.b", &[], 405, "GET, HEAD, POST, OPTIONS"),
         ("GET", "/elsewhere", &[], 404, "/v1/topics"),
         ("GET", "/v1/realm", &[("origin", "https://example.com")], 403, "origin"),
     ] {
@@ -134,4 +135,24 @@ async fn mistakes_are_answered_with_a_problem_that_says_what_to_do() {
             serde_json::from_str::<serde_json::Value>(&body).is_ok_and(|problem| problem["code"].is_string())
         );
     }
+}
+
+#[tokio::test]
+async fn what_there_is_can_be_found_out() {
+    let gateway = support::gateway("http").await;
+    let mut http = Http::connect(&gateway).await;
+    let (status, index) = http.exchange("GET", "/", &[], "").await;
+    assert_eq!(status, 200);
+    let index: serde_json::Value = serde_json::from_str(&index).expect("JSON");
+    for resource in index["resources"].as_array().expect("a list") {
+        let path = resource["path"].as_str().expect("a path").replace(['{', '}'], "");
+        let (response, _) = http.send("OPTIONS", &path, &[], "").await;
+        assert_eq!(response.status(), StatusCode::NO_CONTENT, "{path}");
+        assert_eq!(response.headers()["allow"], resource["methods"].as_str().expect("methods"), "{path}");
+    }
+    let (response, _) = http.send("HEAD", "/v1/realm", &[], "").await;
+    assert_eq!(response.headers()["content-type"], "application/json");
+    assert_eq!(http.exchange("HEAD", "/v1/realm", &[], "").await, (StatusCode::OK, String::new()));
+    let (status, body) = http.exchange("HEAD", "/v1/topics/test.%23", &[], "").await;
+    assert_eq!((status, body.as_str()), (StatusCode::OK, ""), "a stream has a head too, and it ends");
 }

@@ -6,13 +6,15 @@ use http::{Response, StatusCode};
 use macula_transport::session::RequestStream;
 
 /// A request whose head has been read.
-pub(crate) struct Exchange {
+pub(super) struct Exchange {
     stream: RequestStream,
+    /// The method is HEAD: bodies are left out.
+    bodiless: bool,
 }
 
 impl Exchange {
-    pub(super) fn new(stream: RequestStream) -> Self {
-        Self { stream }
+    pub(super) fn new(stream: RequestStream, bodiless: bool) -> Self {
+        Self { stream, bodiless }
     }
 
     /// The whole body, of at most `limit` bytes.
@@ -44,7 +46,7 @@ impl Exchange {
         if self.stream.send_response(response).await.is_err() {
             return;
         }
-        if !body.is_empty() && self.stream.send_data(body).await.is_err() {
+        if !body.is_empty() && !self.bodiless && self.stream.send_data(body).await.is_err() {
             return;
         }
         let _ = self.stream.finish().await;
@@ -52,6 +54,16 @@ impl Exchange {
 
     pub(super) async fn json(&mut self, status: StatusCode, body: &serde_json::Value) {
         self.respond(head(status, "application/json"), Bytes::from(format!("{body}\n"))).await;
+    }
+
+    /// The answer to OPTIONS.
+    pub(super) async fn options(&mut self, allowed: &str) {
+        let mut response = Response::new(());
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        if let Ok(allowed) = http::HeaderValue::from_str(allowed) {
+            response.headers_mut().insert(http::header::ALLOW, allowed);
+        }
+        self.respond(response, Bytes::new()).await;
     }
 
     pub(super) async fn problem(&mut self, problem: &Problem) {

@@ -2,7 +2,7 @@
 
 use super::exchange::{Exchange, head};
 use super::problem::Problem;
-use crate::hub::Hub;
+use super::request::Request;
 use crate::local::Local;
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,34 +11,30 @@ use macula_proto::v1::{Message, Publish, PublishRefused, TopicAlias};
 use macula_proto::{Topic, limits};
 use prost::Message as _;
 
-pub(super) async fn serve(
-    hub: &Hub,
-    topic: &str,
-    request: &http::Request<()>,
-    exchange: &mut Exchange,
-) -> Result<(), Problem> {
-    let topic: Topic = topic.parse().map_err(|error| Problem::invalid(format!("{error}")))?;
-    let text =
-        |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let stream = match text("macula-class") {
+pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+    let topic: Topic = request.argument().parse().map_err(|error| Problem::invalid(format!("{error}")))?;
+    let stream = match request.header("macula-class") {
         "" | "event" => StreamKind::Event,
         "telemetry" => StreamKind::Telemetry,
         other => return Err(Problem::invalid(format!("macula-class is event or telemetry, not `{other}`"))),
     };
-    let retain = match text("macula-retain") {
+    let retain = match request.header("macula-retain") {
         "" | "false" | "0" => false,
         "true" | "1" => true,
         other => return Err(Problem::invalid(format!("macula-retain is true or false, not `{other}`"))),
     };
     let message = Message {
         payload: exchange.body(limits::PAYLOAD_BYTES).await?.into(),
-        key: text("macula-key").to_owned(),
+        key: request.header("macula-key").to_owned(),
         retain,
         ..Message::default()
     };
-    let mut local = Local::open(hub, hub.identity().realm, "http");
-    let alias =
-        TopicAlias { alias: 1, topic: topic.to_string(), content_type: text("content-type").to_owned() };
+    let mut local = request.open();
+    let alias = TopicAlias {
+        alias: 1,
+        topic: topic.to_string(),
+        content_type: request.header("content-type").to_owned(),
+    };
     local.send(stream, kind::TOPIC_ALIAS, &alias);
     local.send(
         stream,

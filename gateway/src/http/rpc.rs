@@ -2,23 +2,15 @@
 
 use super::exchange::{Exchange, head};
 use super::problem::Problem;
-use crate::hub::Hub;
-use crate::local::Local;
+use super::request::Request;
 use http::StatusCode;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::limits;
 use macula_proto::v1::{Call, CallError, CallResult};
 use prost::Message as _;
 
-pub(super) async fn serve(
-    hub: &Hub,
-    procedure: &str,
-    request: &http::Request<()>,
-    exchange: &mut Exchange,
-) -> Result<(), Problem> {
-    let text =
-        |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let timeout_ms = match text("macula-timeout-ms") {
+pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+    let timeout_ms = match request.header("macula-timeout-ms") {
         "" => 0,
         number => number.parse().map_err(|_| {
             Problem::invalid(format!("macula-timeout-ms is a number of milliseconds, not `{number}`"))
@@ -26,13 +18,13 @@ pub(super) async fn serve(
     };
     let call = Call {
         call: 1,
-        procedure: procedure.to_owned(),
+        procedure: request.argument().to_owned(),
         timeout_ms,
         payload: exchange.body(limits::PAYLOAD_BYTES).await?.into(),
-        content_type: text("content-type").to_owned(),
+        content_type: request.header("content-type").to_owned(),
         ..Call::default()
     };
-    let mut local = Local::open(hub, hub.identity().realm, "http");
+    let mut local = request.open();
     local.send(StreamKind::Rpc, kind::CALL, &call);
     loop {
         let (_, kind, body) = local

@@ -2,8 +2,7 @@
 
 use super::exchange::Exchange;
 use super::problem::Problem;
-use crate::hub::Hub;
-use crate::local::Local;
+use super::request::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -17,9 +16,10 @@ use std::time::Duration;
 /// A comment is sent after this much silence, so that whoever sits between does not give up.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
-pub(super) async fn serve(hub: &Hub, pattern: &str, exchange: &mut Exchange) -> Result<(), Problem> {
-    let mut local = Local::open(hub, hub.identity().realm, "http");
-    let subscribe = Subscribe { subscription: 1, pattern: pattern.to_owned(), ..Subscribe::default() };
+pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+    let mut local = request.open();
+    let subscribe =
+        Subscribe { subscription: 1, pattern: request.argument().to_owned(), ..Subscribe::default() };
     local.send(StreamKind::Control, kind::SUBSCRIBE, &subscribe);
     loop {
         let (_, kind, body) = local
@@ -35,6 +35,10 @@ pub(super) async fn serve(hub: &Hub, pattern: &str, exchange: &mut Exchange) -> 
         }
     }
     if !exchange.begin("text/event-stream").await {
+        return Ok(());
+    }
+    if request.is_head() {
+        exchange.end().await;
         return Ok(());
     }
     let mut aliases = [Aliases::default(), Aliases::default()];

@@ -1,0 +1,21 @@
+//! `GET /`: what there is.
+
+use super::exchange::Exchange;
+use super::problem::Problem;
+use super::request::Request;
+use http::StatusCode;
+
+pub(super) async fn serve(_: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+    let resources: Vec<_> = super::RESOURCES
+        .iter()
+        .map(|resource| {
+            serde_json::json!({
+                "path": resource.path,
+                "methods": resource.methods(),
+                "about": resource.about,
+            })
+        })
+        .collect();
+    exchange.json(StatusCode::OK, &serde_json::json!({ "resources": resources })).await;
+    Ok(())
+}
