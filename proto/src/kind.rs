@@ -54,7 +54,12 @@ impl StreamKind {
 pub const FIRST_SKIPPABLE: u8 = 0x80;
 
 macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $byte:literal),* $(,)?) => { $($(#[$doc])* pub const $name: u8 = $byte;)* };
+    ($($(#[$doc:meta])* $name:ident = $byte:literal),* $(,)?) => {
+        $($(#[$doc])* pub const $name: u8 = $byte;)*
+
+        /// All kinds of frames, with the names of their constants.
+        pub const ALL: &[(u8, &str)] = &[$(($byte, stringify!($name))),*];
+    };
 }
 
 kinds! {

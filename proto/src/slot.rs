@@ -8,10 +8,7 @@ pub const SLOTS: usize = 256;
 
 /// The slot of a message: FNV-1a (64 bits) of its key, of its topic if it has no key, its eight bytes xored together.
 pub fn of(key: &str, topic: &str) -> u8 {
-    let text = if key.is_empty() { topic } else { key };
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    });
+    let hash = hash(if key.is_empty() { topic } else { key });
     hash.to_le_bytes().into_iter().fold(0, |slot, byte| slot ^ byte)
 }
 
@@ -19,6 +16,13 @@ pub fn of(key: &str, topic: &str) -> u8 {
 /// number. Of `n` members each owns about one slot in `n`, and one that comes or goes moves only its own.
 pub fn owner(slot: u8, members: impl IntoIterator<Item = u64>) -> Option<u64> {
     members.into_iter().max_by_key(|&member| (weight(slot, member), member))
+}
+
+/// FNV-1a of 64 bits.
+fn hash(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
 }
 
 /// Finalizer of SplitMix64 over the member's number plus the slot times the golden ratio's fraction.
@@ -32,6 +36,65 @@ fn weight(slot: u8, member: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
+
+    #[derive(Deserialize)]
+    struct Vectors {
+        hashes: Vec<Hash>,
+        slots: Vec<Slot>,
+        weights: Vec<Weight>,
+        owners: Vec<Owner>,
+    }
+
+    #[derive(Deserialize)]
+    struct Hash {
+        text: String,
+        fnv1a64: String,
+    }
+
+    #[derive(Deserialize)]
+    struct Slot {
+        key: String,
+        topic: String,
+        slot: u8,
+    }
+
+    #[derive(Deserialize)]
+    struct Weight {
+        slot: u8,
+        member: String,
+        weight: String,
+    }
+
+    #[derive(Deserialize)]
+    struct Owner {
+        slot: u8,
+        members: Vec<String>,
+        owner: String,
+    }
+
+    /// 64-bit numbers are text in the vectors, since not every reader of JSON has them.
+    fn number(text: &str) -> u64 {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn slots_and_owners_are_what_the_vectors_say() {
+        let vectors: Vectors = serde_json::from_str(include_str!("../vectors/slots.json")).unwrap();
+        for Hash { text, fnv1a64 } in vectors.hashes {
+            assert_eq!(format!("{:016x}", hash(&text)), fnv1a64, "{text:?}");
+        }
+        for Slot { key, topic, slot } in vectors.slots {
+            assert_eq!(of(&key, &topic), slot, "{key:?} and {topic:?}");
+        }
+        for Weight { slot, member, weight: expected } in vectors.weights {
+            assert_eq!(format!("{:016x}", weight(slot, number(&member))), expected, "{slot} and {member}");
+        }
+        for Owner { slot, members, owner: expected } in vectors.owners {
+            let found = owner(slot, members.iter().map(|member| number(member)));
+            assert_eq!(found, Some(number(&expected)), "{slot} among {members:?}");
+        }
+    }
 
     #[test]
     fn only_the_slots_of_a_member_that_leaves_move() {

@@ -75,6 +75,28 @@ mod tests {
     }
 
     #[test]
+    fn streams_of_the_vectors_are_told_from_those_of_http() {
+        let vectors = include_str!("../../../vectors/frames.json");
+        let vectors: serde_json::Value = serde_json::from_str(vectors).unwrap();
+        let mut seen = 0;
+        for stream in vectors["streams"].as_array().unwrap() {
+            let hex = stream["hex"].as_str().unwrap();
+            let bytes: Vec<u8> = (0..hex.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap())
+                .collect();
+            let control = stream["stream"] == "control";
+            let marker = if control { BIDI_MARKER } else { UNI_MARKER };
+            let Some(session) = stream["session"].as_u64() else { continue };
+            let (verdict, taken) = feed(&bytes, bytes.len(), marker);
+            assert_eq!(verdict, Verdict::WebTransport { session }, "{stream}");
+            assert_eq!(bytes[taken] == 0, control, "the kind of the stream follows: {stream}");
+            seen += 1;
+        }
+        assert!(seen > 5);
+    }
+
+    #[test]
     fn a_marker_in_eight_bytes_is_still_one() {
         let stream = [0xc0, 0, 0, 0, 0, 0, 0, 0x54, 0x44, 0x00, b'p'];
         assert_eq!(feed(&stream, 9, UNI_MARKER), (Verdict::WebTransport { session: 0x400 }, 10));
