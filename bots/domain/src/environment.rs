@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::home::Home;
 use crate::load::{YearSums, heating_degrees, household_shares};
 use crate::region::Region;
+use crate::standard::LoadProfile;
 use crate::sun::{Direction, Irradiance, Sun, clear_sky};
 use crate::tariff::{Tariff, Zone};
 use crate::time::{Day, QUARTER_SECONDS};
@@ -18,8 +19,8 @@ pub struct Conditions {
     pub sun: Direction,
     /// What reaches the ground.
     pub irradiance: Irradiance,
-    /// Share of a household's year.
-    pub household_share: f64,
+    /// Share of a household's year, by load profile.
+    pub household_share: [f64; LoadProfile::ALL.len()],
     /// Share of a heat pump's year.
     pub heating_share: f64,
     /// Which register counts.

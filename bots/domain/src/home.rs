@@ -5,6 +5,7 @@ use cortexiq_proto::HomeInitialized;
 use crate::ean::Ean;
 use crate::random;
 use crate::region::Region;
+use crate::standard::LoadProfile;
 use crate::tariff::Zone;
 
 /// A home.
@@ -28,6 +29,8 @@ pub struct Home {
     pub battery: Option<Battery>,
     /// Expected consumption of a year, kWh, without heat pump and car.
     pub annual_consumption_kwh: u32,
+    /// How its consumption is expected to lie in the year.
+    pub load_profile: LoadProfile,
     /// What a heat pump needs in a year, kWh; 0 without one.
     pub heat_pump_kwh: u32,
     /// What a car charges at home in a year, kWh; 0 without one.
@@ -109,6 +112,7 @@ impl Home {
             battery_power_w: battery.power_w,
             battery_efficiency_pct: battery.efficiency_pct,
             annual_consumption_kwh: self.annual_consumption_kwh,
+            load_profile: self.load_profile.name().into(),
             heat_pump_kwh: self.heat_pump_kwh,
             electric_vehicle_kwh: self.electric_vehicle_kwh,
         }
@@ -145,6 +149,10 @@ impl Home {
                 efficiency_pct: event.battery_efficiency_pct,
             }),
             annual_consumption_kwh: event.annual_consumption_kwh,
+            load_profile: match event.load_profile.as_str() {
+                "" => LoadProfile::default(),
+                name => name.parse().map_err(|error| told(&error))?,
+            },
             heat_pump_kwh: event.heat_pump_kwh,
             electric_vehicle_kwh: event.electric_vehicle_kwh,
         })

@@ -7,7 +7,7 @@
 //!                 "latitude": 51.2194, "longitude": 4.4025 },
 //!    "solar_capacity_kw": 4.2, "solar_tilt_deg": 35, "solar_azimuth_deg": 180,
 //!    "battery_capacity_kwh": 10.5, "battery_power_kw": 5.0,
-//!    "annual_consumption_kwh": 3500, "heat_pump_kwh": 0, "electric_vehicle_kwh": 0 }]
+//!    "annual_consumption_kwh": 3500, "load_profile": "H25", "heat_pump_kwh": 0, "electric_vehicle_kwh": 0 }]
 //! ```
 //!
 //! `id` may be left out: homes of a region are then numbered as they come. Tilt, azimuth, battery power, heat pump and car
@@ -21,6 +21,7 @@ use serde_json::{Map, Value};
 use crate::ean::Ean;
 use crate::home::{Address, Battery, Home, Solar};
 use crate::region::Region;
+use crate::standard::LoadProfile;
 
 /// The file of a region that the program carries, of 50 homes.
 pub const fn builtin(region: Region) -> &'static str {
@@ -169,6 +170,7 @@ impl Fields<'_> {
             "battery_power_kw",
             "battery_efficiency_pct",
             "annual_consumption_kwh",
+            "load_profile",
             "heat_pump_kwh",
             "electric_vehicle_kwh",
         ]);
@@ -209,9 +211,23 @@ impl Fields<'_> {
             solar: (peak_w > 0).then_some(solar),
             battery: (capacity_wh > 0).then_some(battery),
             annual_consumption_kwh: self.number("annual_consumption_kwh", None, 1.0, 100_000.0) as u32,
+            load_profile: self.load_profile(),
             heat_pump_kwh: self.number("heat_pump_kwh", Some(0.0), 0.0, 50_000.0) as u32,
             electric_vehicle_kwh: self.number("electric_vehicle_kwh", Some(0.0), 0.0, 20_000.0) as u32,
         }
+    }
+
+    fn load_profile(&mut self) -> LoadProfile {
+        if !self.object.contains_key("load_profile") {
+            return LoadProfile::default();
+        }
+        let text = self.text("load_profile");
+        text.parse().unwrap_or_else(|error: crate::standard::NoProfile| {
+            if !text.is_empty() {
+                self.mistake("load_profile", &error.to_string());
+            }
+            LoadProfile::default()
+        })
     }
 
     fn address(&mut self) -> Address {

@@ -25,6 +25,7 @@ pub mod provider_agent;
 pub mod pv;
 pub mod random;
 pub mod region;
+pub mod standard;
 pub mod state;
 pub mod sun;
 pub mod tariff;

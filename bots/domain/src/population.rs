@@ -55,6 +55,7 @@ fn grown(homes: &[Home], index: usize, random: Random) -> Home {
             ..battery
         }),
         annual_consumption_kwh: scaled(model.annual_consumption_kwh, around(number()), 2000.0, 6000.0),
+        load_profile: model.load_profile,
         heat_pump_kwh: model.heat_pump_kwh,
         electric_vehicle_kwh: model.electric_vehicle_kwh,
     }

@@ -14,6 +14,7 @@ use crate::load;
 use crate::prices::Mode;
 use crate::pv::Roof;
 use crate::random::{Random, of_name, unit};
+use crate::standard::LoadProfile;
 use crate::tariff::Tariff;
 use crate::time::{Month, Quarter};
 use crate::trade::Hour;
@@ -26,6 +27,7 @@ pub struct Model {
     roof: Option<Roof>,
     cells: Option<Cells>,
     annual_wh: f64,
+    load_profile: LoadProfile,
     heat_pump_wh: f64,
     car: Option<Car>,
     appliances: Random,
@@ -158,6 +160,7 @@ impl Model {
             roof: home.solar.map(Roof::new),
             cells: home.battery.map(Cells::new),
             annual_wh: f64::from(home.annual_consumption_kwh) * 1000.0,
+            load_profile: home.load_profile,
             heat_pump_wh: f64::from(home.heat_pump_kwh) * 1000.0,
             car,
             appliances: load::random(seed),
@@ -259,7 +262,7 @@ impl HomeState {
             model.appliances,
             model.key,
             inputs.quarter.number(),
-            model.annual_wh * conditions.household_share,
+            model.annual_wh * conditions.household_share[model.load_profile.index()],
         );
         demand += model.heat_pump_wh * conditions.heating_share;
         let available = whole(sun, &mut self.pv_carry_uwh);

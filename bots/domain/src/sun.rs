@@ -2,7 +2,7 @@
 //!
 //! The position is NREL's SPA from the crate `solar-positioning`, which splits it into a part for the instant and a cheap
 //! part for the place. The clear sky is Ineichen and Perez (2002) with Linke turbidity 3 at sea level, as pvlib's
-//! `ineichen` computes it without its Perez enhancement; `tests/pvlib.rs` compares both with pvlib over a year.
+//! `ineichen` computes it without its Perez enhancement; `tests/reference/pvlib.rs` compares both with pvlib over a year.
 
 use libm::{acos, cos, exp, pow, sin, sincos};
 use solar_positioning::time::JulianDate;

@@ -309,22 +309,15 @@ static DAYS: LazyLock<Vec<Facts>> = LazyLock::new(|| {
     days
 });
 
-/// New Year, Easter Monday, Labour Day, Ascension, Whit Monday, 21 July, Assumption, All Saints, Armistice, Christmas.
-fn is_holiday(date: Date) -> bool {
-    const FIXED: [(i8, i8); 7] = [(1, 1), (5, 1), (7, 21), (8, 15), (11, 1), (11, 11), (12, 25)];
-    let after_easter = easter(date.year()).until(date).map_or(0, |span| span.get_days());
-    FIXED.contains(&(date.month(), date.day())) || [1, 39, 50].contains(&after_easter)
-}
+/// The legal holidays of these years, as dates in order; two may fall on one day.
+static HOLIDAYS: LazyLock<Vec<Date>> = LazyLock::new(|| {
+    let rows = include_str!("../data/holidays.csv").lines().skip(1);
+    let date = |row: &str| row.split(',').next().and_then(|date| date.parse().ok());
+    rows.map(|row| date(row).expect("data files hold dates")).collect()
+});
 
-/// Easter Sunday by the anonymous Gregorian computus.
-fn easter(year: i16) -> Date {
-    let y = i32::from(year);
-    let (a, b, c) = (y % 19, y / 100, y % 100);
-    let h = (19 * a + b - b / 4 - (b - (b + 8) / 25 + 1) / 3 + 15) % 30;
-    let l = (32 + 2 * (b % 4) + 2 * (c / 4) - h - c % 4) % 7;
-    let m = (a + 11 * h + 22 * l) / 451;
-    let n = h + l - 7 * m + 114;
-    Date::constant(year, (n / 31) as i8, (n % 31 + 1) as i8)
+fn is_holiday(date: Date) -> bool {
+    HOLIDAYS.binary_search(&date).is_ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! Each day has a mean clearness drawn around its month's, correlated with the day before, and every hour wanders from
 //! the hour before it in a chain that starts anew at each local midnight, so that any day can be computed alone.
 
-use libm::{cos, sin};
+use std::sync::LazyLock;
+
+use libm::cos;
 
 use crate::random::{Random, of_name};
 use crate::region::Region;
@@ -49,13 +51,30 @@ impl DayWeather {
     }
 }
 
-/// Mean temperature of Brussels at a day and wall-clock hour, after the normals of 1991-2020 (11.1 °C, 3.7 to 19 °C).
+/// Mean temperature of Uccle at a day and wall-clock hour: lines between the middles of the months, and a daily swing with its
+/// highest at half past three in the afternoon.
 pub fn expected_temperature(day: Day, hour: usize) -> f64 {
+    let month = day.month();
+    let (index, days) = (usize::from(month.month) - 1, f64::from(month.days()));
+    // Months from the middle of this one, between -0.5 and 0.5.
+    let part = (day.since(month.first_day()) as f64 + 0.5) / days - 0.5;
+    let other = if part < 0.0 { (index + 11) % 12 } else { (index + 1) % 12 };
+    let [mean, lowest, highest] = [0, 1, 2]
+        .map(|kind| NORMALS[index][kind] + (NORMALS[other][kind] - NORMALS[index][kind]) * part.abs());
     let turn = 2.0 * core::f64::consts::PI;
-    let season = cos(turn * (f64::from(day.of_year()) - 22.0) / 365.25);
-    let swing = 2.0 + 1.8 * (1.0 - season) / 2.0;
-    11.1 - 7.6 * season + swing * sin(turn * (hour as f64 - 9.5) / 24.0)
+    mean + (highest - lowest) / 2.0 * cos(turn * (hour as f64 + 0.5 - 15.5) / 24.0)
 }
+
+/// Mean, lowest and highest temperature of the days of each month.
+static NORMALS: LazyLock<Vec<[f64; 3]>> = LazyLock::new(|| {
+    let rows = include_str!("../data/temperature.csv").lines().skip(1);
+    let number = |value: &str| value.parse::<f64>().expect("data files hold numbers");
+    let normals = rows.map(|row| {
+        let mut values = row.split(',').skip(1).map(number);
+        [(); 3].map(|()| values.next().expect("data files hold three temperatures a month"))
+    });
+    normals.collect()
+});
 
 /// Share of a clear sky's irradiation that reaches the ground, by month: about 1,090 kWh/m² a year over the clear sky of
 /// `sun.rs`, with the months' shares of Uccle.

@@ -436,6 +436,9 @@ pub struct HomeInitialized {
     /// Electricity that a car charges at home in a year, kWh; 0 without one.
     #[prost(uint32, tag = "22")]
     pub electric_vehicle_kwh: u32,
+    /// Standard load profile that the consumption follows, H25 or H0; empty is H25.
+    #[prost(string, tag = "23")]
+    pub load_profile: ::prost::alloc::string::String,
 }
 impl ::prost::Name for HomeInitialized {
     const NAME: &'static str = "HomeInitialized";

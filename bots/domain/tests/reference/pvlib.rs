@@ -1,6 +1,6 @@
 //! The sun and the clear sky against pvlib, over a year, at three places.
 
-mod python;
+use crate::python;
 
 use cortexiq_domain::pv::Plane;
 use cortexiq_domain::sun::{Sun, clear_sky};
