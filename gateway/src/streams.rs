@@ -6,6 +6,7 @@ use macula_core::ConnKey;
 use macula_proto::kind::StreamKind;
 use macula_proto::v1::Code;
 use macula_transport::session::Session;
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -14,7 +15,7 @@ use tokio::task::JoinSet;
 const CHUNKS: usize = 32;
 /// Time for the last frames of a connection that is being closed.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Streams of one peer at a time: one for each kind, and room for one that is being replaced.
+/// Streams of one peer that are read at a time: one for each kind, and room for some that have not said theirs.
 const STREAMS: usize = 8;
 
 /// Who is at the other end, by how streams are opened to it.
@@ -46,6 +47,7 @@ pub(crate) async fn serve(
     // The task may be aborted when the connection is lost; the core has to hear of it all the same.
     let _registered = RemoveOnDrop { hub: hub.clone(), key };
     let (mut readers, mut writers) = (JoinSet::new(), JoinSet::new());
+    let opened = Rc::new(Cell::new([false; StreamKind::ALL.len()]));
     let (mut control_send, control_recv) = control;
     let _ = control_send.set_priority(3);
     for stream in [StreamKind::Rpc, StreamKind::Event, StreamKind::Telemetry] {
@@ -68,7 +70,7 @@ pub(crate) async fn serve(
                 },
                 stream = wire.accept_uni(), if readers.len() < STREAMS => match stream {
                     Ok(stream) => {
-                        readers.spawn_local(read_class(hub.clone(), key, stream));
+                        readers.spawn_local(read_class(hub.clone(), key, stream, opened.clone()));
                     }
                     Err(reason) => break End::Peer(reason),
                 },
@@ -171,7 +173,14 @@ async fn write_class(
     }
 }
 
-async fn read_class(hub: Hub, key: ConnKey, mut stream: quinn::RecvStream) -> Result<(), String> {
+/// Reads a stream that the peer has opened, unless it has `opened` one of its kind before: the core puts the bytes of
+/// a kind together, and those of two streams would mix.
+async fn read_class(
+    hub: Hub,
+    key: ConnKey,
+    mut stream: quinn::RecvStream,
+    opened: Rc<Cell<[bool; StreamKind::ALL.len()]>>,
+) -> Result<(), String> {
     let mut first = [0];
     if stream.read_exact(&mut first).await.is_err() {
         return Ok(());
@@ -182,7 +191,15 @@ async fn read_class(hub: Hub, key: ConnKey, mut stream: quinn::RecvStream) -> Re
             hub.fail(key, Code::InvalidArgument, message);
             Ok(())
         }
-        Some(kind) => read(hub, key, kind, stream).await,
+        Some(kind) => {
+            let mut kinds = opened.get();
+            if std::mem::replace(&mut kinds[kind as usize], true) {
+                hub.fail(key, Code::InvalidArgument, format!("a second {kind:?} stream"));
+                return Ok(());
+            }
+            opened.set(kinds);
+            read(hub, key, kind, stream).await
+        }
     }
 }
 
