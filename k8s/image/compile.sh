@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Compiles every binary that goes into an image, static, stripped, and the same bytes for the same source, into
+# target/image/out. Runs in the Dockerfile's stage `compiled`, and outside when there is no image of a compiler.
+#
+# usage: compile.sh [--help]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+if [[ ${1:-} == --help ]]; then
+  sed -n '2,/^[^#]/{/^#/{s/^# \{0,1\}//;p}}' "$0"
+  exit 0
+fi
+
+triple=$(rustc -vV | sed -n 's/^host: //p')
+target=target/image/build
+out=target/image/out
+
+packages=(-p macula-gateway -p macula-cli)
+binaries=(macula-gateway macula)
+for bot in simulation homes utilities projections queries dashboard; do
+  # A bot without a package is not written yet.
+  [[ -f bots/$bot/Cargo.toml ]] || continue
+  packages+=(-p "cortexiq-$bot")
+  binaries+=("cortex-iq-$bot")
+done
+
+# glibc inside the binary, so that the image needs nothing; paths of this machine out of it.
+export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
+export CARGO_PROFILE_RELEASE_STRIP=symbols
+cargo build --locked --release --target "$triple" --target-dir "$target" "${packages[@]}" --bins
+
+rm -rf "$out"
+mkdir -p "$out"
+for binary in "${binaries[@]}"; do
+  install -m 0755 "$target/$triple/release/$binary" "$out/$binary"
+done
+ls -l "$out"
