@@ -1,0 +1,68 @@
+"""Alerts and dashboards: every expression parses, and every metric is one that a binary exports."""
+
+import json
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+
+import yaml
+
+# Metrics that come from Prometheus itself.
+BUILT_IN = {"up"}
+NAME = re.compile(r"\b((?:macula|cortexiq)_[a-z0-9_]+)\b")
+
+
+def exported(listing: Path) -> set[str]:
+    """The names that binaries export: a committed list, which the play test compares with what they really say."""
+    return {line.strip() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")}
+
+
+def check_metrics(root: Path) -> list[str]:
+    """`root`: the folder observability."""
+    known = exported(root / "metrics.txt") | BUILT_IN
+    problems = []
+    expressions = []
+    for file in sorted((root / "grafana/dashboards").glob("*.json")):
+        expressions += [(file.name, expression) for expression in of_dashboard(json.loads(file.read_text()))]
+    for file in sorted((root / "prometheus/rules").glob("*.yml")):
+        for group in yaml.safe_load(file.read_text())["groups"]:
+            expressions += [(file.name, rule["expr"]) for rule in group["rules"]]
+    if len(expressions) < 20:
+        problems.append(f"only {len(expressions)} expressions found; have the files moved?")
+    for where, expression in expressions:
+        for metric in sorted(set(NAME.findall(expression)) - known):
+            problems.append(f"{where}: no binary exports {metric}")
+    problems += parse(expressions)
+    return problems
+
+
+def of_dashboard(value):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if key == "expr" and isinstance(inner, str):
+                yield inner
+            else:
+                yield from of_dashboard(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from of_dashboard(inner)
+
+
+def parse(expressions):
+    """Every expression as a rule of its own, in one file."""
+    rules = [{"record": f"check:{index}", "expr": plain(expression)} for index, (_, expression) in enumerate(expressions)]
+    with tempfile.NamedTemporaryFile("w", suffix=".yml") as file:
+        yaml.safe_dump({"groups": [{"name": "check", "rules": rules}]}, file)
+        file.flush()
+        checked = subprocess.run(["promtool", "check", "rules", file.name], capture_output=True, text=True, check=False)
+    if checked.returncode == 0:
+        return []
+    return [f"promtool: {line}" for line in checked.stderr.strip().splitlines()]
+
+
+def plain(expression: str) -> str:
+    """Without the variables of Grafana."""
+    for variable, value in (("$__rate_interval", "1m"), ("$__interval", "1m"), ("$__range", "1h")):
+        expression = expression.replace(variable, value)
+    return re.sub(r"\$\{?\w+(:\w+)?\}?", "x", expression)
