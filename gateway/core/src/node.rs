@@ -1,9 +1,11 @@
 //! One gateway's routing: connections in, connections out.
 
+mod answers;
 mod link;
 mod messages;
 mod rpc;
 mod session;
+mod system;
 
 use crate::bitset::BitSet;
 use crate::calls::Calls;
@@ -45,6 +47,7 @@ pub struct Node {
     interest: InterestLog,
     procedures: Procedures,
     calls: Calls,
+    system: system::Streams,
     retained: Retained,
     /// Links that are up.
     links: Vec<ConnKey>,
@@ -153,6 +156,7 @@ impl Node {
             interest: InterestLog::default(),
             procedures: Procedures::new(),
             calls: Calls::default(),
+            system: system::Streams::default(),
             retained: Retained::default(),
             links: Vec::new(),
             sessions: HashMap::new(),
@@ -255,6 +259,7 @@ impl Node {
     pub fn tick(&mut self, now: Now) {
         let attentive = self.attentive.advance(now);
         self.fail_overdue_calls(now);
+        self.pump_all();
         self.answer_barriers(now);
         let keys: Vec<ConnKey> = self.conns.keys().collect();
         for key in keys {

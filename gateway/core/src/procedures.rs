@@ -2,9 +2,11 @@
 
 use crate::key::{ConnKey, ProviderKey};
 use crate::trie::Trie;
+use macula_proto::pattern::Segment;
 use macula_proto::v1::CallPolicy;
 use macula_proto::{Pattern, Topic};
 use slotmap::SlotMap;
+use std::cmp::Ordering;
 
 /// All providers, found by procedure.
 #[derive(Debug)]
@@ -65,17 +67,19 @@ impl Procedures {
         self.providers.get_mut(key)
     }
 
-    /// The provider that a call goes to: a local one if there is any and peers may be asked only if `anywhere`.
-    pub(crate) fn choose(&mut self, procedure: &Topic, anywhere: bool) -> Option<(ProviderKey, &Provider)> {
+    /// The provider that a call goes to: a local one if there is any, and peers may be asked only if `anywhere`. Of
+    /// several patterns that match, the most specific decides.
+    pub(crate) fn choose(&mut self, procedure: &Topic, anywhere: bool) -> Option<Choice> {
         self.turn += 1;
-        let mut found: Vec<(ProviderKey, &Provider)> = Vec::new();
-        self.trie.for_each_match(procedure, |key| {
-            if let Some(provider) = self.providers.get(key) {
-                found.push((key, provider));
-            }
-        });
+        let mut found = self.find(procedure);
         let local = found.iter().any(|(_, provider)| !provider.link);
         found.retain(|(_, provider)| if local { !provider.link } else { anywhere });
+        let best =
+            found.iter().map(|(_, provider)| &provider.procedure).min_by(|a, b| by_specificity(a, b))?;
+        if found.iter().any(|(_, provider)| provider.procedure != *best) {
+            let best = best.clone();
+            found.retain(|(_, provider)| provider.procedure == best);
+        }
         found.sort_by_key(|(_, provider)| provider.since);
         let (_, first) = found.first()?;
         let index = match first.policy {
@@ -88,8 +92,63 @@ impl Procedures {
                 least.map_or(0, |(index, _)| index)
             }
         };
-        Some(found.swap_remove(index))
+        Some(Choice::of(found[index]))
     }
+
+    /// Every connection that answers a procedure, once, and peers only if `anywhere`.
+    pub(crate) fn all(&self, procedure: &Topic, anywhere: bool) -> Vec<Choice> {
+        let mut found = self.find(procedure);
+        found.retain(|(_, provider)| anywhere || !provider.link);
+        found
+            .sort_by(|(_, a), (_, b)| by_specificity(&a.procedure, &b.procedure).then(a.since.cmp(&b.since)));
+        let mut choices: Vec<Choice> = Vec::new();
+        for entry in found {
+            if choices.iter().all(|choice| choice.conn != entry.1.conn) {
+                choices.push(Choice::of(entry));
+            }
+        }
+        choices
+    }
+
+    fn find(&self, procedure: &Topic) -> Vec<(ProviderKey, &Provider)> {
+        let mut found = Vec::new();
+        self.trie.for_each_match(procedure, |key| {
+            if let Some(provider) = self.providers.get(key) {
+                found.push((key, provider));
+            }
+        });
+        found
+    }
+}
+
+/// A provider that was chosen for a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Choice {
+    pub(crate) provider: ProviderKey,
+    pub(crate) conn: ConnKey,
+    /// A peer, which chooses among its own.
+    pub(crate) link: bool,
+    pub(crate) registration: u32,
+}
+
+impl Choice {
+    fn of((key, provider): (ProviderKey, &Provider)) -> Self {
+        Self { provider: key, conn: provider.conn, link: provider.link, registration: provider.number }
+    }
+}
+
+/// Orders patterns that match one procedure: who says more about it comes first, as in WAMP.
+fn by_specificity(a: &Pattern, b: &Pattern) -> Ordering {
+    if a == b {
+        return Ordering::Equal;
+    }
+    let rank = |segment: Segment<'_>| match segment {
+        Segment::Literal(_) => 0,
+        Segment::One => 1,
+        Segment::OneOrMore => 2,
+        Segment::ZeroOrMore => 3,
+    };
+    a.segments().map(rank).cmp(b.segments().map(rank)).then_with(|| a.as_str().cmp(b.as_str()))
 }
 
 /// Spreads a counter evenly: the finalizer of SplitMix64.
