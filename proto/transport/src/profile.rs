@@ -59,6 +59,10 @@ impl TransportProfile {
         datagram_buffer: 256 << 10,
     };
 
+    /// For connections that a server has accepted and of which it knows nothing yet: what they send before they are
+    /// let in waits in QUIC's flow control, and is bounded by it.
+    pub const NEWCOMER: Self = Self { receive_window: windows::NEWCOMER_WINDOW, ..Self::SESSION };
+
     /// For links between gateways. A lost peer is noticed by the link's own ping long before `max_idle`.
     pub const LINK: Self = Self { max_idle: Duration::from_secs(15), ..Self::SESSION };
 

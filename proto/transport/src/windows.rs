@@ -12,6 +12,10 @@ pub const STREAM_RECEIVE_WINDOW: u32 = 6 << 20;
 /// QUIC receive window of a connection, in bytes.
 pub const RECEIVE_WINDOW: u32 = 16 << 20;
 
+/// QUIC receive window of a connection whose other end has not been let in. From the design: at most 64 KiB wait for
+/// Welcome.
+pub const NEWCOMER_WINDOW: u32 = 64 << 10;
+
 /// Bytes that quinn keeps for a connection until they are acknowledged.
 pub const SEND_WINDOW: u64 = 8 << 20;
 
