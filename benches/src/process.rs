@@ -24,11 +24,8 @@ pub fn run_gateway() -> anyhow::Result<()> {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
             realm: REALM.to_owned(),
-            peers: Vec::new(),
             advertise: vec!["localhost:1".to_owned()],
-            name: None,
-            state_dir: None,
-            certificate: None,
+            ..Settings::default()
         })
         .await?;
         let mut out = std::io::stdout();

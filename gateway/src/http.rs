@@ -3,10 +3,14 @@
 //! [`RESOURCES`] is the whole of it: a resource is one line there and a file beside this one. `HTTP.md` tells
 //! users the same.
 
+mod accept;
 mod exchange;
+mod feed;
 mod index;
+mod payload;
 mod problem;
 mod publish;
+mod query;
 mod realm;
 mod request;
 mod resource;
@@ -14,12 +18,17 @@ mod rpc;
 mod subscribe;
 
 use crate::hub::Hub;
-use exchange::Exchange;
-use http::{Method, StatusCode};
+use crate::origins::Origins;
+use crate::schemas::Schemas;
+use exchange::{Bodies, Exchange};
+use http::{HeaderMap, Method, StatusCode};
 use macula_transport::session::RequestStream;
-use problem::Problem;
 use request::Request;
 use resource::Resource;
+use std::rc::Rc;
+
+pub(crate) use problem::Problem;
+pub(crate) use request::bearer;
 
 /// What there is, by path. HEAD and OPTIONS come of themselves.
 const RESOURCES: &[Resource] = &[
@@ -31,29 +40,63 @@ const RESOURCES: &[Resource] = &[
     Resource::at("/v1/rpc/{procedure}", "calls a procedure").post(|r, x| Box::pin(rpc::serve(r, x))),
 ];
 
-/// Answers one request.
-pub(crate) async fn serve(hub: Hub, head: http::Request<()>, stream: RequestStream, draining: bool) {
-    let mut exchange = Exchange::new(stream, head.method() == Method::HEAD);
-    let answered = if draining {
-        Err(Problem::unavailable("this gateway is about to stop").retry_after(1))
-    } else {
-        route(&hub, &head, &mut exchange).await
+/// What all requests of a gateway share.
+pub(crate) struct Service {
+    pub(crate) hub: Hub,
+    pub(crate) schemas: Schemas,
+    origins: Origins,
+    bodies: Rc<Bodies>,
+}
+
+impl Service {
+    pub(crate) fn new(hub: Hub, origins: Origins, schemas: Schemas) -> Self {
+        Self { hub, schemas, origins, bodies: Rc::default() }
+    }
+
+    /// Refuses pages that are not to be served.
+    pub(crate) fn check_origin(&self, headers: &HeaderMap) -> Result<(), Problem> {
+        match headers.get("origin") {
+            Some(origin) if !self.origins.allow(origin.as_bytes()) => {
+                let origin = String::from_utf8_lossy(origin.as_bytes());
+                let text = format!("pages of `{origin}` are not served; MACULA_ORIGINS lists those that are");
+                Err(Problem::new(StatusCode::FORBIDDEN, "PERMISSION_DENIED", text))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Answers one request on `connection`.
+pub(crate) async fn serve(
+    service: Rc<Service>,
+    connection: quinn::Connection,
+    head: http::Request<()>,
+    stream: RequestStream,
+    draining: bool,
+) {
+    let mut exchange = Exchange::new(stream, &head, service.bodies.clone());
+    let answered = match service.check_origin(head.headers()) {
+        Err(problem) => Err(problem),
+        Ok(()) => {
+            exchange.allow_origin(head.headers().get("origin"));
+            if draining {
+                Err(Problem::draining())
+            } else {
+                route(&service, connection, &head, &mut exchange).await
+            }
+        }
     };
     if let Err(problem) = answered {
         exchange.problem(&problem).await;
     }
 }
 
-async fn route(hub: &Hub, head: &http::Request<()>, exchange: &mut Exchange) -> Result<(), Problem> {
-    if let Some(origin) = head.headers().get("origin")
-        && !is_loopback_page(origin.as_bytes())
-    {
-        return Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "PERMISSION_DENIED",
-            "pages of this origin are not served",
-        ));
-    }
+async fn route(
+    service: &Service,
+    connection: quinn::Connection,
+    head: &http::Request<()>,
+    exchange: &mut Exchange,
+) -> Result<(), Problem> {
     let path = head.uri().path();
     let found = RESOURCES.iter().find_map(|resource| Some((resource, resource.argument(path)?)));
     let Some((resource, argument)) = found else {
@@ -71,35 +114,6 @@ async fn route(hub: &Hub, head: &http::Request<()>, exchange: &mut Exchange) -> 
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "INVALID_ARGUMENT", text);
         return Err(problem.header("allow", allowed));
     };
-    let request = Request::new(hub, head, argument)?;
+    let request = Request::new(service, connection, head, argument)?;
     handler(&request, exchange).await
-}
-
-/// A page that this machine itself serves; any other could open a session to a local gateway behind a user's back.
-pub(crate) fn is_loopback_page(origin: &[u8]) -> bool {
-    let Ok(origin) = std::str::from_utf8(origin) else { return false };
-    let Some((_, rest)) = origin.split_once("://") else { return false };
-    let host = match rest.strip_prefix('[') {
-        Some(inner) => inner.split(']').next().unwrap_or_default(),
-        None => rest.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn only_pages_of_this_machine_are_loopback_pages() {
-        for origin in ["http://localhost:4000", "https://127.0.0.1", "http://[::1]:80", "http://x.localhost"]
-        {
-            assert!(super::is_loopback_page(origin.as_bytes()), "{origin}");
-        }
-        for origin in
-            ["https://example.com", "null", "http://localhost.example.com", "http://127.0.0.1.nip.io"]
-        {
-            assert!(!super::is_loopback_page(origin.as_bytes()), "{origin}");
-        }
-    }
 }

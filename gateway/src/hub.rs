@@ -30,8 +30,9 @@ struct Inner {
 pub(crate) struct Outlet {
     streams: [Notify; 4],
     closing: RefCell<Option<Closing>>,
-    closed: Notify,
+    ending: Notify,
     joined: Cell<bool>,
+    joining: Notify,
     /// Class streams end once they have sent what there is.
     finishing: Cell<bool>,
     /// Writers of class streams that have not ended.
@@ -192,6 +193,7 @@ impl Hub {
                 tracing::debug!(?conn, client, "session joined");
                 if let Some(outlet) = outlets.get(&conn) {
                     outlet.joined.set(true);
+                    outlet.joining.notify_waiters();
                 }
             }
             Notice::SessionLeft { conn } => tracing::debug!(?conn, "session left"),
@@ -206,7 +208,7 @@ impl Hub {
             Notice::Close { conn, code, message, own_address } => {
                 if let Some(outlet) = outlets.get(&conn) {
                     *outlet.closing.borrow_mut() = Some(Closing { code, message, own_address });
-                    outlet.closed.notify_one();
+                    outlet.ending.notify_one();
                 }
             }
         }
@@ -230,13 +232,25 @@ impl Outlet {
         Writer(self.clone())
     }
 
+    /// Why the core ends the connection, once it does.
+    pub(crate) fn closed(&self) -> Option<Closing> {
+        self.closing.borrow().clone()
+    }
+
     /// Waits until the core ends the connection.
     pub(crate) async fn closing(&self) -> Closing {
         loop {
-            if let Some(closing) = self.closing.borrow().clone() {
+            if let Some(closing) = self.closed() {
                 return closing;
             }
-            self.closed.notified().await;
+            self.ending.notified().await;
+        }
+    }
+
+    /// Waits until the session is welcomed; a link never is.
+    pub(crate) async fn welcomed(&self) {
+        while !self.joined.get() {
+            self.joining.notified().await;
         }
     }
 

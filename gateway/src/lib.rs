@@ -9,6 +9,8 @@ mod hub;
 mod identity;
 mod links;
 mod local;
+mod origins;
+mod schemas;
 mod server;
 mod sessions;
 mod settings;
@@ -16,6 +18,8 @@ mod streams;
 
 pub use hub::Status;
 pub use macula_core::{Counters, Gauges, Identity, NodeId, Peer};
+pub use origins::{OriginError, Origins};
+pub use schemas::{SchemaError, Schemas};
 pub use server::{Gateway, StartError};
 pub use settings::{CertificateFiles, DEFAULT_REALM, PeerAddress, PeerAddressError, SETTINGS, Settings};
 

@@ -31,7 +31,7 @@ const WINDOW: u64 = 256 << 10;
 
 impl Local {
     /// Opens a session, with an identity of its own.
-    pub(crate) fn open(hub: &Hub, realm: String, client: &str) -> Self {
+    pub(crate) fn open(hub: &Hub, realm: String, token: String, client: &str) -> Self {
         let (key, outlet) = hub.open_session();
         let inbound =
             || Inbound { splitter: Splitter::new(limits::FRAME_BYTES), frames: VecDeque::new(), received: 0 };
@@ -39,6 +39,7 @@ impl Local {
         let hello = Hello {
             versions: vec![1],
             realm,
+            token,
             client: client.to_owned(),
             publisher: uuid::Uuid::new_v4().as_bytes().to_vec().into(),
             epoch: 1,
@@ -47,6 +48,22 @@ impl Local {
         };
         local.send(StreamKind::Control, kind::HELLO, &hello);
         local
+    }
+
+    /// Whether the session was let in.
+    ///
+    /// # Errors
+    /// Why it was not.
+    pub(crate) fn welcomed(&self) -> Result<(), Closing> {
+        if self.outlet.joined() {
+            return Ok(());
+        }
+        // The core answers a Hello before it returns from it.
+        Err(self.outlet.closed().unwrap_or_else(|| Closing {
+            code: Code::Internal,
+            message: "the gateway did not answer Hello".to_owned(),
+            own_address: false,
+        }))
     }
 
     /// Sends a frame.

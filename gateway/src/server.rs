@@ -1,6 +1,7 @@
 //! A running gateway: one data thread for all sessions and links, and the admin port beside it.
 
 use crate::admin::{self, Probe};
+use crate::http::Service;
 use crate::hub::{Hub, Status};
 use crate::identity::{Trust, identity};
 use crate::links::{self, Dialler, Settled};
@@ -72,7 +73,7 @@ pub enum StartError {
 
 /// Whether clients are served.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Readiness {
+pub(crate) enum Readiness {
     Settling,
     Ready,
     Draining,
@@ -255,7 +256,7 @@ impl Data {
         let address = settings.listen;
         let listen = |source| StartError::Listen { address, source };
         let server =
-            ServerEndpoint::bind(address, &tls, &TransportProfile::SESSION, Some(trust.reset_secret()))
+            ServerEndpoint::bind(address, &tls, &TransportProfile::NEWCOMER, Some(trust.reset_secret()))
                 .map_err(listen)?;
         let local = server.local_addr().map_err(listen)?;
         let endpoint = client_endpoint().map_err(listen)?;
@@ -298,8 +299,10 @@ impl Data {
         let trust = self.trust.clone();
         tasks.spawn_local(async move { trust.renew().await });
         let mut acceptor = JoinSet::new();
+        let service =
+            Service::new(self.hub.clone(), self.settings.origins.clone(), self.settings.schemas.clone());
         acceptor.spawn_local(accept(
-            self.hub.clone(),
+            Rc::new(service),
             self.server.clone(),
             self.sessions.clone(),
             self.readiness.subscribe(),
@@ -382,7 +385,7 @@ async fn settle(hub: Hub, settled: Vec<Rc<Settled>>, readiness: watch::Sender<Re
 
 /// Accepts connections, for ever.
 async fn accept(
-    hub: Hub,
+    service: Rc<Service>,
     server: ServerEndpoint,
     sessions: Arc<Sessions>,
     readiness: watch::Receiver<Readiness>,
@@ -399,13 +402,13 @@ async fn accept(
                 }
                 let Ok(connecting) = server.admit(incoming) else { continue };
                 handshakes.set(handshakes.get() + 1);
-                let (hub, sessions, readiness) = (hub.clone(), sessions.clone(), readiness.clone());
+                let (service, sessions, readiness) = (service.clone(), sessions.clone(), readiness.clone());
                 let handshakes = handshakes.clone();
                 connections.spawn_local(async move {
                     let connection = connecting.await;
                     handshakes.set(handshakes.get() - 1);
                     match connection {
-                        Ok(connection) => serve(hub, connection, sessions, readiness).await,
+                        Ok(connection) => serve(service, connection, sessions, readiness).await,
                         Err(error) => tracing::debug!(%error, "a handshake failed"),
                     }
                 });
@@ -420,17 +423,16 @@ async fn accept(
 }
 
 async fn serve(
-    hub: Hub,
+    service: Rc<Service>,
     connection: quinn::Connection,
     sessions: Arc<Sessions>,
     mut readiness: watch::Receiver<Readiness>,
 ) {
     if alpn(&connection).as_deref() == Some(macula_transport::ALPN_MESH) {
-        return links::accept(hub, connection).await;
+        return links::accept(service.hub.clone(), connection).await;
     }
     let _ = readiness.wait_for(|readiness| *readiness != Readiness::Settling).await;
-    let draining = *readiness.borrow() == Readiness::Draining;
-    sessions::serve(hub, connection, &sessions, draining).await;
+    sessions::serve(service, connection, &sessions, readiness).await;
 }
 
 /// Connects to the gateway's own port as a client does: a handshake and nothing more.

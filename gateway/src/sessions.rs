@@ -1,28 +1,29 @@
 //! Clients on one connection: the WebTransport session and plain requests, side by side.
 
-use crate::http;
+use crate::http::{self, Problem, Service};
 use crate::hub::Hub;
+use crate::server::Readiness;
 use crate::streams::{End, Wire, serve as serve_streams};
-use ::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use bytes::Bytes;
 use dashmap::DashMap;
 use macula_core::ConnKey;
 use macula_proto::kind::StreamKind;
 use macula_proto::v1::Code;
+use macula_transport::profile::TransportProfile;
 use macula_transport::session::{self, Event, Session, SessionRequest};
 use serde::Serialize;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// Path of the session.
 const PATH: &str = macula_transport::client::SESSION_PATH;
-/// Time that a client has to open its control stream.
+/// Time that a client has to open its control stream and say Hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 /// Time that the tasks of a lost connection get to end by themselves.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Requests of one connection that are answered at a time; quinn lets no client open more streams than 64.
-const REQUESTS: usize = 64;
+const NO_HELLO: &str = "no Hello within five seconds; it is the first frame on the control stream";
 
 /// The sessions that are open, for the admin port.
 #[derive(Debug, Default)]
@@ -61,22 +62,35 @@ impl Drop for Listed {
 }
 
 /// Serves HTTP/3 until the connection ends.
-pub(crate) async fn serve(hub: Hub, connection: quinn::Connection, sessions: &Arc<Sessions>, draining: bool) {
-    let (mut server, driver) = session::serve(connection);
+pub(crate) async fn serve(
+    service: Rc<Service>,
+    connection: quinn::Connection,
+    sessions: &Arc<Sessions>,
+    mut readiness: watch::Receiver<Readiness>,
+) {
+    let now = readiness.clone();
+    let draining = || *now.borrow() == Readiness::Draining;
+    let (mut server, driver) = session::serve(connection.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn_local(driver);
+    // Who comes during the drain is told by an answer, which GOAWAY would forestall.
+    let mut live = !draining();
     loop {
         tokio::select! {
             event = server.next_event() => match event {
                 None => break,
-                Some(Event::Request(request, stream)) if tasks.len() < REQUESTS => {
-                    tasks.spawn_local(http::serve(hub.clone(), request, stream, draining));
+                Some(Event::Request(head, stream)) => {
+                    let (service, connection) = (service.clone(), connection.clone());
+                    tasks.spawn_local(http::serve(service, connection, head, stream, draining()));
                 }
-                Some(Event::Request(..)) => {}
                 Some(Event::Session(request)) => {
-                    tasks.spawn_local(answer(hub.clone(), request, sessions.clone(), draining));
+                    tasks.spawn_local(answer(service.clone(), request, sessions.clone(), draining()));
                 }
             },
+            _ = readiness.wait_for(|readiness| *readiness == Readiness::Draining), if live => {
+                server.shutdown();
+                live = false;
+            }
             Some(result) = tasks.join_next() => {
                 if let Err(error) = result && error.is_panic() {
                     tracing::error!(%error, "the task of a request failed");
@@ -90,67 +104,63 @@ pub(crate) async fn serve(hub: Hub, connection: quinn::Connection, sessions: &Ar
     tasks.shutdown().await;
 }
 
-async fn answer(hub: Hub, request: SessionRequest, sessions: Arc<Sessions>, draining: bool) {
-    if let Err((status, problem)) = admit(&request, draining) {
-        let mut headers = HeaderMap::new();
-        let json = HeaderValue::from_static("application/problem+json");
-        headers.insert(HeaderName::from_static("content-type"), json);
-        if draining {
-            headers.insert(HeaderName::from_static("retry-after"), HeaderValue::from_static("1"));
-        }
-        let _ = request.reject(status, headers, Bytes::from(problem)).await;
+async fn answer(service: Rc<Service>, request: SessionRequest, sessions: Arc<Sessions>, draining: bool) {
+    if let Err(problem) = admit(&service, &request, draining) {
+        // The client may be gone; there is nobody to tell.
+        let _ = request.reject(problem.status(), problem.headers(), problem.body().into()).await;
         return;
     }
     let remote = request.remote_address();
     match request.accept().await {
-        Ok(session) => run(hub, session, sessions).await,
+        Ok(session) => run(&service.hub, session, sessions).await,
         Err(error) => tracing::debug!(%remote, %error, "a session could not be opened"),
     }
 }
 
-/// What can be refused before the session is open.
-fn admit(request: &SessionRequest, draining: bool) -> Result<(), (StatusCode, String)> {
-    let problem = |status: StatusCode, code: &str, detail: &str| {
-        (status, serde_json::json!({ "status": status.as_u16(), "code": code, "detail": detail }).to_string())
-    };
+/// What can be refused before the session is open. A browser shows none of it to its page.
+fn admit(service: &Service, request: &SessionRequest, draining: bool) -> Result<(), Problem> {
+    service.check_origin(request.headers())?;
     if draining {
-        return Err(problem(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "this gateway is about to stop"));
+        return Err(Problem::draining());
     }
     if request.path() != PATH {
-        return Err(problem(StatusCode::NOT_FOUND, "NOT_FOUND", "sessions are at /v1/session"));
+        let text = format!("sessions are at {PATH}, not at `{}`", request.path());
+        return Err(Problem::of(Code::NotFound, text));
     }
-    if let Some(origin) = request.headers().get("origin")
-        && !http::is_loopback_page(origin.as_bytes())
-    {
-        return Err(problem(
-            StatusCode::FORBIDDEN,
-            "PERMISSION_DENIED",
-            "pages of this origin are not served",
-        ));
+    let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    http::bearer(header("authorization"))?;
+    let (own, named) = (service.hub.identity().realm, header("macula-realm"));
+    if !named.is_empty() && named != own {
+        let text = format!("this gateway serves realm `{own}`, the client asks for `{named}`");
+        return Err(Problem::invalid(text));
     }
     Ok(())
 }
 
-async fn run(hub: Hub, session: Session, sessions: Arc<Sessions>) {
+async fn run(hub: &Hub, session: Session, sessions: Arc<Sessions>) {
     let remote = session.remote_address();
-    let control = tokio::time::timeout(HELLO_TIMEOUT, open_control(&session)).await;
-    let Ok(Ok(control)) = control else {
-        let text = "the session's first stream is the control stream, and its first frame Hello, within five seconds";
-        return session.close(Code::InvalidArgument as u32, text);
+    let connection = session.connection().clone();
+    let deadline = tokio::time::Instant::now() + HELLO_TIMEOUT;
+    let control = match tokio::time::timeout_at(deadline, open_control(&session)).await {
+        Ok(Ok(control)) => control,
+        Ok(Err(text)) => return session.close(Code::InvalidArgument as u32, &text),
+        Err(_) => return session.close(Code::DeadlineExceeded as u32, NO_HELLO),
     };
     let (key, outlet) = hub.open_session();
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let _listed = sessions.list_until_dropped(key, SessionInfo { remote: remote.to_string(), since });
     let serving = serve_streams(hub.clone(), key, outlet.clone(), Wire::Session(session), control);
     tokio::pin!(serving);
+    let letting_in = async {
+        if tokio::time::timeout_at(deadline, outlet.welcomed()).await.is_ok() {
+            TransportProfile::SESSION.apply(&connection);
+        } else {
+            hub.fail(key, Code::DeadlineExceeded, NO_HELLO.to_owned());
+        }
+    };
     let end = tokio::select! {
         end = &mut serving => end,
-        () = tokio::time::sleep(HELLO_TIMEOUT) => {
-            if !outlet.joined() {
-                hub.fail(key, Code::DeadlineExceeded, "no Hello within five seconds".to_owned());
-            }
-            serving.await
-        }
+        () = letting_in => serving.await,
     };
     match end {
         End::Core(closing) => {
@@ -164,5 +174,9 @@ async fn open_control(session: &Session) -> Result<(quinn::SendStream, quinn::Re
     let (send, mut recv) = session.accept_bi().await.map_err(|error| error.to_string())?;
     let mut first = [0];
     recv.read_exact(&mut first).await.map_err(|error| error.to_string())?;
-    if first[0] == StreamKind::Control as u8 { Ok((send, recv)) } else { Err("no control stream".to_owned()) }
+    if first[0] == StreamKind::Control as u8 {
+        Ok((send, recv))
+    } else {
+        Err(format!("the first stream is the control stream and begins with byte 0, not {:#04x}", first[0]))
+    }
 }

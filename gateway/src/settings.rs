@@ -1,5 +1,7 @@
 //! What a gateway is told from outside, read once at the start.
 
+use crate::origins::Origins;
+use crate::schemas::Schemas;
 use macula_proto::vars::{Problems, Setting, Vars};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +46,16 @@ pub const SETTINGS: &[Setting] = &[
         help: "CA of other gateways and of clients' certificates, PEM",
     },
     Setting {
+        name: "MACULA_ORIGINS",
+        default: "loopback",
+        help: "Web pages that may connect: https://host[:port] list; loopback is pages of this machine, * all",
+    },
+    Setting {
+        name: "MACULA_SCHEMAS",
+        default: "",
+        help: "FileDescriptorSet files, comma-separated: HTTP shows and takes these message types as JSON",
+    },
+    Setting {
         name: "MACULA_LOG",
         default: "info",
         help: "Log filter, for instance info or macula_gateway=debug",
@@ -73,6 +85,10 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Certificate that was mounted; `None` for one of the development authority.
     pub certificate: Option<CertificateFiles>,
+    /// Web pages that may connect.
+    pub origins: Origins,
+    /// Message types that HTTP shows and takes as JSON.
+    pub schemas: Schemas,
 }
 
 /// A mounted certificate.
@@ -93,6 +109,13 @@ pub struct PeerAddress {
     pub host: String,
     /// UDP port.
     pub port: u16,
+}
+
+impl Default for Settings {
+    /// What a gateway is that is told nothing.
+    fn default() -> Self {
+        Self::read(Vars::new([])).expect("the defaults are right")
+    }
 }
 
 impl Settings {
@@ -126,6 +149,8 @@ impl Settings {
             }
         }
         let certificate = Self::certificate(&mut vars);
+        let origins = Self::origins(&mut vars);
+        let schemas = Self::schemas(&mut vars);
         let settings = Self {
             listen: SocketAddr::new(host, port),
             admin: Some(SocketAddr::new(admin_host, admin_port)),
@@ -135,9 +160,30 @@ impl Settings {
             name: vars.optional("MACULA_NODE_NAME"),
             state_dir: vars.optional("MACULA_STATE_DIR").map(PathBuf::from),
             certificate,
+            origins,
+            schemas,
         };
         vars.finish()?;
         Ok(settings)
+    }
+
+    fn origins(vars: &mut Vars) -> Origins {
+        let items = vars.list("MACULA_ORIGINS");
+        if items.is_empty() {
+            return Origins::default();
+        }
+        Origins::parse(items.iter().map(String::as_str)).unwrap_or_else(|errors| {
+            errors.iter().for_each(|error| vars.problem(format!("MACULA_ORIGINS: {error}")));
+            Origins::default()
+        })
+    }
+
+    fn schemas(vars: &mut Vars) -> Schemas {
+        let files: Vec<PathBuf> = vars.list("MACULA_SCHEMAS").into_iter().map(PathBuf::from).collect();
+        Schemas::load(&files).unwrap_or_else(|errors| {
+            errors.iter().for_each(|error| vars.problem(format!("MACULA_SCHEMAS: {error}")));
+            Schemas::default()
+        })
     }
 
     fn certificate(vars: &mut Vars) -> Option<CertificateFiles> {
@@ -248,9 +294,15 @@ mod tests {
             ("MACULA_TLS_CERT", "/tls.crt"),
             ("MESH_PEERS", "gateway-antwerp"),
             ("MACULA_REALM", "a..b"),
+            ("MACULA_ORIGINS", "example.com, https://example.com/page"),
+            ("MACULA_SCHEMAS", "/nowhere/a.bin, Cargo.toml"),
         ])
         .unwrap_err()
         .0;
-        assert_eq!(problems.len(), 4, "{problems:#?}");
+        assert_eq!(problems.len(), 8, "{problems:#?}");
+        assert!(
+            problems.iter().any(|problem| problem.contains("/nowhere/a.bin: No such file")),
+            "{problems:#?}"
+        );
     }
 }

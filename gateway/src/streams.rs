@@ -68,7 +68,7 @@ pub(crate) async fn serve(
                 Some(result) = readers.join_next() => if let Err(reason) = joined(result) {
                     break End::Peer(reason);
                 },
-                stream = wire.accept_uni(), if readers.len() < STREAMS => match stream {
+                stream = accept_class(&wire, &outlet), if readers.len() < STREAMS => match stream {
                     Ok(stream) => {
                         readers.spawn_local(read_class(hub.clone(), key, stream, opened.clone()));
                     }
@@ -171,6 +171,15 @@ async fn write_class(
         }
         outlet.ready(kind).await;
     }
+}
+
+/// The next class stream. Those of a session wait until it is welcomed, within the bounds of the transport: QUIC
+/// keeps no order between streams, so they may come before Hello.
+async fn accept_class(wire: &Wire, outlet: &Outlet) -> Result<quinn::RecvStream, String> {
+    if matches!(wire, Wire::Session(_)) {
+        outlet.welcomed().await;
+    }
+    wire.accept_uni().await
 }
 
 /// Reads a stream that the peer has opened, unless it has `opened` one of its kind before: the core puts the bytes of

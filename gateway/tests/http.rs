@@ -126,7 +126,7 @@ async fn mistakes_are_answered_with_a_problem_that_says_what_to_do() {
         ("GET", "/v1/rpc/test.nobody", &[], 405, "POST"),
         ("DELETE", "/v1/topics/a.b", &[], 405, "GET, HEAD, POST, OPTIONS"),
         ("GET", "/elsewhere", &[], 404, "/v1/topics"),
-        ("GET", "/v1/realm", &[("origin", "https://example.com")], 403, "origin"),
+        ("GET", "/v1/realm", &[("origin", "https://example.com")], 403, "MACULA_ORIGINS"),
     ] {
         let (got, body) = http.exchange(method, path, headers, "").await;
         assert_eq!(got, status, "{method} {path}: {body}");

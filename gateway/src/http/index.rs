@@ -5,7 +5,8 @@ use super::problem::Problem;
 use super::request::Request;
 use http::StatusCode;
 
-pub(super) async fn serve(_: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+    request.choose(&["application/json"])?;
     let resources: Vec<_> = super::RESOURCES
         .iter()
         .map(|resource| {

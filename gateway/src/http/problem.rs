@@ -1,29 +1,41 @@
 //! Errors as problem+json (RFC 9457).
 
-use http::StatusCode;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use macula_proto::v1::Code;
+
+/// Seconds after which a client may try again what is impossible just now. A guess, not measured.
+const RETRY_AFTER: u32 = 1;
 
 /// What a request is answered with when it fails.
 #[derive(Debug)]
 pub(crate) struct Problem {
-    pub(super) status: StatusCode,
-    /// One header that belongs to the status, as `allow` does to 405.
-    pub(super) header: Option<(&'static str, String)>,
+    status: StatusCode,
     code: &'static str,
     detail: String,
+    /// What belongs to the status, as `allow` does to 405.
+    headers: Vec<(&'static str, String)>,
 }
 
 impl Problem {
+    /// `code` is for programs, `detail` for people: what is wrong, and what to do.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, header: None, code, detail: detail.into() }
+        let problem = Self { status, code, detail: detail.into(), headers: Vec::new() };
+        match status {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                problem.header("retry-after", RETRY_AFTER.to_string())
+            }
+            StatusCode::UNAUTHORIZED => problem.header("www-authenticate", "Bearer".to_owned()),
+            _ => problem,
+        }
     }
 
     pub(crate) fn invalid(detail: impl Into<String>) -> Self {
         Self::of(Code::InvalidArgument, detail)
     }
 
-    pub(crate) fn unavailable(detail: impl Into<String>) -> Self {
-        Self::of(Code::Unavailable, detail)
+    /// The gateway is about to stop.
+    pub(crate) fn draining() -> Self {
+        Self::of(Code::Unavailable, "this gateway is about to stop; come back, or go to another one")
     }
 
     /// The problem that a result code of the protocol means.
@@ -44,17 +56,37 @@ impl Problem {
         Self::new(status, code.as_str_name(), detail)
     }
 
+    /// A header beside the problem.
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
-        self.header = Some((name, value));
+        self.headers.push((name, value));
         self
     }
 
-    pub(crate) fn retry_after(self, seconds: u32) -> Self {
-        self.header("retry-after", seconds.to_string())
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// All headers of the response.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &self.headers {
+            // All of them are made here, of names and numbers; one that were no header would be left out.
+            if let Ok(value) = HeaderValue::from_str(value) {
+                headers.insert(HeaderName::from_static(name), value);
+            }
+        }
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers
     }
 
     pub(crate) fn body(&self) -> String {
-        serde_json::json!({ "status": self.status.as_u16(), "code": self.code, "detail": self.detail })
-            .to_string()
+        let problem = serde_json::json!({
+            "title": self.status.canonical_reason().unwrap_or("Client Closed Request"),
+            "status": self.status.as_u16(),
+            "code": self.code,
+            "detail": self.detail,
+        });
+        format!("{problem}\n")
     }
 }

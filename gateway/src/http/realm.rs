@@ -6,6 +6,7 @@ use super::request::Request;
 use http::StatusCode;
 
 pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
+    request.choose(&["application/json"])?;
     let identity = request.hub().identity();
     let body = serde_json::json!({
         "realm": identity.realm,

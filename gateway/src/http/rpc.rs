@@ -20,11 +20,11 @@ pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Res
         call: 1,
         procedure: request.argument().to_owned(),
         timeout_ms,
-        payload: exchange.body(limits::PAYLOAD_BYTES).await?.into(),
+        payload: exchange.body(limits::PAYLOAD_BYTES).await?,
         content_type: request.header("content-type").to_owned(),
         ..Call::default()
     };
-    let mut local = request.open();
+    let mut local = request.open()?;
     local.send(StreamKind::Rpc, kind::CALL, &call);
     loop {
         let (_, kind, body) = local

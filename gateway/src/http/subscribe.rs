@@ -1,123 +1,99 @@
-//! `GET /v1/topics/{pattern}`: messages as server-sent events, one JSON object each.
+//! `GET /v1/topics/{pattern}`: messages as server-sent events or as lines of JSON, as long as the client reads.
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, head};
+use super::feed::{Feed, Format, Item};
 use super::problem::Problem;
 use super::request::Request;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
+use crate::local::Local;
+use http::StatusCode;
+use macula_proto::Pattern;
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{Acknowledged, Code, Dropped, Gap, PublisherAlias, Subscribe, TopicAlias};
-use macula_proto::wire;
+use macula_proto::v1::{Acknowledged, Code, Overflow, Share, Subscribe};
 use prost::Message as _;
-use std::collections::HashMap;
 use std::time::Duration;
 
-/// A comment is sent after this much silence, so that whoever sits between does not give up.
+/// A sign of life is sent after this much silence, so that whoever sits between does not give up.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 
+const PARAMETERS: &[&str] = &["retained", "group", "share", "events", "telemetry", "block_ms", "limit"];
+const POLICIES: [(&str, Overflow); 5] = [
+    ("conflate", Overflow::Conflate),
+    ("drop_oldest", Overflow::DropOldest),
+    ("drop_newest", Overflow::DropNewest),
+    ("block", Overflow::Block),
+    ("disconnect", Overflow::Disconnect),
+];
+const SHARES: [(&str, Share); 3] =
+    [("hash", Share::Hash), ("round_robin", Share::RoundRobin), ("least_loaded", Share::LeastLoaded)];
+
 pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
-    let mut local = request.open();
-    let subscribe =
-        Subscribe { subscription: 1, pattern: request.argument().to_owned(), ..Subscribe::default() };
-    local.send(StreamKind::Control, kind::SUBSCRIBE, &subscribe);
-    loop {
-        let (_, kind, body) = local
-            .next(&[StreamKind::Control])
-            .await
-            .map_err(|closing| Problem::of(closing.code, closing.message))?;
-        if kind == kind::ACKNOWLEDGED {
-            let acknowledged = Acknowledged::decode(body).unwrap_or_default();
-            match acknowledged.code() {
-                Code::Ok => break,
-                code => return Err(Problem::of(code, acknowledged.message)),
-            }
-        }
-    }
-    if !exchange.begin("text/event-stream").await {
-        return Ok(());
-    }
+    let content_type = request.choose(&[Format::EVENT_STREAM, Format::JSON_LINES])?;
+    let pattern: Pattern =
+        request.argument().parse().map_err(|error| Problem::invalid(format!("{error}")))?;
+    let query = request.query(PARAMETERS)?;
+    let limit = query.number::<u64>("limit")?.unwrap_or(u64::MAX);
+    let subscribe = Subscribe {
+        subscription: 1,
+        pattern: pattern.to_string(),
+        retained: query.flag("retained")?,
+        group: query.text("group").unwrap_or_default().to_owned(),
+        share: query.word("share", &SHARES)?.unwrap_or_default().into(),
+        events: query.word("events", &POLICIES)?.unwrap_or_default().into(),
+        telemetry: query.word("telemetry", &POLICIES)?.unwrap_or_default().into(),
+        block_ms: query.number("block_ms")?.unwrap_or_default(),
+        ..Subscribe::default()
+    };
     if request.is_head() {
+        exchange.begin(head(StatusCode::OK, content_type)).await;
         exchange.end().await;
         return Ok(());
     }
-    let mut aliases = [Aliases::default(), Aliases::default()];
-    loop {
-        let next = local.next(&[StreamKind::Control, StreamKind::Event, StreamKind::Telemetry]);
-        let text = match tokio::time::timeout(HEARTBEAT, next).await {
-            Err(_) => ": still here\n\n".to_owned(),
-            Ok(Err(_)) | Ok(Ok((StreamKind::Control, kind::MOVING, _))) => break,
-            Ok(Ok((StreamKind::Control, ..))) => continue,
-            Ok(Ok((stream, kind, body))) => {
-                let (index, class) =
-                    if stream == StreamKind::Event { (0, "event") } else { (1, "telemetry") };
-                match aliases[index].event(class, kind, &body) {
-                    Some(text) => text,
-                    None => continue,
-                }
-            }
-        };
-        if !exchange.piece(text).await {
-            break;
-        }
+    let mut local = request.open()?;
+    local.send(StreamKind::Control, kind::SUBSCRIBE, &subscribe);
+    acknowledged(&mut local).await?;
+    if exchange.begin(head(StatusCode::OK, content_type)).await {
+        let feed = Feed::new(request, Format::of(content_type));
+        stream(&mut local, exchange, feed, limit).await;
     }
-    exchange.end().await;
     Ok(())
 }
 
-/// What the aliases of a stream stand for.
-#[derive(Default)]
-struct Aliases {
-    topics: HashMap<u32, TopicAlias>,
-    publishers: HashMap<u32, PublisherAlias>,
-}
-
-impl Aliases {
-    /// The server-sent event that a frame makes, if it makes one.
-    fn event(&mut self, class: &str, kind: u8, body: &Bytes) -> Option<String> {
-        match kind {
-            kind::TOPIC_ALIAS => {
-                let told = TopicAlias::decode(&body[..]).ok()?;
-                self.topics.insert(told.alias, told);
-                None
-            }
-            kind::PUBLISHER_ALIAS => {
-                let told = PublisherAlias::decode(&body[..]).ok()?;
-                self.publishers.insert(told.alias, told);
-                None
-            }
-            kind::DROPPED => Some(notice("dropped", Dropped::decode(&body[..]).ok()?.count)),
-            kind::GAP => Some(notice("gap", Gap::decode(&body[..]).ok()?.count)),
-            kind::DELIVER => self.message(class, &wire::Deliver::decode(body).ok()?),
-            _ => None,
+async fn acknowledged(local: &mut Local) -> Result<(), Problem> {
+    loop {
+        let next = local.next(&[StreamKind::Control]).await;
+        let (_, kind, body) = next.map_err(|closing| Problem::of(closing.code, closing.message))?;
+        if kind == kind::ACKNOWLEDGED {
+            let acknowledged = Acknowledged::decode(body).unwrap_or_default();
+            return match acknowledged.code() {
+                Code::Ok => Ok(()),
+                code => Err(Problem::of(code, acknowledged.message)),
+            };
         }
-    }
-
-    fn message(&self, class: &str, deliver: &wire::Deliver<'_>) -> Option<String> {
-        let topic = self.topics.get(&deliver.topic)?;
-        let publisher = self.publishers.get(&deliver.publisher)?;
-        let message = wire::Message::decode(deliver.message).ok()?;
-        let mut object = serde_json::json!({
-            "topic": topic.topic,
-            "key": message.key,
-            "class": class,
-            "publisher": publisher.publisher.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-            "epoch": publisher.epoch,
-            "sequence": deliver.sequence,
-            "content_type": topic.content_type,
-        });
-        let parsed = topic
-            .content_type
-            .starts_with("application/json")
-            .then(|| serde_json::from_slice(message.payload));
-        match parsed {
-            Some(Ok(value)) => object["json"] = value,
-            _ => object["base64"] = STANDARD.encode(message.payload).into(),
-        }
-        Some(format!("data: {object}\n\n"))
     }
 }
 
-fn notice(event: &str, count: u64) -> String {
-    format!("event: {event}\ndata: {{\"count\":{count}}}\n\n")
+/// Sends what comes until the client or the gateway leaves, or `limit` messages have been sent.
+async fn stream(local: &mut Local, exchange: &mut Exchange, mut feed: Feed<'_>, limit: u64) {
+    let mut messages = 0;
+    while messages < limit {
+        let next = local.next(&[StreamKind::Control, StreamKind::Event, StreamKind::Telemetry]);
+        let item = match tokio::time::timeout(HEARTBEAT, next).await {
+            Err(_) => Some(Item::Silence),
+            Ok(Err(closing)) => {
+                exchange.piece(feed.text(&Item::Closed(closing.code, closing.message))).await;
+                break;
+            }
+            Ok(Ok((StreamKind::Control, kind::MOVING, _))) => {
+                exchange.piece(feed.text(&Item::Moving)).await;
+                break;
+            }
+            Ok(Ok((stream, kind, body))) => feed.item(stream, kind, body),
+        };
+        let Some(item) = item else { continue };
+        messages += u64::from(matches!(item, Item::Message(_)));
+        if !exchange.piece(feed.text(&item)).await {
+            return;
+        }
+    }
+    exchange.end().await;
 }

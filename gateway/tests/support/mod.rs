@@ -14,11 +14,9 @@ pub(crate) fn settings(name: &str) -> Settings {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         admin: None,
         realm: "test.realm".to_owned(),
-        peers: Vec::new(),
         advertise: vec!["localhost:1".to_owned()],
         name: Some(name.to_owned()),
-        state_dir: None,
-        certificate: None,
+        ..Settings::default()
     }
 }
 
