@@ -1,6 +1,6 @@
 //! State of one connection: a client's session or a link to another gateway.
 
-use crate::key::{ConnKey, MessageClass, NodeId, ProviderKey, SubscriptionKey};
+use crate::key::{ConnKey, MessageClass, NodeId, OriginKey, ProviderKey, SubscriptionKey};
 use crate::queue::Queue;
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
@@ -43,6 +43,20 @@ pub(crate) struct Session {
     pub(crate) calls: usize,
     /// Last sequence that [`macula_proto::v1::Accepted`] named.
     pub(crate) accepted: u64,
+    /// Last sequence that [`macula_proto::v1::Settled`] named.
+    pub(crate) settled: u64,
+    /// What its process shows to resume it.
+    pub(crate) secret: Bytes,
+    /// Name under which another process may take it over; empty for none.
+    pub(crate) name: String,
+    /// How long it is kept once its connection is lost.
+    pub(crate) resume_ms: u32,
+    /// Its connection is lost; it ends at this time unless it is resumed.
+    pub(crate) kept_until_ms: Option<u64>,
+    /// When it was asked for a sign of life, in attentive time.
+    pub(crate) asked_ms: Option<u64>,
+    /// Subscriptions of the process before that this one has not claimed.
+    pub(crate) unconfirmed: HashSet<u32>,
 }
 
 /// A link to a peer.
@@ -64,6 +78,8 @@ pub(crate) struct Link {
     pub(crate) paused: HashSet<(u32, MessageClass)>,
     pub(crate) pinged_ms: u64,
     pub(crate) round_trip_ms: u64,
+    /// What settles the events that come from it.
+    pub(crate) origin: OriginKey,
 }
 
 /// What comes in on one stream.
@@ -71,6 +87,10 @@ pub(crate) struct Link {
 pub(crate) struct Inbound {
     pub(crate) splitter: Splitter,
     pub(crate) received: u64,
+    /// Frames so far.
+    pub(crate) position: u64,
+    /// Publishes up to and with this sequence were sent before on another session.
+    pub(crate) resent: u64,
     pub(crate) granted: u64,
     pub(crate) window: u64,
     /// Our aliases by the sender's.
@@ -92,6 +112,8 @@ impl Conn {
         let inbound = |window| Inbound {
             splitter: Splitter::new(limits::FRAME_BYTES),
             received: 0,
+            position: 0,
+            resent: 0,
             granted: window,
             window,
             topics: Vec::new(),
@@ -148,11 +170,21 @@ impl Conn {
         }
     }
 
+    /// The other end acknowledges events.
+    pub(crate) fn keep_events(&mut self) {
+        self.messages(MessageClass::Event).keeps = true;
+    }
+
     /// The other end's first credit.
     pub(crate) fn open_windows(&mut self, windows: Windows) {
         for (queue, total) in self.queues.iter_mut().zip([windows.rpc, windows.event, windows.telemetry]) {
             queue.grant(total);
         }
+    }
+
+    /// True of a session that waits for its client to come back.
+    pub(crate) fn is_away(&self) -> bool {
+        self.session().is_some_and(|session| session.kept_until_ms.is_some())
     }
 
     pub(crate) fn queues(&mut self) -> impl Iterator<Item = &mut Queue> {
@@ -161,7 +193,7 @@ impl Conn {
 
     /// Queues that hold frames.
     pub(crate) fn backlogged(&self) -> impl Iterator<Item = &Queue> {
-        self.queues.iter().filter(|queue| queue.backlog() > 0)
+        self.queues.iter().filter(|queue| queue.weight() > 0)
     }
 
     /// The queue of a class stream; the control stream has none.
@@ -175,9 +207,28 @@ impl Conn {
         &mut self.queues[class as usize + 1]
     }
 
+    pub(crate) fn take_queue(&mut self, class: MessageClass) -> Queue {
+        std::mem::replace(self.messages(class), Queue::new(class.wire(), 0))
+    }
+
+    pub(crate) fn put_queue(&mut self, class: MessageClass, queue: Queue) {
+        *self.messages(class) = queue;
+    }
+
+    /// Forgets the calls and answers that wait; how many bytes they were.
+    pub(crate) fn reset_rpc(&mut self) -> usize {
+        std::mem::replace(&mut self.queues[0], Queue::new(Class::Rpc, 0)).weight()
+    }
+
     #[inline]
     pub(crate) fn inbound(&mut self, stream: StreamKind) -> &mut Inbound {
         &mut self.inbound[stream as usize]
+    }
+
+    /// Forgets the control frames that wait.
+    pub(crate) fn clear_control(&mut self) {
+        self.control.clear();
+        self.control_announced = false;
     }
 
     /// Adds a control frame; false when the other end has let too many pile up.
@@ -224,6 +275,7 @@ impl Link {
             paused: HashSet::new(),
             pinged_ms: 0,
             round_trip_ms: 0,
+            origin: OriginKey::default(),
         }
     }
 

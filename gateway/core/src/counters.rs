@@ -13,6 +13,8 @@ pub struct Counters {
     pub received: [u64; 2],
     /// Messages dropped by overflow policies, by class; each is told to its receiver.
     pub lost: [u64; 2],
+    /// Messages whose time to live ended in a queue.
+    pub expired: u64,
     /// Messages that had been seen before, by class.
     pub duplicates: [u64; 2],
     /// Publishes that were refused.

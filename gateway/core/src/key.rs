@@ -7,6 +7,10 @@ slotmap::new_key_type! {
     pub(crate) struct SubscriptionKey;
     /// A provider of a procedure: a registration of a session, or the offer of a peer.
     pub(crate) struct ProviderKey;
+    /// Somebody whose events are to be settled: a publisher, or a link.
+    pub(crate) struct OriginKey;
+    /// A group of subscriptions that share messages.
+    pub(crate) struct GroupKey;
 }
 
 /// Stable identity of a gateway: sixteen bytes.

@@ -14,6 +14,7 @@ mod counters;
 mod interest;
 mod key;
 mod node;
+mod origins;
 mod procedures;
 mod publishers;
 mod queue;

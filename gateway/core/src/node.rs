@@ -1,10 +1,13 @@
 //! One gateway's routing: connections in, connections out.
 
 mod answers;
+mod keep;
 mod link;
 mod messages;
+mod recovery;
 mod rpc;
 mod session;
+mod settle;
 mod system;
 
 use crate::bitset::BitSet;
@@ -13,6 +16,7 @@ use crate::conn::{Conn, Conns, Link, Role, Session};
 use crate::counters::Counters;
 use crate::interest::InterestLog;
 use crate::key::{ConnKey, MessageClass, NodeId};
+use crate::origins::{Mark, Origins, Whose};
 use crate::procedures::Procedures;
 use crate::publishers::Publishers;
 use crate::queue::Queue;
@@ -26,6 +30,7 @@ use macula_proto::frame::FrameError;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{Close, Code, Credit, InterestDelta, Moving, Refused};
 use macula_proto::wire::Malformed;
+use recovery::Recovery;
 use std::cell::LazyCell;
 use std::collections::VecDeque;
 
@@ -53,6 +58,14 @@ pub struct Node {
     links: Vec<ConnKey>,
     /// Sessions by publisher.
     sessions: HashMap<[u8; 16], ConnKey>,
+    /// Sessions by the name under which another process may take them over.
+    named: HashMap<String, ConnKey>,
+    origins: Origins,
+    /// Segment of the events that are being received, and the last of them.
+    segment: (Mark, u64),
+    recovery: Option<Recovery>,
+    /// There was a recovery: there is one after a start.
+    recovered: bool,
     barriers: Vec<Barrier>,
     ready: Vec<(ConnKey, StreamKind)>,
     notices: VecDeque<Notice>,
@@ -160,6 +173,11 @@ impl Node {
             retained: Retained::default(),
             links: Vec::new(),
             sessions: HashMap::new(),
+            named: HashMap::new(),
+            origins: Origins::default(),
+            segment: (Mark::default(), 0),
+            recovery: None,
+            recovered: false,
             barriers: Vec::new(),
             ready: Vec::new(),
             notices: VecDeque::new(),
@@ -184,6 +202,10 @@ impl Node {
     pub fn open_link(&mut self, dialled: bool) -> ConnKey {
         let heard = self.attentive.read();
         let key = self.conns.insert(Conn::new(Role::Link(Link::new(dialled)), heard));
+        let origin = self.origins.add(Whose::Link(key), 0);
+        if let Some(link) = self.link_mut(key) {
+            link.origin = origin;
+        }
         self.send_control(key, kind::LINK_HELLO, &self.link_hello());
         key
     }
@@ -193,7 +215,7 @@ impl Node {
     pub fn receive(&mut self, key: ConnKey, stream: StreamKind, bytes: &[u8], now: Now) {
         let heard = self.attentive.read();
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.closing {
+        if conn.closing || conn.is_away() {
             return;
         }
         conn.heard_ms = heard;
@@ -206,13 +228,23 @@ impl Node {
         }
         self.counters.bytes_in += bytes.len() as u64;
         let mut splitter = std::mem::replace(&mut inbound.splitter, macula_proto::frame::Splitter::new(0));
-        let result = splitter.split(bytes, |kind, body| match stream {
-            StreamKind::Control if link => self.link_control(key, kind, body, now),
-            StreamKind::Control => self.session_control(key, kind, body, now),
-            StreamKind::Rpc => self.rpc_frame(key, kind, body, now),
-            StreamKind::Event => self.message_frame(key, link, MessageClass::Event, kind, body, now),
-            StreamKind::Telemetry => self.message_frame(key, link, MessageClass::Telemetry, kind, body, now),
+        let mut frames = inbound.position;
+        if link && stream == StreamKind::Event {
+            self.begin_segment(key);
+        }
+        let result = splitter.split(bytes, |kind, body| {
+            frames += 1;
+            match stream {
+                StreamKind::Control if link => self.link_control(key, kind, body, now),
+                StreamKind::Control => self.session_control(key, kind, body, now),
+                StreamKind::Rpc => self.rpc_frame(key, kind, body, now),
+                StreamKind::Event => self.message_frame(key, link, MessageClass::Event, kind, body, now),
+                StreamKind::Telemetry => {
+                    self.message_frame(key, link, MessageClass::Telemetry, kind, body, now)
+                }
+            }
         });
+        self.end_segment(link.then_some(frames));
         if let Err(violation) = result {
             let live = self.conns.get(key).is_some_and(Conn::live);
             let text =
@@ -220,12 +252,14 @@ impl Node {
             return self.fail(key, violation.code, text);
         }
         if let Some(conn) = self.conns.get_mut(key) {
-            conn.inbound(stream).splitter = splitter;
+            let inbound = conn.inbound(stream);
+            (inbound.splitter, inbound.position) = (splitter, frames);
             self.grant(key, stream);
             if stream == StreamKind::Event && !link {
                 self.tell_accepted(key);
             }
         }
+        self.tell_settled();
     }
 
     /// The next stream that has something to send; each is named once until [`Node::take`] has given all.
@@ -246,12 +280,14 @@ impl Node {
             conn.control_announced = batch.is_some();
             return batch;
         };
-        let before = queue.backlog();
-        let batch = queue.take();
+        let before = queue.weight();
+        let batch = queue.take(now.elapsed_ms, &mut self.origins);
         queue.announced = batch.is_some();
-        self.queued = self.queued + queue.backlog() - before;
+        self.queued = self.queued + queue.weight() - before;
+        self.counters.expired += queue.take_expired();
         self.counters.bytes_out += batch.as_ref().map_or(0, |batch| batch.len() as u64);
         self.release(key, stream, now);
+        self.tell_settled();
         batch
     }
 
@@ -266,14 +302,20 @@ impl Node {
             self.release(key, StreamKind::Event, now);
             self.release(key, StreamKind::Telemetry, now);
             self.check_link(key, attentive, now);
+            self.check_session(key, attentive, now);
         }
+        self.check_recovery(now);
+        self.tell_settled();
         self.sweep(now);
     }
 
-    /// The connection is gone.
+    /// The connection is gone. A session that its client may resume stays for a while.
     pub fn remove(&mut self, key: ConnKey, now: Now) {
-        self.detach(key, now);
-        self.conns.remove(key);
+        if !self.keep_session(key, now) {
+            self.detach(key, now);
+            self.conns.remove(key);
+        }
+        self.tell_settled();
     }
 
     /// Ends a connection with a code and a text that its other end is told.
@@ -298,6 +340,7 @@ impl Node {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             sessions: self.sessions.len(),
+            kept: self.conns.values().filter(|conn| conn.is_away()).count(),
             links: self.links.len(),
             subscriptions: self.routes.subscriptions().count(),
             registrations: self.procedures.providers().filter(|provider| !provider.link).count(),
@@ -353,21 +396,13 @@ impl Node {
         conn.closing = true;
         let mut released = Vec::new();
         for (index, queue) in conn.queues().enumerate() {
-            self.queued -= queue.backlog();
+            self.queued -= queue.weight();
+            queue.discard(&mut self.origins);
             let class = if index == 1 { MessageClass::Event } else { MessageClass::Telemetry };
             released.extend(queue.abandon().into_iter().map(|publisher| (publisher, class)));
             *queue = Queue::new(class.wire(), 0);
         }
-        for stream in [StreamKind::Event, StreamKind::Telemetry] {
-            let inbound = conn.inbound(stream);
-            std::mem::take(&mut inbound.topics)
-                .into_iter()
-                .flatten()
-                .for_each(|alias| self.topics.release(alias));
-            for alias in std::mem::take(&mut inbound.publishers).into_iter().flatten() {
-                self.publishers.release(alias, now.elapsed_ms);
-            }
-        }
+        self.forget_inbound(key, now);
         for (publisher, class) in released {
             self.unhold(publisher, class);
         }
@@ -379,7 +414,7 @@ impl Node {
 
     fn send_control(&mut self, key: ConnKey, kind: u8, message: &impl prost::Message) {
         let Some(conn) = self.conns.get_mut(key) else { return };
-        if conn.closing {
+        if conn.closing || conn.is_away() {
             return;
         }
         if !conn.control(kind, message) {
@@ -457,7 +492,8 @@ impl Node {
         };
         let (topics, publishers) =
             (queued(|queue| &queue.told_topics), queued(|queue| &queue.told_publishers));
-        let publishers = self.publishers.sweep(now.elapsed_ms, |alias| publishers.contains(alias));
+        let publishers =
+            self.publishers.sweep(now.elapsed_ms, |alias| publishers.contains(alias), &mut self.origins);
         let crowded = self.topics.len() > Topics::LIMIT / 2;
         let topics = if crowded { self.topics.sweep(|alias| topics.contains(alias)) } else { Vec::new() };
         if publishers.is_empty() && topics.is_empty() {
@@ -475,6 +511,8 @@ impl Node {
 pub struct Gauges {
     /// Sessions that were welcomed.
     pub sessions: usize,
+    /// Those of them whose connection is lost and that may be resumed.
+    pub kept: usize,
     /// Links that are up.
     pub links: usize,
     /// Subscriptions of local sessions.

@@ -1,7 +1,8 @@
 //! Publishers that are known here, each with a gateway-wide alias, what was last seen of it, and who makes it
 //! wait.
 
-use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::key::{ConnKey, MessageClass, OriginKey, PublisherId};
+use crate::origins::Origins;
 use hashbrown::HashMap;
 
 /// Publishers under aliases. An entry outlives its connection, so that what is sent again after a reconnect is
@@ -26,6 +27,8 @@ pub(crate) struct Publisher {
     pub(crate) home: Option<ConnKey>,
     /// The link that was told to pause it, per class.
     pub(crate) paused: [Option<ConnKey>; 2],
+    /// What settles its events, once it has had a session here.
+    pub(crate) settling: Option<OriginKey>,
     references: u32,
     released_ms: u64,
 }
@@ -47,6 +50,7 @@ impl Publishers {
             origin: None,
             home: None,
             paused: [None; 2],
+            settling: None,
             references: 1,
             released_ms: 0,
         };
@@ -88,7 +92,12 @@ impl Publishers {
     }
 
     /// Forgets publishers that left a while ago; the same conditions as for [`crate::topics::Topics::sweep`].
-    pub(crate) fn sweep(&mut self, now_ms: u64, queued: impl Fn(u32) -> bool) -> Vec<u32> {
+    pub(crate) fn sweep(
+        &mut self,
+        now_ms: u64,
+        queued: impl Fn(u32) -> bool,
+        origins: &mut Origins,
+    ) -> Vec<u32> {
         let mut freed = Vec::new();
         self.by_id.retain(|_, alias| {
             let entry = &self.entries[*alias as usize];
@@ -98,6 +107,7 @@ impl Publishers {
                 || queued(*alias);
             if !keep {
                 freed.push(*alias);
+                entry.settling.into_iter().for_each(|origin| origins.remove(origin));
             }
             keep
         });

@@ -4,18 +4,20 @@
 //! buffers. Only when the receiver falls behind do messages whose policy may drop them wait one by one in
 //! `held`, where they can still be replaced or removed.
 
+mod batch;
 mod held;
+mod replay;
 
 use crate::bitset::BitSet;
+use crate::origins::{Mark, Origins};
+use batch::{BATCH_BYTES, Batch, Open};
 use bytes::Bytes;
-use held::Held;
+use held::{Frame, Held};
 use macula_proto::v1::{Class, Dropped, Gap, Overflow};
 use macula_proto::{frame, kind, varint};
+pub(crate) use replay::Alias;
 use std::collections::VecDeque;
 
-/// A batch is sealed at this size: large enough that a write costs little per message, small enough to stay
-/// in the cache. 16 to 64 KiB measured alike on loopback.
-const BATCH_BYTES: usize = 32 << 10;
 /// Backlog from which droppable telemetry is conflated or dropped. Two windows of a default client.
 const SOFT_BYTES: usize = 512 << 10;
 /// Backlog from which `block` withholds publishers' credit.
@@ -29,15 +31,39 @@ const HARD_BYTES: usize = 64 << 20;
 /// because of others. Two batches.
 const SHARE_BYTES: usize = 2 * BATCH_BYTES;
 
+/// Events that were sent and not acknowledged; over it, nothing more is sent. What an application that acknowledges by
+/// itself may take at a time. A guess, not measured.
+const KEPT_BYTES: usize = 16 << 20;
+/// Events that wait for a receiver that is away, and that it had not acknowledged. Half a minute of five thousand small
+/// events a second.
+const AWAY_BYTES: usize = 32 << 20;
+
 /// The queue of one class stream.
 #[derive(Debug)]
 pub(crate) struct Queue {
     class: Class,
-    sealed: VecDeque<Bytes>,
-    open: Vec<u8>,
-    /// Bytes in `sealed` and `open`.
-    batched: usize,
+    sealed: VecDeque<Batch>,
+    /// Bytes of the first in `sealed` that have been handed out.
+    front_sent: usize,
+    open: Open,
+    /// Bytes in `sealed` and `open` that have not been handed out.
+    unsent: usize,
+    /// Batches of events that have been handed out and were not acknowledged.
+    kept: VecDeque<Batch>,
+    kept_bytes: usize,
+    /// The receiver acknowledges; what it has not acknowledged is kept.
+    pub(crate) keeps: bool,
     held: Held,
+    /// Frames of the stream so far, those in `open` included.
+    position: u64,
+    /// Frames that the receiver has dealt with.
+    acknowledged: u64,
+    /// The receiver is away.
+    away: bool,
+    /// Backlog from which a policy decides.
+    soft: usize,
+    /// Messages whose time to live ended here.
+    expired: u64,
     /// Bytes that the receiver lets us send in all, and that we have handed out.
     credit: u64,
     sent: u64,
@@ -67,6 +93,10 @@ pub(crate) struct Entry<'a> {
     /// Conflation key: topic alias and record key.
     pub(crate) topic: u32,
     pub(crate) key: &'a str,
+    /// Segment to be settled; nothing for telemetry.
+    pub(crate) mark: Mark,
+    /// When the message is of no use any more, 0 for never.
+    pub(crate) expires_ms: u64,
 }
 
 /// What became of a pushed message.
@@ -87,9 +117,18 @@ impl Queue {
         Self {
             class,
             sealed: VecDeque::new(),
-            open: Vec::new(),
-            batched: 0,
+            front_sent: 0,
+            open: Open::default(),
+            unsent: 0,
+            kept: VecDeque::new(),
+            kept_bytes: 0,
+            keeps: false,
             held: Held::default(),
+            position: 0,
+            acknowledged: 0,
+            away: false,
+            soft: SOFT_BYTES,
+            expired: 0,
             credit,
             sent: 0,
             lost: 0,
@@ -105,32 +144,53 @@ impl Queue {
     }
 
     /// Bytes that wait.
+    #[inline]
     pub(crate) fn backlog(&self) -> usize {
-        self.batched + self.held.bytes()
+        self.unsent + self.held.bytes()
+    }
+
+    /// Bytes that wait or were not acknowledged.
+    #[inline]
+    pub(crate) fn weight(&self) -> usize {
+        self.backlog() + self.kept_bytes
+    }
+
+    /// Messages whose time to live ended here since the last look.
+    pub(crate) fn take_expired(&mut self) -> u64 {
+        std::mem::take(&mut self.expired)
     }
 
     /// Adds a message under `policy`; `full` when the whole gateway holds too much.
     #[inline]
-    pub(crate) fn push(&mut self, entry: Entry<'_>, policy: Overflow, full: bool) -> Pushed {
-        let full = full && self.backlog() > SHARE_BYTES;
+    pub(crate) fn push(
+        &mut self,
+        entry: Entry<'_>,
+        policy: Overflow,
+        full: bool,
+        origins: &mut Origins,
+    ) -> Pushed {
+        let full = full && self.weight() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
-        if backlog <= SOFT_BYTES && self.held.is_empty() && !full {
-            self.append(entry);
+        if backlog <= self.soft && self.held.is_empty() && !full {
+            self.append(entry, origins);
             return Pushed::Queued;
         }
-        self.push_behind(entry, policy, backlog, full)
+        self.push_behind(entry, policy, backlog, full, origins)
     }
 
     /// True when [`Queue::push`] would not take this message, whatever it may drop for it.
     #[inline]
     pub(crate) fn refuses(&self, entry: Entry<'_>, policy: Overflow, full: bool) -> bool {
-        let full = full && self.backlog() > SHARE_BYTES;
+        let full = full && self.weight() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
-        (backlog > SOFT_BYTES || full) && self.refuses_behind(policy, backlog, full)
+        (backlog > self.soft || full) && self.refuses_behind(policy, backlog, full)
     }
 
     #[cold]
     fn refuses_behind(&self, policy: Overflow, backlog: usize, full: bool) -> bool {
+        if self.away {
+            return self.class == Class::Telemetry || full || backlog + self.kept_bytes > AWAY_BYTES;
+        }
         match policy {
             Overflow::Block => backlog > HARD_BYTES || full || (self.overtaken && backlog > HIGH_BYTES),
             Overflow::Disconnect => backlog > HIGH_BYTES || full,
@@ -140,8 +200,16 @@ impl Queue {
     }
 
     #[cold]
-    fn push_behind(&mut self, entry: Entry<'_>, policy: Overflow, backlog: usize, full: bool) -> Pushed {
+    fn push_behind(
+        &mut self,
+        entry: Entry<'_>,
+        policy: Overflow,
+        backlog: usize,
+        full: bool,
+        origins: &mut Origins,
+    ) -> Pushed {
         let policy = match policy {
+            Overflow::Disconnect if self.away => Overflow::Block,
             Overflow::Default if entry.key.is_empty() => Overflow::DropOldest,
             Overflow::Default => Overflow::Conflate,
             chosen => chosen,
@@ -152,33 +220,42 @@ impl Queue {
         match policy {
             Overflow::Block => {
                 if self.held.is_empty() {
-                    self.append(entry);
+                    self.append(entry, origins);
                 } else {
-                    self.held.push_pinned(encode(entry));
+                    self.held.push_pinned(encode(entry, origins));
                 }
-                if backlog > HIGH_BYTES && !self.overtaken { Pushed::Full } else { Pushed::Queued }
+                if backlog > HIGH_BYTES && !self.overtaken && !self.away {
+                    Pushed::Full
+                } else {
+                    Pushed::Queued
+                }
             }
             Overflow::Disconnect | Overflow::DropNewest => {
-                self.held.push_pinned(encode(entry));
+                self.held.push_pinned(encode(entry, origins));
                 Pushed::Queued
             }
-            Overflow::Conflate if self.held.replace(entry.topic, entry.key, || encode(entry)) => self.lose(1),
+            Overflow::Conflate
+                if self.held.replace(entry.topic, entry.key, origins, |origins| encode(entry, origins)) =>
+            {
+                self.lose(1)
+            }
             Overflow::Conflate => {
-                self.held.push_keyed(entry.topic, entry.key, encode(entry));
-                self.shed(full)
+                self.held.push_keyed(entry.topic, entry.key, encode(entry, origins));
+                self.shed(full, origins)
             }
             Overflow::DropOldest | Overflow::Default => {
-                self.held.push(encode(entry));
-                self.shed(full)
+                self.held.push(encode(entry, origins));
+                self.shed(full, origins)
             }
         }
     }
 
     /// Drops the oldest droppable messages until the backlog fits.
-    fn shed(&mut self, full: bool) -> Pushed {
+    fn shed(&mut self, full: bool, origins: &mut Origins) -> Pushed {
         let mut shed = 0;
-        while (self.held.bytes() > HIGH_BYTES || (full && self.backlog() > SHARE_BYTES))
-            && self.held.pop_droppable()
+        while (self.held.bytes() > HIGH_BYTES || (full && self.weight() > SHARE_BYTES))
+            && (full || self.held.len() > 1)
+            && self.held.pop_droppable(origins)
         {
             shed += 1;
         }
@@ -202,94 +279,133 @@ impl Queue {
         self.lost > 0 || self.unknown
     }
 
-    /// Adds frames that nothing may drop: aliases, retained values, calls.
-    pub(crate) fn append_frames(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let before = self.open.len();
-        write(&mut self.open);
-        self.batched += self.open.len() - before;
+    /// Adds one frame that nothing may drop: an alias, a call.
+    pub(crate) fn append_frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.open.bytes.len();
+        write(&mut self.open.bytes);
+        self.count_plain(before);
         self.seal_when_large();
+    }
+
+    fn count_plain(&mut self, before: usize) {
+        self.unsent += self.open.bytes.len() - before;
+        self.open.count_plain();
+        self.position += 1;
     }
 
     /// Adds a message that nothing may drop.
     #[inline]
-    pub(crate) fn append(&mut self, entry: Entry<'_>) {
+    pub(crate) fn append(&mut self, entry: Entry<'_>, origins: &mut Origins) {
         if self.owes_loss() {
             self.tell_loss();
         }
-        let before = self.open.len();
-        write(&mut self.open, entry);
-        self.batched += self.open.len() - before;
+        let before = self.open.bytes.len();
+        write(&mut self.open.bytes, entry);
+        self.unsent += self.open.bytes.len() - before;
+        self.open.count(entry.mark, entry.expires_ms, origins);
+        self.position += 1;
         self.seal_when_large();
     }
 
     #[inline]
     fn seal_when_large(&mut self) {
-        if self.open.len() >= BATCH_BYTES {
+        if self.open.bytes.len() >= BATCH_BYTES {
             self.seal();
         }
     }
 
     fn seal(&mut self) {
-        let batch = std::mem::replace(&mut self.open, Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 8));
-        self.sealed.push_back(Bytes::from(batch));
+        self.sealed.push_back(self.open.seal(self.position));
     }
 
     fn tell_loss(&mut self) {
-        let before = self.open.len();
+        let before = self.open.bytes.len();
         let lost = std::mem::take(&mut self.lost);
         let count = if std::mem::take(&mut self.unknown) { 0 } else { lost };
         match self.class {
-            Class::Event => frame::put_message(&mut self.open, kind::GAP, &Gap { count }),
-            _ => frame::put_message(&mut self.open, kind::DROPPED, &Dropped { count }),
+            Class::Event => frame::put_message(&mut self.open.bytes, kind::GAP, &Gap { count }),
+            _ => frame::put_message(&mut self.open.bytes, kind::DROPPED, &Dropped { count }),
         }
-        self.batched += self.open.len() - before;
+        self.count_plain(before);
     }
 
     /// True when [`Queue::take`] would give something.
     pub(crate) fn has_sendable(&self) -> bool {
-        self.sent < self.credit && (self.batched > 0 || !self.held.is_empty() || self.owes_loss())
+        self.sent < self.credit
+            && self.kept_bytes < KEPT_BYTES
+            && (self.unsent > 0 || !self.held.is_empty() || self.owes_loss())
     }
 
     /// The next bytes to send, within the receiver's credit.
-    pub(crate) fn take(&mut self) -> Option<Bytes> {
-        let allowed = usize::try_from(self.credit - self.sent).unwrap_or(usize::MAX);
-        if allowed == 0 {
+    pub(crate) fn take(&mut self, now_ms: u64, origins: &mut Origins) -> Option<Bytes> {
+        let allowed = usize::try_from(self.credit.saturating_sub(self.sent)).unwrap_or(usize::MAX);
+        if allowed == 0 || self.kept_bytes >= KEPT_BYTES {
             return None;
         }
         if self.sealed.is_empty() {
-            if self.open.is_empty() {
-                self.fill_from_held();
+            if self.open.bytes.is_empty() {
+                self.fill_from_held(now_ms, origins);
             }
-            if !self.open.is_empty() {
-                // An almost empty batch is copied, so that its large buffer can be filled on.
-                if self.open.len() < BATCH_BYTES / 16 {
-                    self.sealed.push_back(Bytes::copy_from_slice(&self.open));
-                    self.open.clear();
-                } else {
-                    self.seal();
-                }
+            if !self.open.bytes.is_empty() {
+                self.seal();
             }
         }
         let front = self.sealed.front_mut()?;
-        let batch = if front.len() <= allowed {
-            self.sealed.pop_front().expect("there is a front")
+        if self.front_sent == 0 {
+            let before = front.bytes.len();
+            self.expired += front.expire(now_ms);
+            self.unsent = self.unsent + front.bytes.len() - before;
+        }
+        let rest = front.bytes.len() - self.front_sent;
+        let bytes = if rest <= allowed {
+            self.take_front(origins)
         } else {
-            front.split_to(allowed)
+            let part = front.bytes.slice(self.front_sent..self.front_sent + allowed);
+            self.front_sent += allowed;
+            part
         };
-        self.sent += batch.len() as u64;
-        self.batched -= batch.len();
-        Some(batch)
+        self.sent += bytes.len() as u64;
+        self.unsent -= bytes.len();
+        Some(bytes)
     }
 
-    fn fill_from_held(&mut self) {
+    /// Hands out the rest of the first batch; events stay until they are acknowledged.
+    fn take_front(&mut self, origins: &mut Origins) -> Bytes {
+        let batch = self.sealed.pop_front().expect("the caller has looked at it");
+        let sent = std::mem::take(&mut self.front_sent);
+        if !self.keeps {
+            batch.release(origins);
+            return if sent == 0 { batch.bytes } else { batch.bytes.slice(sent..) };
+        }
+        let bytes = batch.bytes.slice(sent..);
+        self.kept_bytes += batch.bytes.len();
+        self.kept.push_back(batch);
+        bytes
+    }
+
+    fn fill_from_held(&mut self, now_ms: u64, origins: &mut Origins) {
         if self.owes_loss() {
             self.tell_loss();
         }
-        while self.open.len() < BATCH_BYTES {
-            let Some(frame) = self.held.pop_front() else { break };
-            self.open.extend_from_slice(&frame);
-            self.batched += frame.len();
+        while self.open.bytes.len() < BATCH_BYTES {
+            let Some(Frame { bytes, mark, expires_ms }) = self.held.pop_front() else { break };
+            if expires_ms > 0 && expires_ms <= now_ms {
+                self.expired += 1;
+            } else {
+                self.open.bytes.extend_from_slice(&bytes);
+                self.open.count(mark, expires_ms, origins);
+                self.unsent += bytes.len();
+                self.position += 1;
+            }
+            origins.release(mark);
         }
+    }
+
+    /// The receiver, which was away, has a stream again and grants it so many bytes.
+    pub(crate) fn come_back(&mut self, credit: u64) {
+        self.away = false;
+        self.soft = SOFT_BYTES;
+        self.credit = credit;
     }
 
     /// The receiver grants `total` bytes since the stream began; less than before is ignored.
@@ -339,10 +455,11 @@ fn write(out: &mut Vec<u8>, entry: Entry<'_>) {
     out.extend_from_slice(entry.shared);
 }
 
-fn encode(entry: Entry<'_>) -> Vec<u8> {
-    let mut frame = Vec::new();
-    write(&mut frame, entry);
-    frame
+fn encode(entry: Entry<'_>, origins: &mut Origins) -> Frame {
+    let mut bytes = Vec::new();
+    write(&mut bytes, entry);
+    origins.refer(entry.mark);
+    Frame { bytes, mark: entry.mark, expires_ms: entry.expires_ms }
 }
 
 #[cfg(test)]

@@ -32,6 +32,8 @@ pub(crate) struct Subscription {
     pub(crate) events: Overflow,
     pub(crate) telemetry: Overflow,
     pub(crate) block_ms: u32,
+    /// Name of the group that it shares messages with; empty for none.
+    pub(crate) group: String,
 }
 
 /// One receiver of a topic: a session with all its subscriptions that match, or a link.
@@ -72,6 +74,25 @@ impl Routes {
         self.trie.remove(&subscription.pattern, Wanted::Subscription(key));
         self.generation += 1;
         Some(subscription)
+    }
+
+    pub(crate) fn subscription(&self, key: SubscriptionKey) -> Option<&Subscription> {
+        self.subscriptions.get(key)
+    }
+
+    /// A subscription belongs to another connection from now on.
+    pub(crate) fn rehome(&mut self, key: SubscriptionKey, conn: ConnKey) {
+        if let Some(subscription) = self.subscriptions.get_mut(key) {
+            subscription.conn = conn;
+            self.generation += 1;
+        }
+    }
+
+    /// A subscription is made anew: the one before, whose pattern and connection are the same.
+    pub(crate) fn renew(&mut self, key: SubscriptionKey, subscription: Subscription) -> Option<Subscription> {
+        let known = self.subscriptions.get_mut(key)?;
+        self.generation += 1;
+        Some(std::mem::replace(known, subscription))
     }
 
     pub(crate) fn add_interest(&mut self, link: ConnKey, pattern: &Pattern, telemetry: Overflow) {

@@ -441,6 +441,10 @@ pub struct Hello {
     /// Published by the gateway when the session ends in any other way than by Close.
     #[prost(message, optional, tag = "12")]
     pub last_will: ::core::option::Option<LastWill>,
+    /// The client acknowledges events by Ack and is told Settled. Without it, events count as acknowledged once they are
+    /// sent, and the session cannot be resumed.
+    #[prost(bool, tag = "13")]
+    pub acknowledges: bool,
 }
 /// Where a session stopped.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

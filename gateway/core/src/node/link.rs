@@ -7,8 +7,8 @@ use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
 use crate::procedures::Provider;
 use crate::time::Now;
 use macula_proto::v1::{
-    Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer, Pause,
-    Ping, Pong, Resume,
+    Ack, Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer,
+    Pause, Ping, Pong, Resume,
 };
 use macula_proto::{Pattern, kind};
 use prost::Message as _;
@@ -66,6 +66,7 @@ impl Node {
                 self.on_pause(from, class, &publisher, epoch, false)
             }
             kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
+            kind::ACK => self.on_ack(from, Ack::decode(body)?),
             kind::PING => {
                 let Ping { nonce } = Ping::decode(body)?;
                 self.send_control(from, kind::PONG, &Pong { nonce });
@@ -102,6 +103,7 @@ impl Node {
             return Ok(());
         }
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        conn.keep_events();
         conn.open_windows(hello.windows.unwrap_or_default());
         if let Role::Link(link) = &mut conn.role {
             link.node = node;
@@ -293,6 +295,8 @@ impl Node {
         let paused = std::mem::take(&mut link.paused);
         let was_live = std::mem::take(&mut link.live);
         let (node, name) = (link.node, link.name.clone());
+        let origin = link.origin;
+        self.origins.remove(origin);
         for (publisher, class) in paused {
             self.unhold(publisher, class);
         }
@@ -304,7 +308,7 @@ impl Node {
         }
     }
 
-    fn link_mut(&mut self, key: ConnKey) -> Option<&mut crate::conn::Link> {
+    pub(super) fn link_mut(&mut self, key: ConnKey) -> Option<&mut crate::conn::Link> {
         self.conns.get_mut(key).and_then(|conn| conn.link_mut())
     }
 }

@@ -3,6 +3,7 @@
 use super::{Node, Violation, unknown};
 use crate::conn::assign;
 use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::origins::Mark;
 use crate::publishers::Publishers;
 use crate::queue::{Entry, Pushed, Queue};
 use crate::retained::{Kept, Value};
@@ -11,8 +12,8 @@ use crate::time::Now;
 use crate::topics::Topics;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{
-    Accepted, Code, Dropped, Gap, Overflow, Pause, PublishRefused, PublisherAlias, Resume, RetainedEnd,
-    TopicAlias,
+    Accepted, Code, Dropped, Gap, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume,
+    RetainedEnd, TopicAlias,
 };
 use macula_proto::{Pattern, Topic, frame, limits, wire};
 use prost::Message as _;
@@ -23,15 +24,20 @@ const LEGACY_MS: u64 = 60_000;
 
 /// A message under way.
 #[derive(Clone, Copy)]
-struct Moving<'a> {
-    class: MessageClass,
-    topic: u32,
-    publisher: u32,
-    sequence: u64,
-    stamp: u64,
-    retained: bool,
-    key: &'a str,
-    message: &'a [u8],
+pub(super) struct Moving<'a> {
+    pub(super) class: MessageClass,
+    pub(super) topic: u32,
+    pub(super) publisher: u32,
+    pub(super) sequence: u64,
+    pub(super) stamp: u64,
+    pub(super) retained: bool,
+    pub(super) resent: bool,
+    pub(super) key: &'a str,
+    pub(super) message: &'a [u8],
+    /// Segment of its origin.
+    pub(super) mark: Mark,
+    /// When it is of no use any more, 0 for never.
+    pub(super) expires_ms: u64,
 }
 
 impl Node {
@@ -49,6 +55,13 @@ impl Node {
         match kind {
             kind::PUBLISH if !link => self.on_publish(from, class, body, now),
             kind::DELIVER if link => self.on_forward(from, class, body, now),
+            kind::RESENT if !link => {
+                let Resent { sequence } = Resent::decode(body)?;
+                if let Some(conn) = self.conns.get_mut(from) {
+                    conn.inbound(class.stream()).resent = sequence;
+                }
+                Ok(())
+            }
             kind::TOPIC_ALIAS => self.on_topic_alias(from, link, class, &TopicAlias::decode(body)?),
             kind::PUBLISHER_ALIAS if link => {
                 self.on_publisher_alias(from, class, &PublisherAlias::decode(body)?, now)
@@ -173,11 +186,13 @@ impl Node {
         else {
             return Err(Violation::invalid("a publish before Welcome"));
         };
-        let topic = conn
-            .inbound(class.stream())
+        let inbound = conn.inbound(class.stream());
+        let resent = publish.sequence <= inbound.resent;
+        let topic = inbound
             .topic(publish.topic)
             .ok_or_else(|| Violation::invalid(format!("topic alias {} was never told", publish.topic)))?;
         self.counters.published[class as usize] += 1;
+        let mark = self.mark_of_publisher(publisher, class, publish.sequence);
         if !self.publishers.get_mut(publisher).advance(class, publish.sequence) {
             self.counters.duplicates[class as usize] += 1;
             return Ok(());
@@ -215,15 +230,21 @@ impl Node {
             sequence: publish.sequence,
             stamp,
             retained: false,
+            resent,
             key: message.key,
             message: publish.message,
+            mark,
+            expires_ms: expires_ms(&message, now),
         };
         if message.retain && self.keep(from, moving, now) == Kept::Full {
             let text = "the gateway holds as many retained values as it can".to_owned();
             self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
             return Ok(());
         }
-        self.deliver(false, moving, now);
+        let matches = self.deliver(false, moving, now);
+        if publish.report && class == MessageClass::Event {
+            self.report_accepted(from, publish.sequence, matches);
+        }
         Ok(())
     }
 
@@ -255,6 +276,7 @@ impl Node {
                 }
             },
         };
+        let mark = if class == MessageClass::Event { self.segment.0 } else { Mark::default() };
         let known = self.publishers.get_mut(publisher);
         known.origin = known.home.or(Some(from));
         let moving = Moving {
@@ -264,8 +286,11 @@ impl Node {
             sequence: forward.sequence,
             stamp: forward.stamp,
             retained: false,
+            resent: forward.resent,
             key: message.key,
             message: forward.message,
+            mark,
+            expires_ms: expires_ms(&message, now),
         };
         if forward.retained {
             // A peer's store: news only where ours is older.
@@ -327,9 +352,12 @@ impl Node {
         kept
     }
 
-    /// Queues a message for everyone who wants it.
+    /// Queues a message for everyone who wants it; how many receivers that are.
     #[inline]
-    fn deliver(&mut self, from_link: bool, moving: Moving<'_>, now: Now) {
+    pub(super) fn deliver(&mut self, from_link: bool, moving: Moving<'_>, now: Now) -> u32 {
+        if self.recovery.is_some() && moving.class == MessageClass::Event {
+            self.log(moving, now);
+        }
         let generation = self.routes.generation();
         let entry = self.topics.get_mut(moving.topic);
         if entry.generation != generation {
@@ -340,6 +368,7 @@ impl Node {
         encode_shared(&mut self.shared, moving);
         // What a publisher said elsewhere before it came here is its own, too.
         let home = self.publishers.get(moving.publisher).home;
+        let mut matches = 0;
         for route in &routes {
             let own = Some(route.conn) == home;
             if (route.link && from_link) || (own && route.echo.is_empty()) {
@@ -347,11 +376,13 @@ impl Node {
             }
             let subscriptions = if own { &route.echo } else { &route.subscriptions };
             self.push(route, subscriptions, moving, now);
+            matches += 1;
         }
         if moving.stamp != 0 && !from_link {
             self.forward_retained(&routes, moving, now);
         }
         self.topics.get_mut(moving.topic).routes = routes;
+        matches
     }
 
     /// Retained values belong to the whole mesh: peers without interest get them too.
@@ -380,8 +411,15 @@ impl Node {
         let class = moving.class;
         let Some(conn) = self.conns.get_mut(route.conn) else { return };
         let queue = conn.messages(class);
-        let before = queue.backlog();
-        let entry = Entry { subscriptions, shared: &self.shared, topic: moving.topic, key: moving.key };
+        let before = queue.weight();
+        let entry = Entry {
+            subscriptions,
+            shared: &self.shared,
+            topic: moving.topic,
+            key: moving.key,
+            mark: moving.mark,
+            expires_ms: moving.expires_ms,
+        };
         // A retained value that a link dropped would be missing in the peer's store for good.
         let keeps = route.link && moving.stamp != 0;
         let policy = if keeps { Overflow::Block } else { route.policy[class as usize] };
@@ -390,8 +428,8 @@ impl Node {
         if !queue.refuses(entry, policy, full) {
             tell_aliases(queue, &self.topics, &self.publishers, moving);
         }
-        let pushed = queue.push(entry, policy, full);
-        self.queued = self.queued + queue.backlog() - before;
+        let pushed = queue.push(entry, policy, full, &mut self.origins);
+        self.queued = self.queued + queue.weight() - before;
         if !queue.announced && queue.has_sendable() {
             queue.announced = true;
             self.ready.push((route.conn, class.stream()));
@@ -472,6 +510,44 @@ impl Node {
         }
     }
 
+    /// Tells a session at once that an event is accepted, and by how many receivers it is wanted.
+    fn report_accepted(&mut self, key: ConnKey, sequence: u64, matches: u32) {
+        if let Some(session) = self.conns.get_mut(key).and_then(|conn| conn.session_mut()) {
+            session.accepted = session.accepted.max(sequence);
+        }
+        self.send_control(key, kind::ACCEPTED, &Accepted { sequence, matches: Some(matches) });
+    }
+
+    /// The segment that an event of a session belongs to, which begins with the first of what has come together.
+    #[inline]
+    fn mark_of_publisher(&mut self, publisher: u32, class: MessageClass, sequence: u64) -> Mark {
+        if class == MessageClass::Telemetry {
+            return Mark::default();
+        }
+        if self.segment.0.is_nothing()
+            && let Some(origin) = self.publishers.get(publisher).settling
+        {
+            self.segment.0 = self.origins.open(origin);
+        }
+        self.segment.1 = sequence;
+        self.segment.0
+    }
+
+    /// Events of a peer begin to arrive; whatever they are, it is told when they are dealt with.
+    pub(super) fn begin_segment(&mut self, from: ConnKey) {
+        if let Some(link) = self.conns.get(from).and_then(|conn| conn.link()) {
+            self.segment.0 = self.origins.open(link.origin);
+        }
+    }
+
+    /// All that has come together is queued.
+    pub(super) fn end_segment(&mut self, position: Option<u64>) {
+        let (mark, last) = std::mem::take(&mut self.segment);
+        if !mark.is_nothing() {
+            self.origins.close(mark, position.unwrap_or(last));
+        }
+    }
+
     /// Sends the retained values that a new subscription matches, then the end of them, on both class streams.
     pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern) {
         let mut subscriptions = Vec::new();
@@ -510,27 +586,47 @@ impl Node {
                 sequence: value.sequence,
                 stamp: value.stamp,
                 retained: true,
+                resent: false,
                 key: "",
                 message: &value.message,
+                mark: Mark::default(),
+                expires_ms: 0,
             };
             encode_shared(&mut self.shared, moving);
             let queue = conn.messages(value.class);
-            let before = queue.backlog();
+            let before = queue.weight();
             tell_aliases(queue, topics, publishers, moving);
-            queue.append(Entry { subscriptions, shared: &self.shared, topic: value.topic, key: "" });
-            self.queued += queue.backlog() - before;
+            let entry = Entry {
+                subscriptions,
+                shared: &self.shared,
+                topic: value.topic,
+                key: "",
+                mark: Mark::default(),
+                expires_ms: 0,
+            };
+            queue.append(entry, &mut self.origins);
+            self.queued += queue.weight() - before;
         }
         self.announce(to, StreamKind::Event);
         self.announce(to, StreamKind::Telemetry);
     }
 
-    /// Adds frames that nothing may drop to a queue.
+    /// Adds a frame that nothing may drop to a queue.
     pub(super) fn append(&mut self, to: ConnKey, stream: StreamKind, write: impl FnOnce(&mut Vec<u8>)) {
         let Some(queue) = self.conns.get_mut(to).and_then(|conn| conn.queue(stream)) else { return };
-        let before = queue.backlog();
-        queue.append_frames(write);
-        self.queued += queue.backlog() - before;
+        let before = queue.weight();
+        queue.append_frame(write);
+        self.queued += queue.weight() - before;
         self.announce(to, stream);
+    }
+}
+
+/// When a message that has come now is of no use any more, 0 for never.
+#[inline]
+fn expires_ms(message: &wire::Message<'_>, now: Now) -> u64 {
+    match message.time_to_live_ms {
+        0 => 0,
+        ttl => now.elapsed_ms + u64::from(ttl),
     }
 }
 
@@ -540,7 +636,7 @@ fn never_told() -> Violation {
 
 /// Encodes what is the same for all receivers.
 #[inline]
-fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
+pub(super) fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
     let shared = wire::Deliver {
         topic: moving.topic,
         publisher: moving.publisher,
@@ -548,6 +644,7 @@ fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
         retained: moving.retained,
         stamp: moving.stamp,
         message: moving.message,
+        resent: moving.resent,
         ..wire::Deliver::default()
     };
     out.clear();
@@ -556,7 +653,7 @@ fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
 
 /// Tells a stream the aliases that the message uses, if it has not been told.
 #[inline]
-fn tell_aliases(queue: &mut Queue, topics: &Topics, publishers: &Publishers, moving: Moving<'_>) {
+pub(super) fn tell_aliases(queue: &mut Queue, topics: &Topics, publishers: &Publishers, moving: Moving<'_>) {
     if queue.told_topics.insert(moving.topic) {
         let entry = topics.get(moving.topic);
         let told = TopicAlias {
@@ -564,12 +661,12 @@ fn tell_aliases(queue: &mut Queue, topics: &Topics, publishers: &Publishers, mov
             topic: entry.topic.to_string(),
             content_type: entry.content_type.to_string(),
         };
-        queue.append_frames(|out| frame::put_message(out, kind::TOPIC_ALIAS, &told));
+        queue.append_frame(|out| frame::put_message(out, kind::TOPIC_ALIAS, &told));
     }
     if queue.told_publishers.insert(moving.publisher) {
         let id = publishers.get(moving.publisher).id;
         let told =
             PublisherAlias { alias: moving.publisher, publisher: id.id.to_vec().into(), epoch: id.epoch };
-        queue.append_frames(|out| frame::put_message(out, kind::PUBLISHER_ALIAS, &told));
+        queue.append_frame(|out| frame::put_message(out, kind::PUBLISHER_ALIAS, &told));
     }
 }

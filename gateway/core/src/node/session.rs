@@ -1,14 +1,17 @@
 //! The control stream of a client's session.
 
+use super::keep::LONGEST_RESUME_MS;
 use super::{Barrier, Node, Notice, Violation, unknown};
 use crate::conn::WINDOWS;
 use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::origins::Whose;
 use crate::procedures::Provider;
 use crate::routes::{DEFAULT_BLOCK_MS, LONGEST_BLOCK_MS, Subscription};
 use crate::time::Now;
+use macula_proto::kind::StreamKind;
 use macula_proto::v1::acknowledged::Request;
 use macula_proto::v1::{
-    Acknowledged, Close, Code, Credit, Hello, Limits, Overflow, Ping, Pong, Register, Scope, Subscribe,
+    Ack, Acknowledged, Close, Code, Credit, Hello, Limits, Overflow, Ping, Pong, Register, Scope, Subscribe,
     Unregister, Unsubscribe, Welcome,
 };
 use macula_proto::{Pattern, kind, limits};
@@ -49,6 +52,7 @@ impl Node {
                 Ok(())
             }
             kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
+            kind::ACK => self.on_ack(from, Ack::decode(body)?),
             kind::PING => {
                 let Ping { nonce } = Ping::decode(body)?;
                 self.send_control(from, kind::PONG, &Pong { nonce });
@@ -78,6 +82,10 @@ impl Node {
         }
         let id: [u8; 16] =
             hello.publisher[..].try_into().map_err(|_| Violation::invalid("Hello.publisher has 16 bytes"))?;
+        if hello.resume.is_some_and(|resume| resume.gateway_epoch != self.identity.epoch) {
+            self.begin_recovery(now);
+        }
+        let resumed = self.resume_session(from, &hello, now);
         if let Some(&ghost) = self.sessions.get(&id) {
             let session = self.conns.get(ghost).and_then(|conn| conn.session());
             let known = session.map_or(0, |session| self.publishers.get(session.publisher).id.epoch);
@@ -85,20 +93,31 @@ impl Node {
                 let text = "a newer run of this publisher is connected".to_owned();
                 return Err(Violation { code: Code::Aborted, message: text });
             }
-            self.fail(ghost, Code::Aborted, "the client has connected anew".to_owned());
-            self.detach(ghost, now);
+            self.replace_ghost(ghost, now);
         }
         let publisher = self.publishers.refer(PublisherId { id, epoch: hello.epoch });
         let known = self.publishers.get_mut(publisher);
         (known.origin, known.home) = (Some(from), Some(from));
         let accepted = self.publishers.get(publisher).last(MessageClass::Event);
+        let settled = self.settled(publisher, accepted);
+        let resume_ms = if hello.acknowledges { hello.resume_ms.min(LONGEST_RESUME_MS) } else { 0 };
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        if hello.acknowledges {
+            conn.keep_events();
+        }
         conn.open_windows(hello.windows.unwrap_or_default());
         if let Some(session) = conn.session_mut() {
             session.live = true;
             session.publisher = publisher;
             session.accepted = accepted;
+            session.settled = settled;
             session.client.clone_from(&hello.client);
+            session.name.clone_from(&hello.session_name);
+            session.secret.clone_from(&hello.secret);
+            session.resume_ms = resume_ms;
+        }
+        if !hello.session_name.is_empty() {
+            self.named.insert(hello.session_name, from);
         }
         self.sessions.insert(id, from);
         let welcome = Welcome {
@@ -114,12 +133,16 @@ impl Node {
                 aliases: limits::ALIASES_PER_SESSION as u32,
                 calls_in_flight: limits::CALLS_IN_FLIGHT as u32,
             }),
-            resumed: false,
+            resumed: resumed.is_some(),
             windows: Some(WINDOWS),
             accepted,
-            ..Welcome::default()
+            settled,
+            resume_ms,
+            inherited: resumed.map_or(Vec::new(), |resumed| resumed.inherited),
         };
         self.send_control(from, kind::WELCOME, &welcome);
+        self.announce(from, StreamKind::Event);
+        self.announce(from, StreamKind::Telemetry);
         self.notices.push_back(Notice::SessionJoined { conn: from, client: hello.client });
         Ok(())
     }
@@ -134,10 +157,11 @@ impl Node {
             }
         };
         let Some(session) = self.conns.get(from).and_then(|conn| conn.session()) else { return Ok(()) };
-        if session.subscriptions.contains_key(&subscribe.subscription) {
+        let inherited = session.unconfirmed.contains(&subscribe.subscription);
+        if session.subscriptions.contains_key(&subscribe.subscription) && !inherited {
             return Err(Violation::invalid(format!("subscription {} is in use", subscribe.subscription)));
         }
-        if session.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_SESSION {
+        if !inherited && session.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_SESSION {
             let text = format!("a session has at most {} subscriptions", limits::SUBSCRIPTIONS_PER_SESSION);
             self.acknowledge(from, request, Code::ResourceExhausted, text);
             return Ok(());
@@ -162,7 +186,11 @@ impl Node {
                 0 => DEFAULT_BLOCK_MS,
                 chosen => chosen.min(LONGEST_BLOCK_MS),
             },
+            group: subscribe.group.clone(),
         };
+        if inherited {
+            return self.confirm(from, subscribe, subscription, now);
+        }
         let key = self.routes.subscribe(subscription);
         if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
             session.subscriptions.insert(subscribe.subscription, key);
@@ -170,10 +198,68 @@ impl Node {
         let delta = self.interest.want(&pattern, subscribe.telemetry());
         self.announce_interest(delta);
         self.acknowledge_when_known(from, request, subscribe.scope(), now);
+        if subscribe.recover {
+            self.recover(from, key, now);
+        }
         if subscribe.retained {
             self.send_retained(from, subscribe.subscription, &pattern);
         }
         Ok(())
+    }
+
+    /// A client claims a subscription of the session that it has taken over.
+    fn confirm(
+        &mut self,
+        from: ConnKey,
+        subscribe: &Subscribe,
+        subscription: Subscription,
+        now: Now,
+    ) -> Result<(), Violation> {
+        let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) else {
+            return Ok(());
+        };
+        let number = subscribe.subscription;
+        let Some(&key) = session.subscriptions.get(&number) else { return Ok(()) };
+        let known = self.routes.subscription(key);
+        if known
+            .is_none_or(|known| known.pattern != subscription.pattern || known.group != subscription.group)
+        {
+            let text = format!("subscription {number} was taken over with another pattern or group");
+            return Err(Violation::invalid(text));
+        }
+        session.unconfirmed.remove(&number);
+        let (pattern, telemetry) = (subscription.pattern.clone(), subscription.telemetry);
+        if let Some(before) = self.routes.renew(key, subscription) {
+            let wanted = self.interest.want(&pattern, telemetry);
+            let unwanted = self.interest.unwant(&pattern, before.telemetry);
+            self.announce_interest(wanted);
+            self.announce_interest(unwanted);
+        }
+        self.acknowledge_when_known(from, Request::Subscription(number), subscribe.scope(), now);
+        if subscribe.retained {
+            self.send_retained(from, number, &pattern);
+        }
+        Ok(())
+    }
+
+    /// Ends a session whose client has connected anew without resuming it.
+    fn replace_ghost(&mut self, ghost: ConnKey, now: Now) {
+        let away = self.conns.get(ghost).is_some_and(|conn| conn.is_away());
+        if !away {
+            self.fail(ghost, Code::Aborted, "the client has connected anew".to_owned());
+        }
+        self.detach(ghost, now);
+        if away {
+            self.conns.remove(ghost);
+        }
+    }
+
+    /// How far a publisher's events are settled. What was accepted of one that is met for the first time is nobody's.
+    fn settled(&mut self, publisher: u32, accepted: u64) -> u64 {
+        let known = self.publishers.get_mut(publisher);
+        let origin =
+            *known.settling.get_or_insert_with(|| self.origins.add(Whose::Publisher(publisher), accepted));
+        self.origins.settled(origin)
     }
 
     /// Bytes that wait to be sent on a connection's class streams.
@@ -241,7 +327,7 @@ impl Node {
         self.unregister(key);
     }
 
-    fn unregister(&mut self, key: crate::key::ProviderKey) {
+    pub(super) fn unregister(&mut self, key: crate::key::ProviderKey) {
         if let Some(provider) = self.procedures.remove(key) {
             let delta = self.interest.withdraw(&provider.procedure);
             self.announce_interest(delta);
@@ -307,6 +393,7 @@ impl Node {
             return;
         }
         let publisher = session.publisher;
+        let name = std::mem::take(&mut session.name);
         let subscriptions = std::mem::take(&mut session.subscriptions);
         let registrations = std::mem::take(&mut session.registrations);
         subscriptions.into_values().for_each(|key| self.unsubscribe(key));
@@ -320,6 +407,9 @@ impl Node {
         }
         let id = known.id.id;
         self.publishers.release(publisher, now.elapsed_ms);
+        if self.named.get(&name) == Some(&key) {
+            self.named.remove(&name);
+        }
         if self.sessions.get(&id) == Some(&key) {
             self.sessions.remove(&id);
         }

@@ -1,5 +1,6 @@
 //! Messages that wait one by one: in order, findable by topic and key, droppable.
 
+use crate::origins::{Mark, Origins};
 use hashbrown::{Equivalent, HashMap};
 use std::collections::VecDeque;
 
@@ -20,13 +21,22 @@ pub(super) struct Held {
 #[derive(Debug)]
 enum Waiting {
     /// May be replaced by a newer one of its key.
-    Keyed(Key, Vec<u8>),
+    Keyed(Key, Frame),
     /// May be dropped.
-    Plain(Vec<u8>),
+    Plain(Frame),
     /// Stays; only its place in the order keeps it here.
-    Pinned(Vec<u8>),
+    Pinned(Frame),
     /// Was dropped.
     Gone,
+}
+
+/// An encoded message. It refers to its segment until it is given away or dropped.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Frame {
+    pub(super) bytes: Vec<u8>,
+    pub(super) mark: Mark,
+    /// When it is of no use any more, 0 for never.
+    pub(super) expires_ms: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -53,15 +63,24 @@ impl Held {
         self.bytes
     }
 
-    pub(super) fn push(&mut self, frame: Vec<u8>) {
+    /// What waits, in order.
+    pub(super) fn frames(&self) -> impl Iterator<Item = &Frame> {
+        self.waiting.iter().filter_map(Waiting::frame)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len() - self.gone
+    }
+
+    pub(super) fn push(&mut self, frame: Frame) {
         self.add(Waiting::Plain(frame));
     }
 
-    pub(super) fn push_pinned(&mut self, frame: Vec<u8>) {
+    pub(super) fn push_pinned(&mut self, frame: Frame) {
         self.add(Waiting::Pinned(frame));
     }
 
-    pub(super) fn push_keyed(&mut self, topic: u32, key: &str, frame: Vec<u8>) {
+    pub(super) fn push_keyed(&mut self, topic: u32, key: &str, frame: Frame) {
         let key = Key(topic, key.into());
         self.by_key.insert(key.clone(), self.first + self.waiting.len() as u64);
         self.add(Waiting::Keyed(key, frame));
@@ -73,17 +92,24 @@ impl Held {
     }
 
     /// Puts a newer frame in the place of the one that waits under this key; false when none does.
-    pub(super) fn replace(&mut self, topic: u32, key: &str, frame: impl FnOnce() -> Vec<u8>) -> bool {
+    pub(super) fn replace(
+        &mut self,
+        topic: u32,
+        key: &str,
+        origins: &mut Origins,
+        frame: impl FnOnce(&mut Origins) -> Frame,
+    ) -> bool {
         let Some(&position) = self.by_key.get(&KeyRef(topic, key)) else { return false };
         let index = (position - self.first) as usize;
         let Some(Waiting::Keyed(_, old)) = self.waiting.get_mut(index) else { return false };
-        self.bytes -= old.len();
-        *old = frame();
-        self.bytes += old.len();
+        self.bytes -= old.bytes.len();
+        origins.release(old.mark);
+        *old = frame(origins);
+        self.bytes += old.bytes.len();
         true
     }
 
-    pub(super) fn pop_front(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn pop_front(&mut self) -> Option<Frame> {
         let waiting = self.waiting.pop_front()?;
         self.first += 1;
         self.bytes -= waiting.len();
@@ -99,7 +125,7 @@ impl Held {
     }
 
     /// Drops the oldest message that may be dropped; false when there is none.
-    pub(super) fn pop_droppable(&mut self) -> bool {
+    pub(super) fn pop_droppable(&mut self, origins: &mut Origins) -> bool {
         let start = self.scanned.saturating_sub(self.first) as usize;
         let oldest = |w: &Waiting| matches!(w, Waiting::Keyed(..) | Waiting::Plain(_));
         let Some(index) = self.waiting.range(start..).position(oldest).map(|index| start + index) else {
@@ -109,6 +135,9 @@ impl Held {
         let dropped = std::mem::replace(&mut self.waiting[index], Waiting::Gone);
         self.scanned = self.first + index as u64 + 1;
         self.bytes -= dropped.len();
+        if let Some(frame) = dropped.frame() {
+            origins.release(frame.mark);
+        }
         self.gone += 1;
         if let Waiting::Keyed(key, _) = &dropped {
             self.by_key.remove(key);
@@ -118,6 +147,12 @@ impl Held {
             self.compact();
         }
         true
+    }
+
+    /// Drops everything.
+    pub(super) fn clear(&mut self, origins: &mut Origins) {
+        let dropped = std::mem::take(self);
+        dropped.waiting.iter().filter_map(Waiting::frame).for_each(|frame| origins.release(frame.mark));
     }
 
     /// Takes those that were dropped off the front.
@@ -145,11 +180,15 @@ impl Held {
 }
 
 impl Waiting {
-    fn len(&self) -> usize {
+    fn frame(&self) -> Option<&Frame> {
         match self {
-            Waiting::Keyed(_, frame) | Waiting::Plain(frame) | Waiting::Pinned(frame) => frame.len(),
-            Waiting::Gone => 0,
+            Waiting::Keyed(_, frame) | Waiting::Plain(frame) | Waiting::Pinned(frame) => Some(frame),
+            Waiting::Gone => None,
         }
+    }
+
+    fn len(&self) -> usize {
+        self.frame().map_or(0, |frame| frame.bytes.len())
     }
 }
 
@@ -157,36 +196,43 @@ impl Waiting {
 mod tests {
     use super::*;
 
+    fn frame(bytes: &[u8]) -> Frame {
+        Frame { bytes: bytes.to_vec(), ..Frame::default() }
+    }
+
     #[test]
     fn dropping_behind_a_pinned_message_leaves_nothing_behind() {
-        let mut held = Held::default();
-        held.push_pinned(vec![0]);
+        let (mut held, mut origins) = (Held::default(), Origins::default());
+        held.push_pinned(frame(&[0]));
         for round in 0..100_000u32 {
-            held.push(vec![1]);
-            held.push_keyed(round, "k", vec![2]);
-            assert!(held.pop_droppable());
+            held.push(frame(&[1]));
+            held.push_keyed(round, "k", frame(&[2]));
+            assert!(held.pop_droppable(&mut origins));
             if round >= 10 {
-                assert!(held.pop_droppable());
+                assert!(held.pop_droppable(&mut origins));
             }
             assert!(held.waiting.len() <= 2 * Held::GONE_LIMIT + 32, "{}", held.waiting.len());
         }
         assert_eq!(held.bytes(), 11);
         let newest = 99_999;
-        assert!(held.replace(newest, "k", || vec![3, 3]), "positions are right after all that");
-        assert_eq!(held.pop_front(), Some(vec![0]));
-        let rest: Vec<Vec<u8>> = std::iter::from_fn(|| held.pop_front()).collect();
-        assert_eq!((rest.len(), rest.last()), (10, Some(&vec![3, 3])));
+        assert!(
+            held.replace(newest, "k", &mut origins, |_| frame(&[3, 3])),
+            "positions are right after all that"
+        );
+        assert_eq!(held.pop_front(), Some(frame(&[0])));
+        let rest: Vec<Frame> = std::iter::from_fn(|| held.pop_front()).collect();
+        assert_eq!((rest.len(), rest.last()), (10, Some(&frame(&[3, 3]))));
         assert!(held.is_empty() && held.bytes() == 0 && held.gone == 0 && held.by_key.is_empty());
     }
 
     #[test]
     fn many_pinned_messages_are_not_searched_again_and_again() {
-        let mut held = Held::default();
-        (0..100_000).for_each(|_| held.push_pinned(vec![0]));
+        let (mut held, mut origins) = (Held::default(), Origins::default());
+        (0..100_000).for_each(|_| held.push_pinned(frame(&[0])));
         for _ in 0..100_000 {
-            held.push(vec![1]);
-            assert!(held.pop_droppable());
+            held.push(frame(&[1]));
+            assert!(held.pop_droppable(&mut origins));
         }
-        assert!(!held.pop_droppable());
+        assert!(!held.pop_droppable(&mut origins));
     }
 }
