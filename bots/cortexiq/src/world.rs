@@ -119,11 +119,11 @@ impl World {
             homes.push(Thread::spawn(name, || Homes::start(settings), Homes::run).await?);
         }
         let settings = cortexiq_simulation::Config {
-            mesh: hub(),
             speed: config.speed,
             seed: config.sizes.seed,
             start_time: config.sizes.start_time,
             until: config.until,
+            ..cortexiq_simulation::Config::new(hub())
         };
         let simulation = Thread::spawn("simulation", || Simulation::start(settings), Simulation::run).await?;
         let reader = Reader::new(&config.database);

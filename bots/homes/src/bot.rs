@@ -87,6 +87,10 @@ impl Homes {
         Ok(Self { config, client, feeds, heard, ticks, status, voice, last, early: Vec::new() })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Lets them live until told to stop.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), RunError> {
         let mut run = None;

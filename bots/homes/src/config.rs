@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cortexiq_domain::home::Home;
 use cortexiq_domain::home_file;
 use cortexiq_domain::region::Region;
-use cortexiq_shell::Mesh;
+use cortexiq_shell::{Admin, Mesh};
 use macula_proto::vars::{Problems, Setting, Vars};
 
 use crate::progress::Progress;
@@ -38,6 +38,8 @@ pub struct Config {
     pub count: usize,
     /// Where they tell how far they are.
     pub progress: Arc<Progress>,
+    /// Where the admin port listens.
+    pub admin: Admin,
 }
 
 impl Config {
@@ -46,7 +48,7 @@ impl Config {
         let homes = home_file::parse(region.name(), home_file::builtin(region));
         let homes = homes.expect("a test of the domain reads every built-in file");
         let count = count.unwrap_or(homes.len());
-        Self { mesh, region, homes, count, progress: Arc::default() }
+        Self { mesh, region, homes, count, progress: Arc::default(), admin: Admin::default() }
     }
 
     /// Reads and checks all settings, and the files that they name.
@@ -73,8 +75,9 @@ impl Config {
         if count == 0 && vars.optional("HOMES_COUNT").is_some() {
             vars.problem("HOMES_COUNT=0: at least one home is needed".to_owned());
         }
+        let admin = Admin::read(&mut vars);
         vars.finish()?;
-        Ok(Self { mesh, region, homes, count, progress: Arc::default() })
+        Ok(Self { mesh, region, homes, count, progress: Arc::default(), admin })
     }
 }
 

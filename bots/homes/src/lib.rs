@@ -8,6 +8,8 @@ pub mod crowd;
 mod desk;
 mod progress;
 
+use std::sync::Arc;
+
 use cortexiq_shell::RunError;
 use tokio_util::sync::CancellationToken;
 
@@ -20,9 +22,12 @@ pub use progress::{Progress, Seen};
 /// # Errors
 /// When the gateway refuses them; a lost connection is waited out.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let progress = Arc::clone(&config.progress);
+    let _admin = config.admin.serve(Arc::clone(&progress)).await?;
     let homes = tokio::select! {
         homes = Homes::start(config) => homes?,
         () = shutdown.cancelled() => return Ok(()),
     };
+    progress.joined(homes.client());
     homes.run(shutdown).await
 }

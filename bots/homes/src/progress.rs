@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
+use cortexiq_shell::{Health, Metrics, Presence};
+use macula_sdk::Client;
+
 /// Counters of one process of homes. They belong to the present run and begin anew with each.
 #[derive(Debug, Default)]
 pub struct Progress {
+    presence: Presence,
     run: AtomicU64,
     homes: AtomicU64,
     connected: AtomicBool,
@@ -59,6 +63,10 @@ impl Progress {
         }
     }
 
+    pub(crate) fn joined(&self, client: &Client) {
+        self.presence.joined(client);
+    }
+
     pub(crate) fn begin(&self, run: u64, homes: usize, computed_until: i64) {
         for counter in [&self.waiting, &self.asking, &self.measured, &self.traded, &self.contracts] {
             counter.store(0, Ordering::Relaxed);
@@ -88,5 +96,24 @@ impl Progress {
         self.lag.store(lag, Ordering::Relaxed);
         self.waiting.store(waiting as u64, Ordering::Relaxed);
         self.computed_until.store(computed_until, Ordering::Release);
+    }
+}
+
+impl Health for Progress {
+    const PREFIX: &'static str = "cortexiq_homes";
+
+    fn ready(&self) -> Result<(), String> {
+        self.presence.ready()
+    }
+
+    fn metrics(&self, metrics: &mut Metrics) {
+        let seen = self.seen();
+        metrics.gauge("homes", "Homes of this process.", seen.homes);
+        metrics.gauge("lag_seconds", "Simulated seconds that the slowest home is behind.", seen.lag);
+        metrics.gauge("waiting", "Homes that wait for prices or answers.", seen.waiting);
+        metrics.gauge("asking", "Acceptances without an answer.", seen.asking);
+        metrics.counter("measured_total", "Quarter-hours handed over in this run.", seen.measured);
+        metrics.counter("traded_total", "Hours handed over in this run.", seen.traded);
+        metrics.counter("contracts_total", "Contracts signed or switched in this run.", seen.contracts);
     }
 }

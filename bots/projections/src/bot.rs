@@ -11,7 +11,6 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::admin;
 use crate::config::Config;
 use crate::gauges::Gauges;
 use crate::message::{Message, Unfit};
@@ -36,14 +35,6 @@ pub enum RunError {
         database: String,
         /// Why.
         source: Failure,
-    },
-    /// The admin port cannot be listened on.
-    #[error("MACULA_ADMIN_PORT: cannot listen on {address}: {source}")]
-    Admin {
-        /// The address.
-        address: std::net::SocketAddr,
-        /// Why.
-        source: std::io::Error,
     },
     /// The writer failed in a way that is a mistake of ours.
     #[error("the writer failed: {0}")]
@@ -81,19 +72,25 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunE
     projections.run(shutdown).await
 }
 
+/// Makes the tables as this version wants them, and does nothing else. Waits for a database that is not there yet.
+pub async fn migrate(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let Config { database, .. } = config;
+    let opened = tokio::select! {
+        () = shutdown.cancelled() => return Ok(()),
+        opened = writer::open(&database) => opened,
+    };
+    opened.map_err(|source| RunError::Database { database: database.shown(), source })?;
+    tracing::info!(database = database.shown(), "the tables are up to date");
+    Ok(())
+}
+
 impl Projections {
     /// Opens the read models, takes up their newest run and subscribes. When this resolves the whole mesh knows, so that
     /// nothing said afterwards is missed.
     pub async fn start(config: Config) -> Result<Self, RunError> {
         let Config { mesh, database, admin } = config;
         let gauges = Arc::new(Gauges::default());
-        let admin = match admin {
-            Some(address) => {
-                let serving = admin::serve(address, Arc::clone(&gauges)).await;
-                Some(serving.map_err(|source| RunError::Admin { address, source })?)
-            }
-            None => None,
-        };
+        let admin = admin.serve(Arc::clone(&gauges)).await?;
         let failed = |source| RunError::Database { database: database.shown(), source };
         let store: Arc<Store> = Arc::new(writer::open(&database).await.map_err(failed)?);
         let mut projector = Projector::default();

@@ -1,22 +1,13 @@
 //! Settings of the projections.
 
-use std::net::SocketAddr;
-
-use cortexiq_shell::Mesh;
+use cortexiq_shell::{Admin, Mesh};
 use macula_proto::vars::{Problems, Setting, Vars};
 
 use crate::store::Database;
 
 /// Settings of `cortex-iq-projections`, without those of the mesh.
-pub const SETTINGS: &[Setting] = &[
-    Setting { name: "DATABASE_URL", default: DEFAULT_DATABASE, help: DATABASE_HELP },
-    Setting {
-        name: "MACULA_ADMIN_PORT",
-        default: "",
-        help: "TCP port of /healthz, /readyz and /metrics; none unless given",
-    },
-    Setting { name: "MACULA_ADMIN_HOST", default: "::", help: "Address that the admin port listens on" },
-];
+pub const SETTINGS: &[Setting] =
+    &[Setting { name: "DATABASE_URL", default: DEFAULT_DATABASE, help: DATABASE_HELP }];
 
 /// Where the read models are unless told otherwise: a file in the working directory.
 pub const DEFAULT_DATABASE: &str = "sqlite://cortexiq.db";
@@ -31,14 +22,14 @@ pub struct Config {
     pub mesh: Mesh,
     /// Where the read models are.
     pub database: Database,
-    /// Where the admin port listens; none for no admin port.
-    pub admin: Option<SocketAddr>,
+    /// Where the admin port listens.
+    pub admin: Admin,
 }
 
 impl Config {
     /// Without an admin port.
     pub fn new(mesh: Mesh, database: Database) -> Self {
-        Self { mesh, database, admin: None }
+        Self { mesh, database, admin: Admin::default() }
     }
 
     /// Reads and checks all settings.
@@ -47,7 +38,7 @@ impl Config {
     /// Everything that is wrong, at once.
     pub fn read(mut vars: Vars) -> Result<Self, Problems> {
         let mesh = Mesh::read(&mut vars);
-        let config = Self { mesh, database: read_database(&mut vars), admin: read_admin(&mut vars) };
+        let config = Self { mesh, database: read_database(&mut vars), admin: Admin::read(&mut vars) };
         vars.finish()?;
         Ok(config)
     }
@@ -61,13 +52,6 @@ pub fn read_database(vars: &mut Vars) -> Database {
     })
 }
 
-/// Reads `MACULA_ADMIN_PORT` and `MACULA_ADMIN_HOST`; none unless a port is given.
-pub fn read_admin(vars: &mut Vars) -> Option<SocketAddr> {
-    let host = vars.parse("MACULA_ADMIN_HOST", std::net::IpAddr::from([0_u16; 8]));
-    vars.optional("MACULA_ADMIN_PORT")?;
-    Some(SocketAddr::new(host, vars.parse("MACULA_ADMIN_PORT", 0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,7 +63,7 @@ mod tests {
     #[test]
     fn an_embedded_file_is_the_default() {
         let config = read(&[]).expect("nothing is required");
-        assert_eq!((config.database.shown().as_str(), config.admin), (DEFAULT_DATABASE, None));
+        assert_eq!(config.database.shown(), DEFAULT_DATABASE);
     }
 
     #[test]

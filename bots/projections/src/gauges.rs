@@ -1,7 +1,8 @@
 //! What the admin port shows: counted in the loop, read from anywhere.
 
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use cortexiq_shell::{Health, Metrics};
 
 /// Counters since the start.
 #[derive(Debug, Default)]
@@ -61,15 +62,6 @@ impl Gauges {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    /// Whether messages come and are committed; else why not.
-    pub fn ready(&self) -> Result<(), &'static str> {
-        match (self.subscribed.load(Ordering::Relaxed), self.database.load(Ordering::Relaxed)) {
-            (_, false) => Err("the database cannot be reached"),
-            (false, true) => Err("not subscribed yet"),
-            (true, true) => Ok(()),
-        }
-    }
-
     pub(crate) fn set_waiting(&self, rows: usize) {
         self.waiting.store(rows as u64, Ordering::Relaxed);
     }
@@ -81,24 +73,30 @@ impl Gauges {
     pub(crate) fn set_database(&self, reached: bool) {
         self.database.store(reached, Ordering::Relaxed);
     }
+}
 
-    /// All of them as Prometheus reads them.
-    pub(crate) fn exposition(&self) -> String {
-        let mut text = String::new();
-        let mut show = |name: &str, kind: &str, help: &str, value: u64| {
-            let name = format!("cortexiq_projections_{name}");
-            let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}");
+impl Health for Gauges {
+    const PREFIX: &'static str = "cortexiq_projections";
+
+    /// Whether messages come and are committed.
+    fn ready(&self) -> Result<(), String> {
+        let missing = match (self.subscribed.load(Ordering::Relaxed), self.database.load(Ordering::Relaxed)) {
+            (_, false) => "the database cannot be reached",
+            (false, true) => "not subscribed yet",
+            (true, true) => return Ok(()),
         };
-        show("messages_total", "counter", "Messages that came.", self.messages());
-        show("measurements_total", "counter", "Quarter-hours added to the database.", self.measurements());
-        show("trades_total", "counter", "Hours added to the database.", self.trades());
-        show("batches_total", "counter", "Transactions committed.", self.batches());
-        show("rejected_total", "counter", "Messages that could not be stored.", self.rejected());
-        show("dropped_total", "counter", "Telemetry dropped on its way here.", self.dropped());
-        show("gaps_total", "counter", "Times at which events were lost on their way here.", self.gaps());
-        show("failures_total", "counter", "Transactions that failed and were tried again.", self.failures());
-        show("waiting_rows", "gauge", "Rows that wait to be committed.", self.waiting());
-        show("ready", "gauge", "Whether messages come and are committed.", self.ready().is_ok().into());
-        text
+        Err(missing.to_owned())
+    }
+
+    fn metrics(&self, metrics: &mut Metrics) {
+        metrics.counter("messages_total", "Messages that came.", self.messages());
+        metrics.counter("measurements_total", "Quarter-hours added to the database.", self.measurements());
+        metrics.counter("trades_total", "Hours added to the database.", self.trades());
+        metrics.counter("batches_total", "Transactions committed.", self.batches());
+        metrics.counter("rejected_total", "Messages that could not be stored.", self.rejected());
+        metrics.counter("dropped_total", "Telemetry dropped on its way here.", self.dropped());
+        metrics.counter("gaps_total", "Times at which events were lost on their way here.", self.gaps());
+        metrics.counter("failures_total", "Transactions that failed and were tried again.", self.failures());
+        metrics.gauge("waiting_rows", "Rows that wait to be committed.", self.waiting());
     }
 }

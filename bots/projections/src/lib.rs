@@ -3,7 +3,6 @@
 //! [`run`] hears and writes; [`store`] is the database, with reading back for `verify`; what messages turn into is
 //! decided in [`projector`], which waits for nothing. Answering questions is left to `cortexiq-queries`.
 
-mod admin;
 mod bot;
 mod config;
 #[cfg(feature = "fixtures")]
@@ -15,7 +14,7 @@ pub mod projector;
 pub mod store;
 mod writer;
 
-pub use bot::{Projections, RunError, run};
-pub use config::{Config, DATABASE_HELP, DEFAULT_DATABASE, SETTINGS, read_admin, read_database};
+pub use bot::{Projections, RunError, migrate, run};
+pub use config::{Config, DATABASE_HELP, DEFAULT_DATABASE, SETTINGS, read_database};
 pub use gauges::Gauges;
 pub use store::{Batch, Counts, Database, Reader, Store};

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cortexiq_shell::Health as _;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 

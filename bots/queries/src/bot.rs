@@ -1,5 +1,6 @@
 //! The queries on the mesh: every procedure offered, several processes side by side.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cortexiq_domain::topics::{self, Procedure};
@@ -9,10 +10,12 @@ use cortexiq_shell::{Feeds, RunError, close, topic};
 use futures_util::future::try_join_all;
 use macula_sdk::{CallFailure, CallPolicy, Client, Code, Pattern, Registration, Reply, Request};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::answers::Answers;
 use crate::config::Config;
 use crate::error::QueryError;
+use crate::gauges::Gauges;
 
 /// Queries that are offered.
 #[derive(Debug)]
@@ -22,6 +25,7 @@ pub struct Queries {
     totals: tokio::sync::mpsc::Receiver<cortexiq_proto::TotalsCalculated>,
     answers: Answers,
     _registrations: Vec<Registration>,
+    _admin: Option<AbortOnDropHandle<()>>,
 }
 
 /// Answers questions until told to stop.
@@ -37,13 +41,16 @@ impl Queries {
     /// Connects and offers every procedure; when this resolves the whole mesh knows. The database is connected to when it
     /// is first asked, and again whenever it has gone: until then questions are answered `UNAVAILABLE`.
     pub async fn start(config: Config) -> Result<Self, RunError> {
+        let gauges = Arc::new(Gauges::default());
+        let admin = config.admin.serve(Arc::clone(&gauges)).await?;
         let answers = Answers::new(Reader::new(&config.database));
         let client = config.mesh.connect("cortex-iq-queries").await?;
         let (mut feeds, totals) = Feeds::new(&client);
         feeds.subscribe(&topics::TOTALS_CALCULATED, |totals| totals).await?;
-        let registrations = offer_all(&client, &answers).await?;
+        let registrations = offer_all(&client, &answers, &gauges).await?;
+        gauges.presence.joined(&client);
         tracing::info!(database = config.database.shown(), "answering");
-        Ok(Self { client, feeds, totals, answers, _registrations: registrations })
+        Ok(Self { client, feeds, totals, answers, _registrations: registrations, _admin: admin })
     }
 
     /// Answers until told to stop.
@@ -60,11 +67,15 @@ impl Queries {
     }
 }
 
-async fn offer_all(client: &Client, answers: &Answers) -> Result<Vec<Registration>, RunError> {
+async fn offer_all(
+    client: &Client,
+    answers: &Answers,
+    gauges: &Arc<Gauges>,
+) -> Result<Vec<Registration>, RunError> {
     macro_rules! offers {
         ($($procedure:ident => |$answers:ident, $request:pat_param| $answer:expr;)*) => {
             vec![$(
-                Box::pin(offer(client, topics::$procedure, answers.clone(), async |$answers: Answers, $request| $answer))
+                Box::pin(offer(client, topics::$procedure, (answers.clone(), Arc::clone(gauges)), async |$answers: Answers, $request| $answer))
                     as std::pin::Pin<Box<dyn Future<Output = Result<Registration, RunError>> + Send>>,
             )*]
         };
@@ -92,7 +103,7 @@ async fn offer_all(client: &Client, answers: &Answers) -> Result<Vec<Registratio
 async fn offer<Req, Res, F>(
     client: &Client,
     procedure: Procedure<Req, Res>,
-    answers: Answers,
+    (answers, gauges): (Answers, Arc<Gauges>),
     answer: impl Fn(Answers, Req) -> F + Clone + Send + Sync + 'static,
 ) -> Result<Registration, RunError>
 where
@@ -103,15 +114,20 @@ where
     let result_type = procedure.result_type();
     let pattern = Pattern::from(topic(&procedure.name));
     let handler = move |request: Request| {
-        let (answers, answer) = (answers.clone(), answer.clone());
+        let (answers, answer, gauges) = (answers.clone(), answer.clone(), Arc::clone(&gauges));
         async move {
-            let argument: Req = request.decode()?;
-            // Nobody waits for an answer past its deadline.
-            let patience = request.timeout().min(LONGEST_ANSWER);
-            let answered = tokio::time::timeout(patience, answer(answers, argument)).await;
-            let late = |_| CallFailure::new(Code::DeadlineExceeded, "the read models took too long");
-            let result = answered.map_err(late)??;
-            Ok(Reply::new(result.encode_to_vec()).with_content_type(result_type))
+            let answered = async {
+                let argument: Req = request.decode()?;
+                // Nobody waits for an answer past its deadline.
+                let patience = request.timeout().min(LONGEST_ANSWER);
+                let answered = tokio::time::timeout(patience, answer(answers, argument)).await;
+                let late = |_| CallFailure::new(Code::DeadlineExceeded, "the read models took too long");
+                let result = answered.map_err(late)??;
+                Ok(Reply::new(result.encode_to_vec()).with_content_type(result_type))
+            }
+            .await;
+            gauges.count(&answered);
+            answered
         }
     };
     let register = client.register(pattern, handler).policy(CallPolicy::LeastLoaded).scope_mesh();

@@ -7,6 +7,7 @@ mod arguments;
 mod bot;
 mod config;
 mod error;
+mod gauges;
 
 pub use answers::Answers;
 pub use arguments::LARGEST_PAGE;

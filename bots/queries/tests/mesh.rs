@@ -7,6 +7,7 @@ use cortexiq_projections::fixtures::{Postgres, World};
 use cortexiq_projections::{Database, Projections, Reader};
 use cortexiq_proto::{GetHomesRequest, HomesPage, Overview};
 use cortexiq_queries::Queries;
+use cortexiq_shell::Health as _;
 use cortexiq_shell::{Mesh, topic};
 use macula_gateway::{Gateway, Settings};
 use macula_proto::vars::Vars;
@@ -59,7 +60,7 @@ async fn a_database_that_goes_is_waited_for() {
     while site.gauges.failures() == 0 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(site.gauges.ready(), Err("the database cannot be reached"));
+    assert_eq!(site.gauges.ready(), Err("the database cannot be reached".to_owned()));
     let failed = site.client.call(&topic(&topics::GET_REGIONS.name), "").await.expect_err("nothing to read");
     assert_eq!(failed.code, Code::Unavailable);
     server.begin().expect("starts");

@@ -25,6 +25,14 @@ pub enum RunError {
     /// Messages that were handed over were refused.
     #[error(transparent)]
     Flush(#[from] FlushError),
+    /// The admin port cannot be listened on.
+    #[error("MACULA_ADMIN_PORT: cannot listen on {address}: {source}")]
+    Admin {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
     /// A subscription ended although nobody closed it.
     #[error("the subscription to `{0}` has ended")]
     Ended(String),

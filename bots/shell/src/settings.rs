@@ -5,6 +5,7 @@ use std::time::Duration;
 use macula_proto::vars::{Setting, Vars};
 use macula_sdk::{Builder, Client, Code, ConnectError};
 
+use crate::admin::ADMIN;
 use crate::error::RunError;
 
 /// What a bot is told of the mesh.
@@ -30,9 +31,9 @@ const MESH: [Setting; 7] = [
     Setting { name: "MACULA_LOG_FORMAT", default: "text", help: "text or json" },
 ];
 
-/// A bot's own settings followed by those of the mesh. Called once in a process.
+/// A bot's own settings followed by those of the mesh and the admin port. Called once in a process.
 pub fn merged(own: &[Setting]) -> &'static [Setting] {
-    own.iter().chain(&MESH).copied().collect::<Vec<_>>().leak()
+    own.iter().chain(&MESH).chain(&ADMIN).copied().collect::<Vec<_>>().leak()
 }
 
 /// How to reach the mesh.

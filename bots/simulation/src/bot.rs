@@ -89,6 +89,10 @@ impl Simulation {
         Ok(Self { config, client, before, feeds, heard, channels, _procedures: procedures })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Lets the clock go until told to stop.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), RunError> {
         let begun = Instant::now();
@@ -133,6 +137,7 @@ impl Simulation {
     async fn tick(&self, run: &mut Run, now: Duration) -> Result<(), RunError> {
         let (tick, prices) = run.tick(now);
         self.channels.ticks.send(&tick).await?;
+        self.config.progress.ticked(&tick);
         for prices in prices {
             if !prices.missing_regions.is_empty() {
                 let missing = prices.missing_regions.join(", ");

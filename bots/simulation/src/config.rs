@@ -1,10 +1,13 @@
 //! Settings of the simulation.
 
+use std::sync::Arc;
+
 use cortexiq_domain::time::Day;
-use cortexiq_shell::Mesh;
+use cortexiq_shell::{Admin, Mesh};
 use macula_proto::vars::{Problems, Setting, Vars};
 
 use crate::clock::{check_speed, last_instant};
+use crate::progress::Progress;
 
 /// Settings of `cortex-iq-simulation`, without those of the mesh.
 pub const SETTINGS: &[Setting] = &[
@@ -39,12 +42,24 @@ pub struct Config {
     pub start_time: i64,
     /// The instant at which the clock stops exactly; ticks go on. None for ever.
     pub until: Option<i64>,
+    /// Where it tells how the clock goes.
+    pub progress: Arc<Progress>,
+    /// Where the admin port listens.
+    pub admin: Admin,
 }
 
 impl Config {
     /// A year in five minutes from the beginning of 2025, for ever.
     pub fn new(mesh: Mesh) -> Self {
-        Self { mesh, speed: DEFAULT_SPEED, seed: 1, start_time: default_start().start().time(), until: None }
+        Self {
+            mesh,
+            speed: DEFAULT_SPEED,
+            seed: 1,
+            start_time: default_start().start().time(),
+            until: None,
+            progress: Arc::default(),
+            admin: Admin::default(),
+        }
     }
 
     /// Reads and checks all settings.
@@ -63,6 +78,7 @@ impl Config {
         if config.start_time >= last_instant() {
             vars.problem(format!("SIMULATION_START_DATE={day}: the clock ends with 2089"));
         }
+        config.admin = Admin::read(&mut vars);
         vars.finish()?;
         Ok(config)
     }

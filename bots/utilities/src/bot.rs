@@ -80,6 +80,10 @@ impl Utilities {
         Ok(Self { config, client, feeds, heard, ticks, voice, offers, early, _procedures })
     }
 
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
     /// Lets them trade until told to stop.
     pub async fn run(mut self, shutdown: CancellationToken) -> Result<(), RunError> {
         let result = tokio::select! {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use cortexiq_domain::provider::{Provider, parse_roster, roster};
 use cortexiq_domain::region::Region;
-use cortexiq_shell::Mesh;
+use cortexiq_shell::{Admin, Mesh};
 use macula_proto::vars::{Problems, Setting, Vars};
 
 use crate::progress::Progress;
@@ -38,12 +38,20 @@ pub struct Config {
     pub providers: Vec<Provider>,
     /// Where they tell what they did.
     pub progress: Arc<Progress>,
+    /// Where the admin port listens.
+    pub admin: Admin,
 }
 
 impl Config {
     /// The first `count` providers of the built-in roster.
     pub fn builtin(mesh: Mesh, region: Region, count: usize) -> Self {
-        Self { mesh, region, providers: roster(region, count), progress: Arc::default() }
+        Self {
+            mesh,
+            region,
+            providers: roster(region, count),
+            progress: Arc::default(),
+            admin: Admin::default(),
+        }
     }
 
     /// Reads and checks all settings, and the files that they name.
@@ -88,8 +96,9 @@ impl Config {
                 vars.problem(format!("PROVIDERS_SOURCES: id {id:?}: letters, digits, _ and - make an id"));
             }
         }
+        let admin = Admin::read(&mut vars);
         vars.finish()?;
-        Ok(Self { mesh, region, providers, progress: Arc::default() })
+        Ok(Self { mesh, region, providers, progress: Arc::default(), admin })
     }
 }
 

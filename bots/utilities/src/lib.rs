@@ -7,6 +7,8 @@ mod bot;
 mod config;
 mod progress;
 
+use std::sync::Arc;
+
 use cortexiq_shell::RunError;
 use tokio_util::sync::CancellationToken;
 
@@ -19,9 +21,12 @@ pub use progress::Progress;
 /// # Errors
 /// When the gateway refuses them; a lost connection is waited out.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), RunError> {
+    let progress = Arc::clone(&config.progress);
+    let _admin = config.admin.serve(Arc::clone(&progress)).await?;
     let utilities = tokio::select! {
         utilities = Utilities::start(config) => utilities?,
         () = shutdown.cancelled() => return Ok(()),
     };
+    progress.joined(utilities.client());
     utilities.run(shutdown).await
 }

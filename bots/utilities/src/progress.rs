@@ -2,9 +2,13 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use cortexiq_shell::{Health, Metrics, Presence};
+use macula_sdk::Client;
+
 /// Counters of one process of providers. They belong to the present run and begin anew with each.
 #[derive(Debug, Default)]
 pub struct Progress {
+    presence: Presence,
     offered: AtomicU64,
     confirmed: AtomicU64,
     rejected: AtomicU64,
@@ -26,6 +30,10 @@ impl Progress {
         self.rejected.load(Ordering::Relaxed)
     }
 
+    pub(crate) fn joined(&self, client: &Client) {
+        self.presence.joined(client);
+    }
+
     pub(crate) fn begin(&self) {
         for counter in [&self.offered, &self.confirmed, &self.rejected] {
             counter.store(0, Ordering::Relaxed);
@@ -42,5 +50,19 @@ impl Progress {
 
     pub(crate) fn one_rejected(&self) {
         self.rejected.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Health for Progress {
+    const PREFIX: &'static str = "cortexiq_utilities";
+
+    fn ready(&self) -> Result<(), String> {
+        self.presence.ready()
+    }
+
+    fn metrics(&self, metrics: &mut Metrics) {
+        metrics.counter("offered_total", "Offers published in this run.", self.offered());
+        metrics.counter("confirmed_total", "Acceptances confirmed in this run.", self.confirmed());
+        metrics.counter("rejected_total", "Acceptances refused in this run.", self.rejected());
     }
 }
