@@ -9,10 +9,11 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
 
-/// Time for a whole body to arrive: 1 MiB at 280 kbit/s. A guess, not measured.
-const BODY_TIME: Duration = Duration::from_secs(30);
-/// Time for one piece of a response to find room; a reader that takes nothing for so long has gone.
-const STALL_TIME: Duration = Duration::from_secs(30);
+/// Time for a whole body to arrive: 1 MiB at 420 kbit/s. A guess, not measured.
+const BODY_TIME: Duration = Duration::from_secs(20);
+/// Time for one piece of a response to find room; a reader that takes nothing for so long has gone. A guess, not measured; twice
+/// the time that `block` holds publishers back by default.
+const STALL_TIME: Duration = Duration::from_secs(20);
 /// Bodies of all requests together, while they are read and answered. A guess, not measured: sixty-four of the
 /// longest.
 const BODIES_BYTES: usize = 64 << 20;

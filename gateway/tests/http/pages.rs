@@ -1,0 +1,42 @@
+//! Web pages: which origins are served, and what browsers are told about it.
+
+use crate::client::Http;
+use crate::support;
+use macula_gateway::{Gateway, Origins, Settings};
+
+#[tokio::test]
+async fn a_page_that_is_listed_may_read_answers_and_another_gets_none() {
+    let origins = Origins::parse(["https://dash.example.com"]).expect("an origin");
+    let gateway =
+        Gateway::start(Settings { origins, ..support::settings("pages") }).await.expect("it starts");
+    let mut http = Http::connect(&gateway).await;
+    let listed = [("origin", "https://dash.example.com")];
+
+    // Errors too: a page should be able to show them.
+    for (method, path, status) in
+        [("GET", "/v1/realm", 200), ("GET", "/v1/topics/a.", 400), ("GET", "/x", 404)]
+    {
+        let answer = http.exchange(method, path, &listed, "").await;
+        assert_eq!(answer.status, status);
+        assert_eq!(answer.headers["access-control-allow-origin"], "https://dash.example.com", "{path}");
+        assert_eq!(answer.headers["vary"], "origin", "{path}");
+    }
+
+    let preflight = [listed[0], ("access-control-request-method", "POST")];
+    let answer = http.exchange("OPTIONS", "/v1/topics/a.b", &preflight, "").await;
+    assert_eq!(answer.status, 204);
+    assert_eq!(answer.headers["access-control-allow-methods"], "GET, HEAD, POST, OPTIONS");
+    for name in ["authorization", "content-type", "macula-key", "macula-class"] {
+        let names = answer.headers["access-control-allow-headers"].to_str().expect("text");
+        assert!(names.split(", ").any(|listed| listed == name), "{name}: {names}");
+    }
+
+    for origin in ["https://example.com", "http://localhost:4000", "null"] {
+        for method in ["GET", "OPTIONS"] {
+            let answer = http.exchange(method, "/v1/realm", &[("origin", origin)], "").await;
+            assert_eq!(answer.status, 403, "{origin}");
+            assert!(!answer.headers.contains_key("access-control-allow-origin"), "{origin}");
+        }
+    }
+    assert_eq!(http.exchange("GET", "/v1/realm", &[], "").await.status, 200, "no page asks");
+}
