@@ -128,6 +128,18 @@ fn exposition(status: &Status) -> String {
         "Times a full queue made a publisher wait.",
         &[("", counters.held)],
     );
+    family(
+        "unkept_values_total",
+        "counter",
+        "Retained values for which the store has no room.",
+        &[("", counters.unkept)],
+    );
+    family(
+        "repaired_values_total",
+        "counter",
+        "Retained values sent to gateways that lacked them.",
+        &[("", counters.repaired)],
+    );
     family("calls_total", "counter", "Calls routed.", &[("", counters.calls)]);
     family(
         "failed_calls_total",
@@ -149,7 +161,8 @@ fn exposition(status: &Status) -> String {
         ("registrations", "Registrations of local sessions.", gauges.registrations),
         ("topics", "Topics with an alias.", gauges.topics),
         ("retained_values", "Retained values.", gauges.retained),
-        ("retained_bytes", "Bytes of retained values.", gauges.retained_bytes),
+        ("retained_bytes", "Bytes of retained values and tombstones.", gauges.retained_bytes),
+        ("retained_tombstones", "Removed values that are remembered.", gauges.tombstones),
         ("queued_bytes", "Bytes that wait to be sent.", gauges.queued_bytes),
         ("calls_in_flight", "Calls without an answer yet.", gauges.calls),
     ] {

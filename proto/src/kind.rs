@@ -141,4 +141,8 @@ kinds! {
     RESUME = 0x35,
     /// [`crate::v1::NotHere`]
     NOT_HERE = 0x36,
+    /// [`crate::v1::StoreDigest`]
+    STORE_DIGEST = 0x37,
+    /// [`crate::v1::StoreList`]
+    STORE_LIST = 0x38,
 }

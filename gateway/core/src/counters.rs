@@ -19,6 +19,10 @@ pub struct Counters {
     pub duplicates: [u64; 2],
     /// Publishes that were refused.
     pub refused: u64,
+    /// Retained values that were not kept because the store is full.
+    pub unkept: u64,
+    /// Retained values sent to peers whose stores lacked them.
+    pub repaired: u64,
     /// Times that a publisher was made to wait by a full queue.
     pub held: u64,
     /// Calls routed.

@@ -5,6 +5,8 @@ mod keep;
 mod link;
 mod messages;
 mod recovery;
+mod repair;
+mod retained;
 mod rpc;
 mod session;
 mod settle;
@@ -54,6 +56,8 @@ pub struct Node {
     calls: Calls,
     system: system::Streams,
     retained: Retained,
+    readings: retained::Readings,
+    repaired_ms: u64,
     /// Links that are up.
     links: Vec<ConnKey>,
     /// Sessions by publisher.
@@ -171,6 +175,8 @@ impl Node {
             calls: Calls::default(),
             system: system::Streams::default(),
             retained: Retained::default(),
+            readings: retained::Readings::default(),
+            repaired_ms: 0,
             links: Vec::new(),
             sessions: HashMap::new(),
             named: HashMap::new(),
@@ -287,6 +293,9 @@ impl Node {
         self.counters.expired += queue.take_expired();
         self.counters.bytes_out += batch.as_ref().map_or(0, |batch| batch.len() as u64);
         self.release(key, stream, now);
+        if let Some(batch) = &batch {
+            self.refill(key, stream, batch.len(), now);
+        }
         self.tell_settled();
         batch
     }
@@ -297,6 +306,8 @@ impl Node {
         self.fail_overdue_calls(now);
         self.pump_all();
         self.answer_barriers(now);
+        self.tick_retained(now);
+        self.compare_stores(now);
         let keys: Vec<ConnKey> = self.conns.keys().collect();
         for key in keys {
             self.release(key, StreamKind::Event, now);
@@ -347,6 +358,7 @@ impl Node {
             topics: self.topics.len(),
             retained: self.retained.len(),
             retained_bytes: self.retained.bytes(),
+            tombstones: self.retained.tombstones(),
             queued_bytes: self.queued,
             calls: self.calls.len(),
         }
@@ -406,8 +418,9 @@ impl Node {
         for (publisher, class) in released {
             self.unhold(publisher, class);
         }
+        self.abandon_readings(key);
         self.detach_session(key, now);
-        self.detach_link(key, now);
+        self.detach_link(key);
         self.fail_orphaned_calls(key);
         self.barriers.retain(|barrier| barrier.conn != key);
     }
@@ -523,8 +536,10 @@ pub struct Gauges {
     pub topics: usize,
     /// Retained values.
     pub retained: usize,
-    /// Bytes of retained values.
+    /// Bytes of retained values, tombstones included.
     pub retained_bytes: usize,
+    /// Retained values that were removed or are over, and are remembered as that.
+    pub tombstones: usize,
     /// Bytes that wait to be sent.
     pub queued_bytes: usize,
     /// Calls without an answer yet.

@@ -1,25 +1,39 @@
-//! The last value of each topic and key, for those who come later.
+//! The last value of each topic and key, for those who come later, and the tombstones of values that are gone.
+//!
+//! A removal, or the end of a value's time to live, leaves a tombstone: the value's rank without its payload. It wins
+//! against older values that come late, from a gateway that was cut off for instance, until it is forgotten.
 
-use crate::key::{ConnKey, MessageClass, PublisherId};
+mod digest;
+
+use crate::key::{MessageClass, PublisherId};
 use crate::topics::Topics;
+use digest::{Digest, Mark};
 use hashbrown::HashMap;
-use macula_proto::Topic;
+use macula_proto::{Topic, wire};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Values by topic and key: by the topic's name, since its alias differs with the content type. The aliases that
 /// values name are kept alive by the caller's references.
 #[derive(Debug, Default)]
 pub(crate) struct Retained {
-    topics: HashMap<Topic, HashMap<Box<str>, Value>>,
+    /// By order of arrival here, so that a reader can stop and go on.
+    values: BTreeMap<u64, Value>,
+    /// Arrival of the value of each topic and key.
+    places: HashMap<Topic, HashMap<Box<str>, u64>>,
+    arrivals: u64,
+    /// Arrivals of the values that time changes, by when it does.
+    due: BTreeSet<(u64, u64)>,
     bytes: usize,
+    tombstones: usize,
     /// How many values name each topic alias.
     aliases: HashMap<u32, u32>,
+    digest: Digest,
 }
 
+/// A value, or the tombstone of one.
 #[derive(Clone, Debug)]
 pub(crate) struct Value {
     pub(crate) class: MessageClass,
-    /// The session or link that brought it.
-    pub(crate) from: ConnKey,
     pub(crate) stamp: u64,
     /// Topic and content type.
     pub(crate) topic: u32,
@@ -27,159 +41,296 @@ pub(crate) struct Value {
     /// Who that is, everywhere; decides between equal stamps.
     pub(crate) id: PublisherId,
     pub(crate) sequence: u64,
-    /// Encoded message, key and all.
+    /// Encoded message, key and all; of a tombstone the key only.
     pub(crate) message: Vec<u8>,
+    /// This is a tombstone.
+    pub(crate) gone: bool,
+    pub(crate) mark: Mark,
+    /// When time changes it next, in milliseconds since 1970.
+    due_ms: u64,
 }
 
-impl Value {
-    /// What makes every gateway choose the same of two values, in whatever order they come.
-    fn rank(&self) -> (u64, [u8; 16], u64, u64) {
-        (self.stamp, self.id.id, self.id.epoch, self.sequence)
-    }
+/// What makes every gateway choose the same of two values, in whatever order they come.
+type Rank = (u64, [u8; 16], u64, u64);
+
+/// A message that is to be kept, or that removes what is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Offered<'a> {
+    pub(crate) class: MessageClass,
+    pub(crate) stamp: u64,
+    pub(crate) topic: u32,
+    pub(crate) publisher: u32,
+    pub(crate) id: PublisherId,
+    pub(crate) sequence: u64,
+    /// Encoded.
+    pub(crate) message: &'a [u8],
 }
 
 /// What became of a value that was to be kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kept {
-    /// It is the first of its topic and key.
-    Added,
-    /// It took the place of an older one, of this topic alias and publisher.
-    Replaced {
-        /// Topic alias of the older one.
-        topic: u32,
-        /// Publisher alias of the older one.
-        publisher: u32,
+    /// It is in the store now.
+    Stored {
+        /// Aliases of topic and publisher that the store names once less.
+        freed: Option<(u32, u32)>,
+        /// It changes what those see who read the store.
+        news: bool,
     },
     /// It is there already.
     Same,
-    /// The one that is there is newer.
+    /// The one that is there is newer, or its time was over long ago.
     Older,
     /// There is no room.
     Full,
 }
 
+/// How long a removal, or the end of a value, is remembered: longer than a gateway is cut off that comes back with what
+/// it knew. From the design.
+const TOMBSTONE_MS: u64 = 3_600_000;
+
 impl Retained {
     /// Bytes of messages and keys at most: what a gateway's container of 512 MiB can spare.
     const LIMIT_BYTES: usize = 256 << 20;
+    /// Tombstones of what was not there at most, so that nobody fills the store by removing.
+    const TOMBSTONES: usize = 1 << 18;
     /// Topics and content types that values name at most: half of what the gateway knows, so that the other half
     /// is left for topics that come and go.
     const TOPICS: usize = Topics::LIMIT / 2;
     /// What an entry takes beside its message and key.
-    const ENTRY_BYTES: usize = 128;
+    const ENTRY_BYTES: usize = 192;
 
     /// Keeps a value unless a newer one is there.
-    pub(crate) fn keep(&mut self, topic: &Topic, key: &str, value: &Value, message: &[u8]) -> Kept {
-        let crowded = self.aliases.len() >= Self::TOPICS && !self.aliases.contains_key(&value.topic);
-        if let Some(old) = self.topics.get_mut(topic).and_then(|values| values.get_mut(key)) {
-            match value.rank().cmp(&old.rank()) {
-                std::cmp::Ordering::Less => return Kept::Older,
-                std::cmp::Ordering::Equal => return Kept::Same,
-                std::cmp::Ordering::Greater => {}
-            }
-            let before = Kept::Replaced { topic: old.topic, publisher: old.publisher };
-            let bytes = self.bytes - old.message.len() + message.len();
-            if crowded || (bytes > Self::LIMIT_BYTES && message.len() > old.message.len()) {
-                return Kept::Full;
-            }
-            self.bytes = bytes;
-            let mut buffer = std::mem::take(&mut old.message);
-            buffer.clear();
-            buffer.extend_from_slice(message);
-            // The limit counts what is in buffers, not what they could hold.
-            buffer.shrink_to(message.len() + message.len() / 4);
-            let former = old.topic;
-            *old = Value { message: buffer, ..value.clone() };
-            if former != value.topic {
-                self.name(value.topic);
-                self.unname(former);
-            }
-            return before;
+    pub(crate) fn keep(&mut self, topic: &Topic, offered: Offered<'_>, unix_ms: u64) -> Kept {
+        let Ok(message) = wire::Message::decode(offered.message) else { return Kept::Older };
+        let life = Life::of(offered.stamp, &message);
+        if unix_ms >= life.forgotten_ms {
+            return Kept::Older;
         }
-        let size = Self::ENTRY_BYTES + key.len() + message.len();
-        if crowded || self.bytes + size > Self::LIMIT_BYTES {
+        let gone = unix_ms >= life.over_ms;
+        let rank = offered.rank();
+        let place = self.places.get(topic).and_then(|places| places.get(message.key)).copied();
+        let old = place.and_then(|place| self.values.get(&place));
+        match old.map(|old| rank.cmp(&old.rank())) {
+            Some(std::cmp::Ordering::Less) => return Kept::Older,
+            Some(std::cmp::Ordering::Equal) => return Kept::Same,
+            Some(std::cmp::Ordering::Greater) | None => {}
+        }
+        let length = if gone { tombstone_len(&message) } else { offered.message.len() };
+        // A value may always go, or become smaller.
+        let shrinks = old.is_some_and(|old| gone || length <= old.message.len());
+        let size = if old.is_some() { length } else { Self::ENTRY_BYTES + message.key.len() + length };
+        let bytes = self.bytes + size - old.map_or(0, |old| old.message.len());
+        let crowded = self.aliases.len() >= Self::TOPICS && !self.aliases.contains_key(&offered.topic);
+        let full = bytes > Self::LIMIT_BYTES && !shrinks
+            || crowded && !(gone && old.is_some())
+            || gone && old.is_none() && self.tombstones >= Self::TOMBSTONES;
+        if full {
             return Kept::Full;
         }
-        self.bytes += size;
-        let value = Value { message: message.to_vec(), ..value.clone() };
-        self.name(value.topic);
-        self.topics.entry_ref(topic).or_default().insert(key.into(), value);
-        Kept::Added
+        let news = old.is_some_and(|old| !old.gone) || !gone;
+        let former = place.map(|place| self.take(place));
+        // A tombstone stays under the alias of its value: what is gone has no content type.
+        let alias = former.as_ref().filter(|_| gone).map_or(offered.topic, |former| former.topic);
+        let freed =
+            former.as_ref().map(|former| (if gone { offered.topic } else { former.topic }, former.publisher));
+        let mut buffer = former.map(|former| former.message).unwrap_or_default();
+        fill(&mut buffer, &message, offered.message, gone);
+        self.bytes = bytes;
+        self.put(
+            topic,
+            message.key,
+            Value {
+                class: offered.class,
+                stamp: offered.stamp,
+                topic: alias,
+                publisher: offered.publisher,
+                id: offered.id,
+                sequence: offered.sequence,
+                message: buffer,
+                gone,
+                mark: Mark::new(topic.as_bytes(), message.key, rank),
+                due_ms: if gone { life.forgotten_ms } else { life.over_ms },
+            },
+        );
+        Kept::Stored { freed, news }
     }
 
-    fn name(&mut self, alias: u32) {
-        *self.aliases.entry(alias).or_default() += 1;
-    }
-
-    fn unname(&mut self, alias: u32) {
-        if let hashbrown::hash_map::Entry::Occupied(mut named) = self.aliases.entry(alias) {
-            *named.get_mut() -= 1;
-            if *named.get() == 0 {
-                named.remove();
+    /// Lets time pass: values whose time to live is over become tombstones, and tombstones are forgotten. Gives the
+    /// aliases of topics and publishers that the store names no more, once for each name.
+    pub(crate) fn pass(&mut self, topics: &Topics, unix_ms: u64) -> Vec<(u32, u32)> {
+        let mut freed = Vec::new();
+        while let Some(&(due_ms, place)) = self.due.first().filter(|(due_ms, _)| *due_ms <= unix_ms) {
+            self.due.remove(&(due_ms, place));
+            let Some(value) = self.values.get_mut(&place) else { continue };
+            let before = value.message.len();
+            let encoded = std::mem::take(&mut value.message);
+            let Ok(message) = wire::Message::decode(&encoded) else { continue };
+            if value.gone {
+                let topic = topics.get(value.topic).topic.clone();
+                self.bytes -= Self::ENTRY_BYTES + message.key.len() + before;
+                freed.push((value.topic, value.publisher));
+                self.forget(&topic, message.key, place);
+                continue;
             }
+            value.gone = true;
+            value.due_ms = due_ms + TOMBSTONE_MS;
+            fill(&mut value.message, &message, &encoded, true);
+            self.bytes -= before - value.message.len();
+            self.due.insert((value.due_ms, place));
+            self.tombstones += 1;
         }
+        freed
     }
 
-    /// The values that are wanted, the oldest first.
-    pub(crate) fn select(&self, wanted: impl Fn(&Value) -> bool) -> Vec<&Value> {
-        let mut values: Vec<&Value> =
-            self.topics.values().flat_map(HashMap::values).filter(|value| wanted(value)).collect();
-        values.sort_unstable_by_key(|value| value.rank());
-        values
+    /// The values and tombstones that arrived from `from` on, with their arrivals, in that order.
+    pub(crate) fn since(&self, from: u64) -> impl Iterator<Item = (u64, &Value)> {
+        self.values.range(from..).map(|(arrival, value)| (*arrival, value))
     }
 
+    /// The values and tombstones of one topic, in the order of arrival; `None` if they have more than `limit` bytes.
+    pub(crate) fn of_topic(&self, topic: &Topic, limit: usize) -> Option<Vec<&Value>> {
+        let keys = self.places.get(topic).into_iter().flat_map(HashMap::values);
+        let mut bytes = 0;
+        let mut values = Vec::new();
+        for place in keys {
+            let value = &self.values[place];
+            bytes += Self::ENTRY_BYTES + value.message.len();
+            if bytes > limit {
+                return None;
+            }
+            values.push((place, value));
+        }
+        values.sort_unstable_by_key(|(place, _)| **place);
+        Some(values.into_iter().map(|(_, value)| value).collect())
+    }
+
+    /// Arrivals so far: what comes later has a higher one.
+    pub(crate) fn arrivals(&self) -> u64 {
+        self.arrivals
+    }
+
+    pub(crate) fn digest(&self) -> &Digest {
+        &self.digest
+    }
+
+    /// How many values there are, tombstones not counted.
     pub(crate) fn len(&self) -> usize {
-        self.topics.values().map(HashMap::len).sum()
+        self.values.len() - self.tombstones
+    }
+
+    pub(crate) fn tombstones(&self) -> usize {
+        self.tombstones
     }
 
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
+
+    fn put(&mut self, topic: &Topic, key: &str, value: Value) {
+        self.arrivals += 1;
+        self.digest.add(value.mark);
+        self.tombstones += usize::from(value.gone);
+        *self.aliases.entry(value.topic).or_default() += 1;
+        if value.due_ms != u64::MAX {
+            self.due.insert((value.due_ms, self.arrivals));
+        }
+        self.values.insert(self.arrivals, value);
+        let places = self.places.entry_ref(topic).or_default();
+        match places.get_mut(key) {
+            Some(place) => *place = self.arrivals,
+            None => {
+                places.insert(key.into(), self.arrivals);
+            }
+        }
+    }
+
+    /// Takes a value out from everywhere but its place by name.
+    fn take(&mut self, place: u64) -> Value {
+        let value = self.values.remove(&place).expect("names lead to values");
+        self.digest.subtract(value.mark);
+        self.due.remove(&(value.due_ms, place));
+        self.tombstones -= usize::from(value.gone);
+        if let hashbrown::hash_map::Entry::Occupied(mut named) = self.aliases.entry(value.topic) {
+            *named.get_mut() -= 1;
+            if *named.get() == 0 {
+                named.remove();
+            }
+        }
+        value
+    }
+
+    fn forget(&mut self, topic: &Topic, key: &str, place: u64) {
+        self.take(place);
+        let Some(keys) = self.places.get_mut(topic) else { return };
+        keys.remove(key);
+        if keys.is_empty() {
+            self.places.remove(topic);
+        }
+    }
+}
+
+impl Value {
+    /// When its time to live is over, in milliseconds since 1970, if it has one.
+    pub(crate) fn over_ms(&self) -> Option<u64> {
+        (!self.gone && self.due_ms != u64::MAX).then_some(self.due_ms)
+    }
+
+    fn rank(&self) -> Rank {
+        (self.stamp, self.id.id, self.id.epoch, self.sequence)
+    }
+}
+
+impl Offered<'_> {
+    fn rank(&self) -> Rank {
+        (self.stamp, self.id.id, self.id.epoch, self.sequence)
+    }
+}
+
+/// When a value ends, in milliseconds since 1970, by the clock of the gateway that stamped it.
+struct Life {
+    /// From here on it is a tombstone.
+    over_ms: u64,
+    /// From here on nobody need know of it.
+    forgotten_ms: u64,
+}
+
+impl Life {
+    fn of(stamp: u64, message: &wire::Message<'_>) -> Self {
+        let since_ms = stamp >> 16;
+        let lived_ms = since_ms + u64::from(message.time_to_live_ms);
+        if message.remove {
+            return Self { over_ms: 0, forgotten_ms: lived_ms + TOMBSTONE_MS };
+        }
+        match message.time_to_live_ms {
+            0 => Self { over_ms: u64::MAX, forgotten_ms: u64::MAX },
+            _ => Self { over_ms: lived_ms, forgotten_ms: lived_ms + TOMBSTONE_MS },
+        }
+    }
+}
+
+/// What is left of a message in a tombstone. The time to live stays, since it says when all gateways forget.
+fn tombstone<'a>(message: &wire::Message<'a>) -> wire::Message<'a> {
+    let mut left = wire::Message::new(&[], message.key);
+    left.time_to_live_ms = message.time_to_live_ms;
+    left.remove = true;
+    left
+}
+
+fn tombstone_len(message: &wire::Message<'_>) -> usize {
+    tombstone(message).encoded_len()
+}
+
+/// Writes what is kept of a message.
+fn fill(buffer: &mut Vec<u8>, message: &wire::Message<'_>, encoded: &[u8], gone: bool) {
+    buffer.clear();
+    if gone {
+        tombstone(message).encode(buffer);
+    } else {
+        buffer.extend_from_slice(encoded);
+    }
+    // The limit counts what is in buffers, not what they could hold.
+    buffer.shrink_to(buffer.len() + buffer.len() / 4);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn value(topic: u32, stamp: u64) -> Value {
-        Value {
-            class: MessageClass::Event,
-            from: ConnKey::default(),
-            stamp,
-            topic,
-            publisher: 0,
-            id: PublisherId { id: [0; 16], epoch: 1 },
-            sequence: stamp,
-            message: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn replacing_keeps_the_limit_and_gives_room_back() {
-        let mut retained = Retained::default();
-        let topic = Topic::from_static("a");
-        let large = vec![0; 1 << 20];
-        assert_eq!(retained.keep(&topic, "large", &value(1, 1), &large), Kept::Added);
-        assert_eq!(retained.keep(&topic, "small", &value(1, 1), b"x"), Kept::Added);
-        retained.bytes += Retained::LIMIT_BYTES - retained.bytes;
-        assert_eq!(retained.keep(&topic, "small", &value(1, 2), &large), Kept::Full);
-        let replaced = Kept::Replaced { topic: 1, publisher: 0 };
-        assert_eq!(retained.keep(&topic, "large", &value(1, 2), b"x"), replaced);
-        assert!(retained.topics[&topic]["large"].message.capacity() < 100);
-        assert_eq!(retained.keep(&topic, "small", &value(1, 2), b"xy"), replaced);
-    }
-
-    #[test]
-    fn values_take_at_most_half_of_the_topics() {
-        let mut retained = Retained::default();
-        let topic = Topic::from_static("a");
-        for alias in 0..Retained::TOPICS as u32 {
-            assert_eq!(retained.keep(&topic, &alias.to_string(), &value(alias, 1), b""), Kept::Added);
-        }
-        let more = Retained::TOPICS as u32;
-        assert_eq!(retained.keep(&topic, "more", &value(more, 1), b""), Kept::Full);
-        assert_eq!(retained.keep(&topic, "0", &value(more, 2), b""), Kept::Full);
-        assert_eq!(retained.keep(&topic, "more", &value(1, 1), b""), Kept::Added);
-        assert_eq!(retained.keep(&topic, "0", &value(1, 2), b""), Kept::Replaced { topic: 0, publisher: 0 });
-        assert_eq!(retained.keep(&topic, "again", &value(more, 1), b""), Kept::Added);
-    }
-}
+mod tests;

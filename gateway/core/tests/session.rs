@@ -129,28 +129,3 @@ fn a_message_whose_frame_a_peer_could_not_take_is_refused() {
     assert_eq!(refused[0].code(), Code::InvalidArgument);
     assert_eq!(gateway.closed(client), None);
 }
-
-#[test]
-fn a_session_that_does_not_read_is_not_sent_the_store_again_and_again() {
-    let mut gateway = Gateway::new();
-    let [publisher, greedy] = [1, 2].map(|publisher| gateway.client(publisher, 1_000));
-    gateway.alias(publisher, StreamKind::Event, 1, "a");
-    for sequence in 1..=40 {
-        let message = v1::Message {
-            key: sequence.to_string(),
-            retain: true,
-            payload: vec![0; 900_000].into(),
-            ..v1::Message::default()
-        };
-        let publish = v1::Publish { topic: 1, sequence, message: Some(message), report: false };
-        gateway.send_on(publisher, StreamKind::Event, kind::PUBLISH, &publish);
-    }
-    for number in 1..=4 {
-        gateway.send(greedy, kind::SUBSCRIBE, &v1::Subscribe { retained: true, ..subscribe(number, "a") });
-    }
-    let answers: Vec<Acknowledged> = gateway.only(greedy, StreamKind::Control, kind::ACKNOWLEDGED);
-    let codes: Vec<Code> = answers.iter().map(Acknowledged::code).collect();
-    assert_eq!(codes, [Code::Ok, Code::Ok, Code::ResourceExhausted, Code::ResourceExhausted]);
-    assert!(gateway.node.gauges().queued_bytes < 80 << 20);
-    assert_eq!(gateway.closed(greedy), None);
-}

@@ -873,3 +873,25 @@ pub struct Resume {
     #[prost(uint64, tag = "3")]
     pub epoch: u64,
 }
+/// What the sender's store of retained values sums up to, tombstones included. The gateway of the smaller id asks with `sum`
+/// every few seconds; where the sums differ, the other answers with those of its buckets.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreDigest {
+    #[prost(fixed64, tag = "1")]
+    pub sum: u64,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub buckets: ::prost::alloc::vec::Vec<u64>,
+}
+/// Everything that the sender has in these buckets of its store. The receiver sends what is not among it, and answers with
+/// a list of its own.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct StoreList {
+    /// One byte for each bucket.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub buckets: ::prost::bytes::Bytes,
+    #[prost(fixed64, repeated, tag = "2")]
+    pub hashes: ::prost::alloc::vec::Vec<u64>,
+    /// This is the answer: do not answer it.
+    #[prost(bool, tag = "3")]
+    pub answer: bool,
+}

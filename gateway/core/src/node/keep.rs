@@ -160,6 +160,7 @@ impl Node {
         for key in moved.subscriptions.values() {
             self.routes.rehome(*key, to);
         }
+        self.move_readings(old, to);
         let Some(conn) = self.conns.get_mut(to) else { return };
         conn.put_queue(MessageClass::Event, events);
         conn.messages(MessageClass::Telemetry).note_loss(Some(lost));

@@ -8,7 +8,7 @@ use crate::procedures::Provider;
 use crate::time::Now;
 use macula_proto::v1::{
     Ack, Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer,
-    Pause, Ping, Pong, Resume,
+    Pause, Ping, Pong, Resume, StoreDigest, StoreList,
 };
 use macula_proto::{Pattern, kind};
 use prost::Message as _;
@@ -67,6 +67,14 @@ impl Node {
             }
             kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
             kind::ACK => self.on_ack(from, Ack::decode(body)?),
+            kind::STORE_DIGEST => {
+                self.on_store_digest(from, &StoreDigest::decode(body)?);
+                Ok(())
+            }
+            kind::STORE_LIST => {
+                self.on_store_list(from, &StoreList::decode(body)?, now);
+                Ok(())
+            }
             kind::PING => {
                 let Ping { nonce } = Ping::decode(body)?;
                 self.send_control(from, kind::PONG, &Pong { nonce });
@@ -119,7 +127,7 @@ impl Node {
         self.links.push(from);
         let snapshot = self.interest.snapshot();
         self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
-        self.send_store(from);
+        self.send_store(from, now);
         self.notices.push_back(Notice::LinkUp { conn: from, node, name: hello.name });
         Ok(())
     }
@@ -288,7 +296,7 @@ impl Node {
     }
 
     /// Takes a link out of all tables.
-    pub(super) fn detach_link(&mut self, key: ConnKey, now: Now) {
+    pub(super) fn detach_link(&mut self, key: ConnKey) {
         self.forget_interest(key);
         self.links.retain(|link| *link != key);
         let Some(link) = self.link_mut(key) else { return };
@@ -303,7 +311,6 @@ impl Node {
         if was_live {
             // Events that were under way on it, or are published behind it until it is back.
             self.tell_loss(MessageClass::Event, None);
-            self.send_legacy(key, now);
             self.notices.push_back(Notice::LinkDown { node, name });
         }
     }

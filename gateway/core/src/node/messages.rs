@@ -6,21 +6,16 @@ use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Mark;
 use crate::publishers::Publishers;
 use crate::queue::{Entry, Pushed, Queue};
-use crate::retained::{Kept, Value};
+use crate::retained::Kept;
 use crate::routes::{DEFAULT_BLOCK_MS, Route};
 use crate::time::Now;
 use crate::topics::Topics;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{
-    Accepted, Code, Dropped, Gap, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume,
-    RetainedEnd, TopicAlias,
+    Accepted, Code, Dropped, Gap, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume, TopicAlias,
 };
-use macula_proto::{Pattern, Topic, frame, limits, wire};
+use macula_proto::{Topic, frame, limits, wire};
 use prost::Message as _;
-
-/// Age of values that a dead peer may not have sent to everybody: more than it takes to find that it is dead, to
-/// empty a queue, and clocks that are off.
-const LEGACY_MS: u64 = 60_000;
 
 /// A message under way.
 #[derive(Clone, Copy)]
@@ -222,7 +217,8 @@ impl Node {
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
         }
-        let stamp = if message.retain { self.clock.stamp(now) } else { 0 };
+        let keeps = message.retain || message.remove;
+        let stamp = if keeps { self.clock.stamp(now) } else { 0 };
         let moving = Moving {
             class,
             topic,
@@ -236,7 +232,7 @@ impl Node {
             mark,
             expires_ms: expires_ms(&message, now),
         };
-        if message.retain && self.keep(from, moving, now) == Kept::Full {
+        if keeps && self.keep(moving, now) == Kept::Full {
             let text = "the gateway holds as many retained values as it can".to_owned();
             self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
             return Ok(());
@@ -295,7 +291,7 @@ impl Node {
         if forward.retained {
             // A peer's store: news only where ours is older.
             self.clock.see(forward.stamp, now);
-            if matches!(self.keep(from, moving, now), Kept::Added | Kept::Replaced { .. }) {
+            if matches!(self.keep(moving, now), Kept::Stored { news: true, .. }) {
                 self.deliver(true, moving, now);
             }
             return Ok(());
@@ -305,7 +301,7 @@ impl Node {
         if forward.stamp != 0 {
             self.clock.see(forward.stamp, now);
             // What another peer's store has brought here already was delivered then.
-            fresh &= self.keep(from, moving, now) != Kept::Same;
+            fresh &= self.keep(moving, now) != Kept::Same;
         }
         if !fresh {
             self.counters.duplicates[class as usize] += 1;
@@ -326,30 +322,6 @@ impl Node {
         self.counters.refused += 1;
         let refused = PublishRefused { class: class.wire().into(), sequence, code: code.into(), message };
         self.send_control(to, kind::PUBLISH_REFUSED, &refused);
-    }
-
-    fn keep(&mut self, from: ConnKey, moving: Moving<'_>, now: Now) -> Kept {
-        let value = Value {
-            class: moving.class,
-            from,
-            stamp: moving.stamp,
-            topic: moving.topic,
-            publisher: moving.publisher,
-            id: self.publishers.get(moving.publisher).id,
-            sequence: moving.sequence,
-            message: Vec::new(),
-        };
-        let topic = &self.topics.get(moving.topic).topic;
-        let kept = self.retained.keep(topic, moving.key, &value, moving.message);
-        if matches!(kept, Kept::Added | Kept::Replaced { .. }) {
-            self.topics.refer_again(moving.topic);
-            self.publishers.refer_again(moving.publisher);
-        }
-        if let Kept::Replaced { topic, publisher } = kept {
-            self.topics.release(topic);
-            self.publishers.release(publisher, now.elapsed_ms);
-        }
-        kept
     }
 
     /// Queues a message for everyone who wants it; how many receivers that are.
@@ -546,69 +518,6 @@ impl Node {
         if !mark.is_nothing() {
             self.origins.close(mark, position.unwrap_or(last));
         }
-    }
-
-    /// Sends the retained values that a new subscription matches, then the end of them, on both class streams.
-    pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern) {
-        let mut subscriptions = Vec::new();
-        wire::encode_subscriptions(&mut subscriptions, &[number]);
-        self.send_values(to, &subscriptions, |_, topic| pattern.matches(topic));
-        for class in [MessageClass::Event, MessageClass::Telemetry] {
-            let end = RetainedEnd { subscription: number };
-            self.append(to, class.stream(), |out| frame::put_message(out, kind::RETAINED_END, &end));
-        }
-    }
-
-    /// Sends everything retained to a peer.
-    pub(super) fn send_store(&mut self, to: ConnKey) {
-        self.send_values(to, &[], |_, _| true);
-    }
-
-    /// A peer that dies may have reached some of us with its last values and not others: those that came from it
-    /// lately are sent on. This and the exchange of stores over a new link make all stores agree in the end.
-    pub(super) fn send_legacy(&mut self, from: ConnKey, now: Now) {
-        let since = now.unix_ms.saturating_sub(LEGACY_MS) << 16;
-        for index in 0..self.links.len() {
-            self.send_values(self.links[index], &[], |value, _| value.stamp >= since && value.from == from);
-        }
-    }
-
-    /// Sends the retained values that are wanted, the oldest first.
-    fn send_values(&mut self, to: ConnKey, subscriptions: &[u8], wanted: impl Fn(&Value, &Topic) -> bool) {
-        let Some(conn) = self.conns.get_mut(to) else { return };
-        let (topics, publishers) = (&self.topics, &self.publishers);
-        let wanted = |value: &Value| wanted(value, &topics.get(value.topic).topic);
-        for value in self.retained.select(wanted) {
-            let moving = Moving {
-                class: value.class,
-                topic: value.topic,
-                publisher: value.publisher,
-                sequence: value.sequence,
-                stamp: value.stamp,
-                retained: true,
-                resent: false,
-                key: "",
-                message: &value.message,
-                mark: Mark::default(),
-                expires_ms: 0,
-            };
-            encode_shared(&mut self.shared, moving);
-            let queue = conn.messages(value.class);
-            let before = queue.weight();
-            tell_aliases(queue, topics, publishers, moving);
-            let entry = Entry {
-                subscriptions,
-                shared: &self.shared,
-                topic: value.topic,
-                key: "",
-                mark: Mark::default(),
-                expires_ms: 0,
-            };
-            queue.append(entry, &mut self.origins);
-            self.queued += queue.weight() - before;
-        }
-        self.announce(to, StreamKind::Event);
-        self.announce(to, StreamKind::Telemetry);
     }
 
     /// Adds a frame that nothing may drop to a queue.

@@ -21,9 +21,6 @@ use prost::Message as _;
 pub(super) const VERSION: u32 = 1;
 /// How long a subscription of scope `mesh` waits for peers.
 const BARRIER_MS: u64 = 2_000;
-/// Backlog over which a session gets no more retained values: each subscription may ask for all of them. The same
-/// as what a queue of messages may hold; a guess, not measured.
-const RETAINED_BACKLOG_BYTES: usize = 64 << 20;
 
 impl Node {
     pub(super) fn session_control(
@@ -166,11 +163,6 @@ impl Node {
             self.acknowledge(from, request, Code::ResourceExhausted, text);
             return Ok(());
         }
-        if subscribe.retained && self.backlog(from) > RETAINED_BACKLOG_BYTES {
-            let text = "the session has too much to read already to be sent retained values".to_owned();
-            self.acknowledge(from, request, Code::ResourceExhausted, text);
-            return Ok(());
-        }
         let events = match subscribe.events() {
             Overflow::Default => Overflow::Block,
             chosen => chosen,
@@ -202,7 +194,7 @@ impl Node {
             self.recover(from, key, now);
         }
         if subscribe.retained {
-            self.send_retained(from, subscribe.subscription, &pattern);
+            self.send_retained(from, subscribe.subscription, &pattern, now);
         }
         Ok(())
     }
@@ -237,7 +229,7 @@ impl Node {
         }
         self.acknowledge_when_known(from, Request::Subscription(number), subscribe.scope(), now);
         if subscribe.retained {
-            self.send_retained(from, number, &pattern);
+            self.send_retained(from, number, &pattern, now);
         }
         Ok(())
     }
@@ -262,14 +254,10 @@ impl Node {
         self.origins.settled(origin)
     }
 
-    /// Bytes that wait to be sent on a connection's class streams.
-    fn backlog(&self, key: ConnKey) -> usize {
-        self.conns.get(key).map_or(0, |conn| conn.backlogged().map(|queue| queue.backlog()).sum())
-    }
-
     fn on_unsubscribe(&mut self, from: ConnKey, number: u32) {
         let session = self.conns.get_mut(from).and_then(|conn| conn.session_mut());
         let Some(key) = session.and_then(|session| session.subscriptions.remove(&number)) else { return };
+        self.stop_reading(from, number);
         self.unsubscribe(key);
     }
 

@@ -1,9 +1,9 @@
 //! What has to hold, against a model that knows every message and every subscription.
 
-use crate::client::{Client, Outcome, Received, slot};
+use crate::client::{Client, Keep, Outcome, Received, slot};
 use crate::network::{Network, Published};
 use macula_proto::v1::{CallPolicy, Class, Code, Overflow};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// The subscriptions of a client that a message is for.
 fn wanted(client: &Client, message: &Published) -> Vec<u32> {
@@ -149,7 +149,8 @@ pub(crate) fn losses(network: &Network) {
             for class in [Class::Event, Class::Telemetry] {
                 let interested = network.published.iter().filter(|published| {
                     let here = published.gateway == from && published.class == class;
-                    here && (published.retain || network.clients.iter().any(|c| interested(c, to, published)))
+                    here && (published.keep != Keep::Nothing
+                        || network.clients.iter().any(|c| interested(c, to, published)))
                 });
                 let told = network.link_losses.get(&(from, to, slot(class))).copied().unwrap_or(0);
                 let passed = network.published.iter().filter(|published| {
@@ -236,6 +237,8 @@ fn single_is_single(network: &Network) {
 
 /// A late subscriber gets the same values everywhere, each the newest of its topic and key.
 pub(crate) fn retained(network: &mut Network) {
+    // Time for gateways to find out that their stores differ, and to repair them.
+    (0..10).for_each(|_| network.rest());
     let first = network.clients.len();
     for gateway in 0..network.gateways.len() {
         let client = network.add_client(gateway, 50_000, false);
@@ -247,30 +250,49 @@ pub(crate) fn retained(network: &mut Network) {
     }
     network.run();
     network.rest();
-    let mut newest: BTreeMap<(String, String), u64> = BTreeMap::new();
-    for received in
-        network.clients.iter().flat_map(|client| &client.received).filter(|received| received.keep)
-    {
+    let mut newest: BTreeMap<(String, String), (Rank, Keep)> = BTreeMap::new();
+    let all = network.clients.iter().flat_map(|client| &client.received);
+    for received in all.filter(|received| received.keep != Keep::Nothing) {
         assert!(received.stamp > 0, "a value to keep has a stamp");
-        let stamp = newest.entry((received.topic.clone(), received.key.clone())).or_default();
-        *stamp = received.stamp.max(*stamp);
+        let name = (received.topic.clone(), received.key.clone());
+        let rank = rank(received);
+        let known = newest.entry(name).or_insert((rank.clone(), received.keep));
+        if rank > known.0 {
+            *known = (rank, received.keep);
+        }
     }
     let stores: Vec<Store> = network.clients[first..].iter().map(store).collect();
     for (gateway, store) in stores.iter().enumerate() {
         assert_eq!(store, &stores[0], "gateway {gateway} has the values of gateway 0");
         // A gateway may have died with a value that it had shown to its own clients only.
-        for (name, (stamp, ..)) in store.iter().filter(|_| !network.stormy) {
-            assert_eq!(newest.get(name), Some(stamp), "{name:?} at gateway {gateway} is the newest");
+        for (name, rank) in store.iter().filter(|_| !network.stormy) {
+            assert_eq!(
+                newest.get(name),
+                Some(&(rank.clone(), Keep::Retain)),
+                "{name:?} at {gateway} is the newest"
+            );
         }
     }
-    for published in network.published.iter().filter(|published| published.retain) {
+    let mut removed = BTreeSet::new();
+    for published in network.published.iter().filter(|published| published.keep == Keep::Remove) {
+        removed.insert((published.topic.to_string(), published.key.clone()));
+    }
+    for published in network.published.iter().filter(|published| published.keep == Keep::Retain) {
         let name = (published.topic.to_string(), published.key.clone());
-        assert!(network.stormy || stores[0].contains_key(&name), "{name:?} is kept");
+        let kept = network.stormy || removed.contains(&name) || stores[0].contains_key(&name);
+        assert!(kept, "{name:?} is kept");
     }
 }
 
-/// Stamp, publisher and sequence by topic and key.
-type Store = BTreeMap<(String, String), (u64, Vec<u8>, u64)>;
+/// Values by topic and key.
+type Store = BTreeMap<(String, String), Rank>;
+
+/// Stamp, publisher, sequence: which of two values wins.
+type Rank = (u64, Vec<u8>, u64);
+
+fn rank(received: &Received) -> Rank {
+    (received.stamp, received.publisher.clone(), received.sequence)
+}
 
 fn store(client: &Client) -> Store {
     let mut ends: Vec<usize> = client.ends.iter().map(|(class, _)| slot(*class)).collect();
@@ -280,8 +302,7 @@ fn store(client: &Client) -> Store {
     for received in &client.received {
         assert!(received.retained, "nothing live was published");
         let name = (received.topic.clone(), received.key.clone());
-        let value = (received.stamp, received.publisher.clone(), received.sequence);
-        assert!(store.insert(name, value).is_none(), "one value per topic and key");
+        assert!(store.insert(name, rank(received)).is_none(), "one value per topic and key");
     }
     store
 }

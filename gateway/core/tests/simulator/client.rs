@@ -14,9 +14,17 @@ pub(crate) const REALM: &str = "simulated";
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
     Subscribe { pattern: Pattern, echo: bool, retained: bool, events: v1::Overflow, telemetry: v1::Overflow },
-    Publish { class: Class, topic: Topic, key: String, size: usize, retain: bool, content_type: &'static str },
+    Publish { class: Class, topic: Topic, key: String, size: usize, keep: Keep, content_type: &'static str },
     Register { procedure: Pattern, policy: v1::CallPolicy },
     Call { procedure: Topic, timeout_ms: u32 },
+}
+
+/// What a message does to the retained value of its topic and key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Keep {
+    Nothing,
+    Retain,
+    Remove,
 }
 
 #[derive(Clone, Debug)]
@@ -47,7 +55,7 @@ pub(crate) struct Received {
     pub(crate) subscriptions: Vec<u32>,
     pub(crate) retained: bool,
     pub(crate) stamp: u64,
-    pub(crate) keep: bool,
+    pub(crate) keep: Keep,
 }
 
 /// How a call ended.
@@ -235,8 +243,8 @@ impl Client {
                 let subscription = Subscription { pattern, echo, request, acknowledged: false, gone: false };
                 self.subscriptions.insert(number, subscription);
             }
-            Op::Publish { class, topic, key, size, retain, content_type } => {
-                self.publish(class, topic, &key, size, retain, content_type);
+            Op::Publish { class, topic, key, size, keep, content_type } => {
+                self.publish(class, topic, &key, size, keep, content_type);
             }
             Op::Register { procedure, policy } => {
                 let registration = self.number();
@@ -267,7 +275,7 @@ impl Client {
         topic: Topic,
         key: &str,
         size: usize,
-        retain: bool,
+        keep: Keep,
         content_type: &'static str,
     ) {
         let stream = StreamKind::of(class).expect("a message class") as usize;
@@ -282,7 +290,8 @@ impl Client {
         self.sequences[slot(class)] += 1;
         let payload = vec![0; size];
         let mut message = wire::Message::new(&payload, key);
-        message.retain = retain;
+        message.retain = keep == Keep::Retain;
+        message.remove = keep == Keep::Remove;
         wire::encode_publish(&mut self.out[stream], alias, self.sequences[slot(class)], &message, false);
     }
 
@@ -479,7 +488,11 @@ impl Client {
                     subscriptions: deliver.subscriptions,
                     retained: deliver.retained,
                     stamp: deliver.stamp,
-                    keep: message.retain,
+                    keep: match (message.retain, message.remove) {
+                        (_, true) => Keep::Remove,
+                        (true, false) => Keep::Retain,
+                        (false, false) => Keep::Nothing,
+                    },
                 });
             }
             kind::DROPPED => {

@@ -8,7 +8,7 @@ mod network;
 mod pipe;
 mod rng;
 
-use client::Op;
+use client::{Keep, Op};
 use macula_proto::v1::{CallPolicy, Class, Overflow};
 use macula_proto::{Pattern, Topic};
 use network::Network;
@@ -162,8 +162,13 @@ fn plan_messages(network: &mut Network, count: usize, size: usize) {
             let class = rng.pick(&[Class::Event, Class::Telemetry]);
             let key = rng.pick(&["", "k", "l"]).to_owned();
             let content_type = rng.pick(&["application/json", "text/plain"]);
-            let (topic, size, retain) = (topic(rng), rng.between(0, size), rng.percent(15));
-            let op = Op::Publish { class, topic, key, size, retain, content_type };
+            let (topic, size) = (topic(rng), rng.between(0, size));
+            let keep = match rng.below(100) {
+                0..15 => Keep::Retain,
+                15..20 => Keep::Remove,
+                _ => Keep::Nothing,
+            };
+            let op = Op::Publish { class, topic, key, size, keep, content_type };
             network.clients[client].plan.push_back(op);
         }
     }

@@ -1,6 +1,6 @@
 //! Gateways, links and clients, and a scheduler that lets one small thing happen at a time, in random order.
 
-use crate::client::{Client, Op, REALM, slot};
+use crate::client::{Client, Keep, Op, REALM, slot};
 use crate::pipe::{End, Pipe};
 use crate::rng::Rng;
 use bytes::Bytes;
@@ -31,7 +31,7 @@ pub(crate) struct Published {
     pub(crate) sequence: u64,
     pub(crate) topic: Topic,
     pub(crate) key: String,
-    pub(crate) retain: bool,
+    pub(crate) keep: Keep,
 }
 
 /// What a wiretap on one stream of a link knows.
@@ -338,11 +338,11 @@ impl Network {
 
     fn act_with(&mut self, index: usize) {
         let client = &mut self.clients[index];
-        if let Some(Op::Publish { class, topic, key, retain, .. }) = client.act() {
+        if let Some(Op::Publish { class, topic, key, keep, .. }) = client.act() {
             let sequence = client.sequences[slot(class)];
             self.index.insert((index, slot(class), sequence), self.published.len());
             let gateway = client.gateway;
-            self.published.push(Published { client: index, gateway, class, sequence, topic, key, retain });
+            self.published.push(Published { client: index, gateway, class, sequence, topic, key, keep });
         }
         self.flush(index);
     }
