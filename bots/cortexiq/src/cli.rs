@@ -11,7 +11,7 @@ use cortexiq_simulation::clock::check_speed;
 use crate::duration::Length;
 use crate::ledger::Sizes;
 use crate::mesh::{DEFAULT_BASE_PORT, Ports};
-use crate::{gateway, live, verify};
+use crate::{gateway, live, process, verify};
 
 /// The whole simulated energy world on this machine: four gateways meshed over QUIC, the homes and providers of three
 /// Belgian regions, one clock, and the read models.
@@ -30,6 +30,18 @@ enum Command {
     Ledger(Ledger),
     /// Computes a stored run again from its recorded prices and contracts and prints every difference
     Verify(Verify),
+    /// The homes of one region alone, with the settings of cortex-iq-homes
+    #[command(hide = true, disable_help_flag = true)]
+    HomesBot {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// The providers of one region alone, with the settings of cortex-iq-utilities
+    #[command(hide = true, disable_help_flag = true)]
+    UtilitiesBot {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
     /// A gateway alone, with the settings of macula-gateway
     #[command(hide = true, disable_help_flag = true)]
     Gateway {
@@ -119,6 +131,8 @@ pub fn main() -> ExitCode {
         None => live.run(),
         Some(Command::Ledger(command)) => command.run(),
         Some(Command::Verify(command)) => verify::run(&command.database, command.run, command.output),
+        Some(Command::HomesBot { arguments }) => process::homes(arguments),
+        Some(Command::UtilitiesBot { arguments }) => process::utilities(arguments),
         Some(Command::Gateway { arguments }) => gateway::run(arguments),
     }
 }

@@ -10,6 +10,7 @@ pub mod ledger;
 mod live;
 pub mod mesh;
 pub mod outcome;
+mod process;
 mod table;
 pub mod thread;
 mod verify;

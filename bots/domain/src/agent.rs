@@ -10,11 +10,11 @@ use std::sync::Arc;
 use cortexiq_proto::accept_offer_result::Answer;
 use cortexiq_proto::{
     AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
-    ContractReason, ContractSigned, ContractSwitched, ContractType, HomeMeasured, HomeTraded,
-    SpotPriceUpdated,
+    ContractReason, ContractSigned, ContractSwitched, ContractType, ContractsHeld, HomeCheckpointed,
+    HomeMeasured, HomeTraded, SpotPriceUpdated,
 };
 
-use crate::contract::{Contracts, InForce, prices, spot_terms};
+use crate::contract::{Contracts, InForce, begins, prices, spot_terms};
 use crate::environment::{Environment, PlaceDay};
 use crate::home::Home;
 use crate::offer::{OfferBook, SWITCH_PAUSE_DAYS, SWITCH_THRESHOLD, best};
@@ -72,14 +72,18 @@ pub enum HomeEvent {
     Measured(Reading),
     /// Publish on `home.traded`.
     Traded(HomeTraded),
-    /// Call the provider's `accept_offer` and hand the answer to `on_accept_answer`. Call again while the answer is
-    /// unknown: it is the same for every repetition.
+    /// Publish `held`; when the mesh has it, call the provider's `accept_offer` and hand the answer to
+    /// `on_accept_answer`. Call again while the answer is unknown: it is the same for every repetition.
     Accept {
         /// Whom to call.
         provider_id: String,
         /// With what.
         request: AcceptOfferRequest,
+        /// What a home that restarts before the answer has to know.
+        held: ContractsHeld,
     },
+    /// Publish on `home.contract.held`.
+    Held(ContractsHeld),
     /// Publish on `home.contract.signed`.
     Signed(ContractSigned),
     /// Publish on `home.contract.switched`.
@@ -157,7 +161,7 @@ impl HomeAgent {
         }
     }
 
-    /// Takes up a restarted home after its last measured quarter-hour. Its contracts follow by `restore_contract`.
+    /// Takes up a restarted home after a measured quarter-hour. Its contracts follow by `restore_contract`.
     pub fn restore(&mut self, last: &HomeMeasured) {
         if last.run == self.run && !last.provisional && last.time >= self.next.time() {
             self.next = Quarter::containing(last.time).next();
@@ -166,10 +170,69 @@ impl HomeAgent {
         }
     }
 
+    /// Takes up a restarted home where it stood at midnight. Its decisions follow by `restore_held`.
+    pub fn restore_checkpoint(&mut self, checkpoint: &HomeCheckpointed) {
+        let Some(last) = checkpoint.measured.as_ref().filter(|_| checkpoint.run == self.run) else { return };
+        self.restore(last);
+        if self.next.time() == checkpoint.time {
+            // The running month is that of the last quarter-hour; the next one may begin another.
+            let month = Quarter::containing(last.time).day().month();
+            self.profile = Profile::restore(checkpoint, month);
+        }
+    }
+
+    /// Takes up what a restarted home had decided; gives the acceptance that it has to repeat.
+    pub fn restore_held(&mut self, held: &ContractsHeld) -> Option<HomeEvent> {
+        if held.run != self.run || held.home_id != self.home.id {
+            return None;
+        }
+        held.contracts.iter().for_each(|contract| self.restore_contract(contract.clone()));
+        self.looked = Some(Day::containing(held.time));
+        let request = held.asking.clone()?;
+        let provider_id = held.asking_provider_id.clone();
+        self.pending = Some(Pending {
+            start_time: begins(request.time),
+            request: request.clone(),
+            provider_id: provider_id.clone(),
+            saving: held.projected_savings,
+        });
+        Some(HomeEvent::Accept { provider_id, request, held: held.clone() })
+    }
+
     /// Adds a contract from before a restart, without telling anyone again.
     pub fn restore_contract(&mut self, contract: ContractConfirmed) {
         self.contracts.add(contract);
         self.in_force = None;
+    }
+
+    /// What a restarted home needs, at midnight after the day's last quarter-hour.
+    pub fn checkpoint(&self, last: HomeMeasured) -> HomeCheckpointed {
+        let mut checkpoint = HomeCheckpointed {
+            run: self.run,
+            home_id: self.home.id.clone(),
+            time: self.next.time(),
+            measured: Some(last),
+            ..HomeCheckpointed::default()
+        };
+        if let Some(profile) = &self.profile {
+            profile.save(&mut checkpoint);
+        }
+        checkpoint
+    }
+
+    fn held(&self, time: i64) -> ContractsHeld {
+        ContractsHeld {
+            run: self.run,
+            home_id: self.home.id.clone(),
+            time,
+            contracts: self.contracts.recent(self.next.time()).cloned().collect(),
+            asking: self.pending.as_ref().map(|pending| pending.request.clone()),
+            asking_provider_id: self
+                .pending
+                .as_ref()
+                .map_or_else(String::new, |pending| pending.provider_id.clone()),
+            projected_savings: self.pending.as_ref().map_or(0, |pending| pending.saving),
+        }
     }
 
     /// Who it is.
@@ -245,6 +308,9 @@ impl HomeAgent {
             if self.refused.len() < TRIES_A_DAY {
                 self.choose(shared, emit);
             }
+            if self.pending.is_none() {
+                emit(HomeEvent::Held(self.held(pending.request.time)));
+            }
         }
     }
 
@@ -263,6 +329,7 @@ impl HomeAgent {
         let pending = self.pending.take_if(|pending| pending.request.offer_id == confirmed.offer_id);
         let saving = pending.map_or(0, |pending| pending.saving);
         emit(self.announcement(confirmed, &before, saving));
+        emit(HomeEvent::Held(self.held(confirmed.accepted_time)));
         true
     }
 
@@ -337,7 +404,7 @@ impl HomeAgent {
     fn choose(&mut self, shared: &mut Shared, emit: &mut impl FnMut(HomeEvent)) {
         let time = self.next.time();
         let day = self.next.day();
-        let start_time = day.plus(2).start().time();
+        let start_time = begins(time);
         let newest = Arc::clone(self.contracts.newest());
         if newest.start_time > time {
             return;
@@ -381,8 +448,13 @@ impl HomeAgent {
             reason: reason.into(),
         };
         let provider_id = choice.offer.provider_id.clone();
-        emit(HomeEvent::Accept { provider_id: provider_id.clone(), request: request.clone() });
-        self.pending = Some(Pending { request, provider_id, start_time, saving: choice.saving });
+        self.pending = Some(Pending {
+            request: request.clone(),
+            provider_id: provider_id.clone(),
+            start_time,
+            saving: choice.saving,
+        });
+        emit(HomeEvent::Accept { provider_id, request, held: self.held(time) });
     }
 
     fn refresh_contract(&mut self, emit: &mut impl FnMut(HomeEvent)) {

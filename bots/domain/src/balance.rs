@@ -14,6 +14,8 @@ pub struct Balancer {
     run: u64,
     region: Region,
     homes: u32,
+    /// Days before it are not whole.
+    first: Option<Day>,
     days: BTreeMap<Day, Sum>,
 }
 
@@ -26,7 +28,12 @@ struct Sum {
 impl Balancer {
     /// For this many homes of a region.
     pub fn new(run: u64, region: Region, homes: u32) -> Self {
-        Self { run, region, homes, days: BTreeMap::new() }
+        Self { run, region, homes, first: None, days: BTreeMap::new() }
+    }
+
+    /// After a restart: says nothing of days before this one, of which it sees only a part.
+    pub fn begin(&mut self, first: Day) {
+        self.first = Some(first);
     }
 
     /// Counts a home's quarter-hour; gives the day's event with the last quarter-hour of the last home.
@@ -36,6 +43,9 @@ impl Balancer {
             Some((day, _)) if (day.start()..day.end()).contains(&reading.quarter) => *day,
             _ => reading.quarter.day(),
         };
+        if self.first.is_some_and(|first| day < first) {
+            return None;
+        }
         let sum = self.days.entry(day).or_insert_with(|| Sum { net_wh: vec![0; day.hours()], finished: 0 });
         sum.net_wh[reading.quarter.since(day.start()) as usize / 4] += reading.net_wh();
         if reading.quarter.next() != day.end() {

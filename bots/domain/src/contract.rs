@@ -6,6 +6,7 @@ use cortexiq_proto::{ContractConfirmed, ContractOffered, ContractReason, Contrac
 
 use crate::region::Region;
 use crate::tariff::Tariff;
+use crate::time::Day;
 
 /// Prices of a quarter-hour, micro-euro per kWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +26,11 @@ pub fn prices(terms: &Terms, tariff: Tariff, spot: i64) -> Prices {
         }
         _ => Prices { import: spot + terms.markup, export: spot - terms.markdown },
     }
+}
+
+/// When a contract begins that is accepted at an instant: 00:00 of the second day after.
+pub fn begins(accepted: i64) -> i64 {
+    Day::containing(accepted).plus(2).start().time()
 }
 
 /// The terms of an offer.
@@ -142,6 +148,12 @@ impl Contracts {
     /// When the newest contract was accepted; none before the first.
     pub fn last_acceptance(&self) -> Option<i64> {
         self.signed.iter().map(|contract| contract.accepted_time).max()
+    }
+
+    /// What matters at an instant or after it: the contract in force, the two before it and all that will begin.
+    pub fn recent(&self, time: i64) -> impl Iterator<Item = &ContractConfirmed> {
+        let begun = self.signed.partition_point(|contract| contract.start_time <= time);
+        self.signed[begun.saturating_sub(3)..].iter().map(|contract| &**contract)
     }
 
     /// All but the spot tariff, in order of their beginning.

@@ -237,11 +237,11 @@ impl Crowd {
                     mix(fingerprint, trade.cost as u64);
                     mix(fingerprint, trade.revenue as u64);
                 }
-                HomeEvent::Accept { provider_id, request } => {
+                HomeEvent::Accept { provider_id, request, .. } => {
                     self.accepts.push((index, provider_id, request))
                 }
                 HomeEvent::Switched(switched) => self.switched.push(switched),
-                HomeEvent::Signed(_) | HomeEvent::Expired(_) => {}
+                HomeEvent::Signed(_) | HomeEvent::Expired(_) | HomeEvent::Held(_) => {}
             }
         }
     }

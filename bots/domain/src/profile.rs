@@ -3,7 +3,7 @@
 //! It begins with an expected year, run through the home's own model under average weather. Each month that has passed
 //! replaces the expected one, so that after a year the profile is what the meter has seen.
 
-use cortexiq_proto::{ContractType, Terms};
+use cortexiq_proto::{ContractType, HomeCheckpointed, MonthEnergy, Terms};
 
 use crate::contract::Prices;
 use crate::environment::Environment;
@@ -78,6 +78,21 @@ impl Profile {
         self.current.add(reading, spot);
     }
 
+    /// The year as a checkpoint carries it; `None` there means that the home has not looked at offers yet.
+    pub fn restore(checkpoint: &HomeCheckpointed, month: Month) -> Option<Self> {
+        let months: [MonthSum; 12] =
+            checkpoint.months.iter().map(MonthSum::from).collect::<Vec<_>>().try_into().ok()?;
+        let current = checkpoint.month.as_ref().map(MonthSum::from).unwrap_or_default();
+        Some(Self { months, current, month, whole: checkpoint.month_is_whole })
+    }
+
+    /// Writes the year into a checkpoint.
+    pub fn save(&self, checkpoint: &mut HomeCheckpointed) {
+        checkpoint.months = self.months.iter().map(MonthEnergy::from).collect();
+        checkpoint.month = Some(MonthEnergy::from(&self.current));
+        checkpoint.month_is_whole = self.whole;
+    }
+
     /// What the year costs under terms: energy, fee and minimum, less feed-in, nano-euro.
     pub fn yearly_cost(&self, terms: &Terms) -> i64 {
         self.months.iter().map(|month| month.cost(terms)).sum::<i64>() + terms.yearly_fee
@@ -86,6 +101,30 @@ impl Profile {
     /// Import of the year, Wh.
     pub fn import_wh(&self) -> u64 {
         self.months.iter().flat_map(|month| month.import_wh).map(u64::from).sum()
+    }
+}
+
+impl From<&MonthEnergy> for MonthSum {
+    fn from(energy: &MonthEnergy) -> Self {
+        Self {
+            import_wh: [energy.import_t1_wh, energy.import_t2_wh],
+            export_wh: [energy.export_t1_wh, energy.export_t2_wh],
+            import_worth: energy.import_worth,
+            export_worth: energy.export_worth,
+        }
+    }
+}
+
+impl From<&MonthSum> for MonthEnergy {
+    fn from(sum: &MonthSum) -> Self {
+        Self {
+            import_t1_wh: sum.import_wh[0],
+            import_t2_wh: sum.import_wh[1],
+            export_t1_wh: sum.export_wh[0],
+            export_t2_wh: sum.export_wh[1],
+            import_worth: sum.import_worth,
+            export_worth: sum.export_worth,
+        }
     }
 }
 

@@ -8,11 +8,11 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use cortexiq_proto::accept_offer_result::Answer;
 use cortexiq_proto::{
     AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
-    ContractReason, ContractRejected, ContractSwitched, ContractType, ProviderInitialized, RejectReason,
-    SpotPriceUpdated,
+    ContractReason, ContractRejected, ContractSwitched, ContractType, ContractsHeld, ProviderInitialized,
+    RejectReason, SpotPriceUpdated,
 };
 
-use crate::contract::terms_of;
+use crate::contract::{begins, terms_of};
 use crate::market::expected_price;
 use crate::offer::is_valid;
 use crate::prices::{BadPrices, DayPrices};
@@ -32,6 +32,8 @@ pub struct ProviderAgent {
     /// The first day without an offer.
     next: Day,
     offers: VecDeque<ContractOffered>,
+    /// Offers from before a restart are not all known.
+    restarted: bool,
     customers: BTreeMap<String, Customer>,
     answers: HashMap<(String, String), AcceptOfferResult>,
 }
@@ -39,6 +41,7 @@ pub struct ProviderAgent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Customer {
     contract_id: String,
+    start_time: i64,
     end_time: i64,
 }
 
@@ -56,7 +59,8 @@ pub struct Acceptance {
 #[derive(Debug, Clone, Default)]
 struct Costs {
     expected: Option<[i64; 3]>,
-    surprises: VecDeque<[i64; 3]>,
+    /// By day, the newest; prices may come in any order after a restart.
+    surprises: BTreeMap<Day, [i64; 3]>,
 }
 
 impl ProviderAgent {
@@ -71,6 +75,7 @@ impl ProviderAgent {
             homes: 0,
             next: Day::containing(start_time),
             offers: VecDeque::new(),
+            restarted: false,
             customers: BTreeMap::new(),
             answers: HashMap::new(),
         }
@@ -95,7 +100,7 @@ impl ProviderAgent {
     pub fn on_prices(&mut self, event: &SpotPriceUpdated) -> Result<(), BadPrices> {
         let prices = DayPrices::read(event)?;
         if event.run == self.run {
-            self.costs.add(&prices);
+            self.costs.add(&prices, Day::containing(self.start_time));
             self.homes = self.homes.max(prices.homes);
         }
         Ok(())
@@ -120,19 +125,36 @@ impl ProviderAgent {
     /// Takes up a restarted provider: an offer it has published.
     pub fn restore_offer(&mut self, offer: &ContractOffered) {
         if offer.run == self.run && offer.provider_id == self.provider.id {
-            self.next = self.next.max(Day::containing(offer.valid_until));
+            let until = Day::containing(offer.valid_until);
+            if until > self.next {
+                (self.next, self.level) = (until, offer.margin_level);
+            }
+            self.restarted = true;
             self.offers.push_back(offer.clone());
         }
     }
 
-    /// Takes up a restarted provider: a contract it has confirmed.
+    /// Takes up a restarted provider: a contract it has confirmed, in any order and however often. Whoever is a customer
+    /// no more leaves with the contract that came after.
     pub fn restore_contract(&mut self, contract: &ContractConfirmed) {
         if contract.run != self.run || contract.provider_id != self.provider.id {
             return;
         }
-        self.remember(contract);
+        let newer = |known: &Customer| known.start_time > contract.start_time;
+        if !self.customers.get(&contract.home_id).is_some_and(newer) {
+            self.remember(contract);
+        }
         let result = AcceptOfferResult { answer: Some(Answer::Confirmed(contract.clone())) };
         self.answers.insert((contract.home_id.clone(), contract.offer_id.clone()), result);
+    }
+
+    /// Takes up a restarted provider: what a home had decided, perhaps for it or against it.
+    pub fn restore_held(&mut self, held: &ContractsHeld) {
+        held.contracts.iter().for_each(|contract| self.restore_contract(contract));
+        let newest = held.contracts.last();
+        if newest.is_some_and(|newest| newest.run == self.run && newest.provider_id != self.provider.id) {
+            self.customers.remove(&held.home_id);
+        }
     }
 
     /// Every offer that is due: at the start one for the first two days, then at each midnight one for the day after.
@@ -187,7 +209,12 @@ impl ProviderAgent {
 
     fn refusal(&self, request: &AcceptOfferRequest) -> Option<(RejectReason, String)> {
         let Some(offer) = self.offers.iter().find(|offer| offer.offer_id == request.offer_id) else {
-            let detail = format!("{} has made no offer {}.", self.provider.id, request.offer_id);
+            let made = if self.restarted {
+                "remembers no such offer since its restart:"
+            } else {
+                "has made no offer"
+            };
+            let detail = format!("{} {made} {}.", self.provider.id, request.offer_id);
             return Some((RejectReason::UnknownOffer, detail));
         };
         if request.run != self.run || !is_valid(offer, request.time) {
@@ -207,7 +234,7 @@ impl ProviderAgent {
     fn confirm(&mut self, request: &AcceptOfferRequest) -> ContractConfirmed {
         let offer = self.offers.iter().find(|offer| offer.offer_id == request.offer_id);
         let terms = terms_of(offer.expect("`refusal` has found the offer"));
-        let start = Day::containing(request.time).plus(2);
+        let start = Day::containing(begins(request.time));
         let end_time = match terms.duration_months {
             0 => 0,
             months => start.plus_months(months).start().time(),
@@ -231,7 +258,11 @@ impl ProviderAgent {
     }
 
     fn remember(&mut self, contract: &ContractConfirmed) {
-        let customer = Customer { contract_id: contract.contract_id.clone(), end_time: contract.end_time };
+        let customer = Customer {
+            contract_id: contract.contract_id.clone(),
+            start_time: contract.start_time,
+            end_time: contract.end_time,
+        };
         self.customers.insert(contract.home_id.clone(), customer);
     }
 
@@ -262,6 +293,7 @@ impl ProviderAgent {
             duration_months: self.provider.duration_months,
             valid_from,
             valid_until,
+            margin_level: self.level,
             ..ContractOffered::default()
         };
         let fixed = |offer: &mut ContractOffered, day: i64, night: i64, feed_in: i64| {
@@ -287,17 +319,17 @@ impl ProviderAgent {
 }
 
 impl Costs {
-    fn add(&mut self, prices: &DayPrices) {
+    fn add(&mut self, prices: &DayPrices, first: Day) {
         let mut surprise = Kinds::default();
         for (index, price) in prices.quarters.iter().enumerate() {
             let wall = prices.day.wall_quarter(index);
             surprise.add(wall, price - expected_price(prices.day, wall));
         }
-        self.surprises.push_back(surprise.means());
+        self.surprises.insert(prices.day, surprise.means());
         if self.surprises.len() > COST_DAYS {
-            self.surprises.pop_front();
+            self.surprises.pop_first();
         }
-        self.expected.get_or_insert_with(|| expected_year(prices.day));
+        self.expected.get_or_insert_with(|| expected_year(first));
     }
 
     fn is_known(&self) -> bool {
@@ -307,7 +339,8 @@ impl Costs {
     fn mean(&self) -> [i64; 3] {
         let days = self.surprises.len().max(1) as i64;
         let expected = self.expected.unwrap_or_default();
-        [0, 1, 2].map(|kind| expected[kind] + self.surprises.iter().map(|day| day[kind]).sum::<i64>() / days)
+        [0, 1, 2]
+            .map(|kind| expected[kind] + self.surprises.values().map(|day| day[kind]).sum::<i64>() / days)
     }
 }
 

@@ -109,12 +109,16 @@ subjects! {
     HOME_MEASURED: HomeMeasured = "be.cortexiq.home.measured", Telemetry retained, |m| &m.home_id;
     /// An hour of a home in money.
     HOME_TRADED: HomeTraded = "be.cortexiq.home.traded", Event passing, |m| &m.home_id;
+    /// Where a restarted home goes on.
+    HOME_CHECKPOINTED: HomeCheckpointed = "be.cortexiq.home.checkpointed", Event retained, |m| &m.home_id;
     /// A home's first contract.
     CONTRACT_SIGNED: ContractSigned = "be.cortexiq.home.contract.signed", Event passing, |m| &m.home_id;
     /// A home leaves one contract for another.
     CONTRACT_SWITCHED: ContractSwitched = "be.cortexiq.home.contract.switched", Event passing, |m| &m.home_id;
     /// A contract ran out.
     CONTRACT_EXPIRED: ContractExpired = "be.cortexiq.home.contract.expired", Event passing, |m| &m.home_id;
+    /// What a home has decided.
+    CONTRACTS_HELD: ContractsHeld = "be.cortexiq.home.contract.held", Event retained, |m| &m.home_id;
     /// A region's day.
     REGION_BALANCED: RegionBalanced = "be.cortexiq.region.balanced", Event retained, |m| &m.region;
     /// A provider says who it is.
@@ -122,7 +126,7 @@ subjects! {
     /// A provider's offer for the days to come.
     CONTRACT_OFFERED: ContractOffered = "be.cortexiq.provider.contract.offered", Event retained, |m| &m.provider_id;
     /// A provider accepts a customer.
-    CONTRACT_CONFIRMED: ContractConfirmed = "be.cortexiq.provider.contract.confirmed", Event passing, |m| &m.home_id;
+    CONTRACT_CONFIRMED: ContractConfirmed = "be.cortexiq.provider.contract.confirmed", Event retained, |m| &m.home_id;
     /// A provider refuses one.
     CONTRACT_REJECTED: ContractRejected = "be.cortexiq.provider.contract.rejected", Event passing, |m| &m.home_id;
     /// The prices of a local day.

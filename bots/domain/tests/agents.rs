@@ -56,7 +56,7 @@ fn a_home_waits_for_the_answer_when_the_contract_would_begin() {
     let mut home = home();
     let mut accepts = Vec::new();
     let mut emit = |event| {
-        if let HomeEvent::Accept { provider_id, request } = event {
+        if let HomeEvent::Accept { provider_id, request, .. } = event {
             accepts.push((provider_id, request));
         }
     };

@@ -1,14 +1,15 @@
 //! The homes on the mesh.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cortexiq_domain::population::population;
 use cortexiq_domain::topics;
 use cortexiq_proto::{
-    ContractConfirmed, ContractExpired, ContractOffered, ContractSigned, ContractSwitched, HomeConnected,
-    HomeDisconnected, HomeInitialized, HomeMeasured, HomeTraded, RegionBalanced, SpotPriceUpdated,
-    TimeAdvanced,
+    ContractConfirmed, ContractExpired, ContractOffered, ContractSigned, ContractSwitched, ContractsHeld,
+    HomeCheckpointed, HomeConnected, HomeDisconnected, HomeInitialized, HomeMeasured, HomeTraded,
+    RegionBalanced, SpotPriceUpdated, TimeAdvanced,
 };
 use cortexiq_shell::{Channel, Feeds, RunError, close, retained};
 use macula_sdk::{Client, Status};
@@ -16,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::crowd::{Crowd, Output};
+use crate::crowd::{Crowd, Output, Remembered};
 use crate::desk::{Answered, Desk};
 
 /// Connected homes that have not seen a tick.
@@ -29,8 +30,8 @@ pub struct Homes {
     ticks: watch::Receiver<Option<TimeAdvanced>>,
     status: watch::Receiver<Status>,
     voice: Voice,
-    /// Last quarter-hours from before this process.
-    last: Vec<HomeMeasured>,
+    /// What the mesh remembers of a process before this one.
+    remembered: Remembered,
     /// What came for a run that has not begun here.
     early: Vec<Heard>,
 }
@@ -53,6 +54,8 @@ struct Voice {
     traded: Channel<HomeTraded>,
     signed: Channel<ContractSigned>,
     switched: Channel<ContractSwitched>,
+    checkpointed: Channel<HomeCheckpointed>,
+    held: Arc<Channel<ContractsHeld>>,
     expired: Channel<ContractExpired>,
     balanced: Channel<RegionBalanced>,
 }
@@ -80,11 +83,15 @@ impl Homes {
         // Ids do not depend on the seed.
         let ids: HashSet<_> =
             population(&config.homes, config.count, 0).into_iter().map(|home| home.id).collect();
-        let last =
-            retained(&client, &topics::HOME_MEASURED, |measured| ids.contains(&measured.home_id)).await?;
+        let remembered = Remembered {
+            measured: retained(&client, &topics::HOME_MEASURED, |last| ids.contains(&last.home_id)).await?,
+            checkpoints: retained(&client, &topics::HOME_CHECKPOINTED, |at| ids.contains(&at.home_id))
+                .await?,
+            held: retained(&client, &topics::CONTRACTS_HELD, |held| ids.contains(&held.home_id)).await?,
+        };
         let ticks = feeds.ticks().await?;
         let (status, voice) = (client.status(), Voice::new(&client));
-        Ok(Self { config, client, feeds, heard, ticks, status, voice, last, early: Vec::new() })
+        Ok(Self { config, client, feeds, heard, ticks, status, voice, remembered, early: Vec::new() })
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -197,14 +204,15 @@ impl Homes {
     async fn look_at_clock(&mut self, present: &mut Option<Run>) -> Result<(), RunError> {
         let Some(tick) = *self.ticks.borrow_and_update() else { return Ok(()) };
         if present.as_ref().is_none_or(|run| run.crowd.run() < tick.run) {
-            let run = present.insert(self.begin(&tick));
             let mut said = Vec::new();
+            let run = present.insert(self.begin(&tick, &mut said));
             for heard in std::mem::take(&mut self.early) {
                 if let Some(early) = hear(run, heard, &mut said) {
                     self.early.push(early);
                 }
             }
             self.introduce(&run.crowd).await?;
+            self.say(run, said).await?;
         }
         let Some(run) = present else { return Ok(()) };
         run.speed = tick.speed;
@@ -212,17 +220,14 @@ impl Homes {
         Ok(())
     }
 
-    fn begin(&mut self, tick: &TimeAdvanced) -> Run {
+    fn begin(&mut self, tick: &TimeAdvanced, said: &mut Vec<Output>) -> Run {
         let Config { region, homes, count, progress, .. } = &self.config;
         let mut crowd = Crowd::new(tick, *region, homes, *count);
-        let restored = crowd.restore(&std::mem::take(&mut self.last));
+        let restored = crowd.restore(&std::mem::take(&mut self.remembered), said);
         progress.begin(tick.run, crowd.homes(), crowd.computed_until());
         tracing::info!(run = tick.run, %region, homes = crowd.homes(), restored, "a run begins");
-        if restored > 0 {
-            tracing::warn!("confirmations are not retained: restored homes begin with the spot tariff again");
-        }
         let (spoke, shown) = (Instant::now(), Instant::now());
-        Run { crowd, desk: Desk::new(&self.client), speed: tick.speed, spoke, shown }
+        Run { crowd, desk: Desk::new(&self.client, &self.voice.held), speed: tick.speed, spoke, shown }
     }
 
     /// Everyone says who they are before anyone measures.
@@ -270,6 +275,8 @@ impl Homes {
                     contracts += 1;
                 }
                 Output::Expired(event) => self.voice.expired.send(&event).await?,
+                Output::Held(event) => self.voice.held.send(&event).await?,
+                Output::Checkpointed(event) => self.voice.checkpointed.send(&event).await?,
                 Output::Balanced(event) => self.voice.balanced.send(&event).await?,
                 Output::Accept(accept) => run.desk.ask(accept),
             }
@@ -282,8 +289,9 @@ impl Homes {
         Ok(())
     }
 
+    /// A confirmation need not wait: whoever asked before asks again and gets it as an answer.
     fn keep_early(&mut self, heard: Heard) {
-        if self.early.len() < MOST_EARLY {
+        if !matches!(heard, Heard::Confirmed(_)) && self.early.len() < MOST_EARLY {
             self.early.push(heard);
         }
     }
@@ -334,6 +342,8 @@ impl Voice {
             traded: Channel::new(client, &topics::HOME_TRADED),
             signed: Channel::new(client, &topics::CONTRACT_SIGNED),
             switched: Channel::new(client, &topics::CONTRACT_SWITCHED),
+            checkpointed: Channel::new(client, &topics::HOME_CHECKPOINTED),
+            held: Arc::new(Channel::new(client, &topics::CONTRACTS_HELD)),
             expired: Channel::new(client, &topics::CONTRACT_EXPIRED),
             balanced: Channel::new(client, &topics::REGION_BALANCED),
         }

@@ -3,6 +3,9 @@
 //! Drive it so: hand in what arrives; call `on_time` with every tick; then call [`Crowd::slice`] and publish what it
 //! gives until it gives nothing more. A slice is an hour of each home at most, so that what waits to be published stays
 //! small however far the homes are behind.
+//!
+//! A restarted crowd begins with [`Crowd::restore`]. Its homes live again from their last midnight: trades and contracts
+//! may have been on their way and are said again, as the same rows; quarter-hours that the mesh holds are not.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,8 +19,8 @@ use cortexiq_domain::region::Region;
 use cortexiq_domain::time::{Day, QUARTER_SECONDS, Quarter};
 use cortexiq_proto::{
     AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
-    ContractSigned, ContractSwitched, HomeInitialized, HomeMeasured, HomeTraded, RegionBalanced,
-    SpotPriceUpdated, TimeAdvanced,
+    ContractSigned, ContractSwitched, ContractsHeld, HomeCheckpointed, HomeInitialized, HomeMeasured,
+    HomeTraded, RegionBalanced, SpotPriceUpdated, TimeAdvanced,
 };
 
 /// What homes say, in the order of each home.
@@ -33,6 +36,10 @@ pub enum Output {
     Switched(ContractSwitched),
     /// The end of a contract.
     Expired(ContractExpired),
+    /// What a home has decided.
+    Held(ContractsHeld),
+    /// Where it stands at midnight.
+    Checkpointed(HomeCheckpointed),
     /// A day of the region.
     Balanced(RegionBalanced),
     /// To be asked of a provider; the answer goes to [`Crowd::on_answer`] or [`Crowd::on_refused`].
@@ -46,6 +53,19 @@ pub struct Accept {
     pub provider_id: String,
     /// What.
     pub request: AcceptOfferRequest,
+    /// To be published before, so that a restart repeats the acceptance and does not choose again.
+    pub held: ContractsHeld,
+}
+
+/// What the mesh remembers of homes that were there before.
+#[derive(Debug, Clone, Default)]
+pub struct Remembered {
+    /// Their last quarter-hours.
+    pub measured: Vec<HomeMeasured>,
+    /// Where they stood at midnight.
+    pub checkpoints: Vec<HomeCheckpointed>,
+    /// What they had decided.
+    pub held: Vec<ContractsHeld>,
 }
 
 /// The homes of one region in one run.
@@ -54,6 +74,8 @@ pub struct Crowd {
     run: u64,
     start_time: i64,
     agents: Vec<HomeAgent>,
+    /// The first instant of each of them that has not been measured, by this process or by the one before.
+    unmeasured: Vec<i64>,
     by_id: HashMap<String, usize>,
     shared: Shared,
     balancer: Balancer,
@@ -97,6 +119,7 @@ impl Crowd {
             run,
             start_time,
             balancer: Balancer::new(run, region, agents.len() as u32),
+            unmeasured: vec![start_time; agents.len()],
             agents,
             by_id,
             shared: Shared::new(tick.seed),
@@ -128,19 +151,52 @@ impl Crowd {
         self.agents.iter().map(|agent| agent.home().initialized(self.run, self.start_time))
     }
 
-    /// Takes homes up after the last quarter-hours that were published before this process began. Returns how many.
-    pub fn restore<'a>(&mut self, measured: impl IntoIterator<Item = &'a HomeMeasured>) -> usize {
-        let mut restored = 0;
-        for last in measured {
-            let Some(agent) = self.by_id.get(&last.home_id).map(|index| &mut self.agents[*index]) else {
-                continue;
-            };
-            let before = agent.next();
-            agent.restore(last);
-            restored += usize::from(agent.next() != before);
+    /// Takes homes up where they were before this process began; `out` gets the acceptances to repeat. Returns how many.
+    pub fn restore(&mut self, remembered: &Remembered, out: &mut Vec<Output>) -> usize {
+        for checkpoint in &remembered.checkpoints {
+            if let Some(index) = self.by_id.get(&checkpoint.home_id) {
+                self.agents[*index].restore_checkpoint(checkpoint);
+            }
+        }
+        for last in remembered.measured.iter().filter(|last| last.run == self.run && !last.provisional) {
+            let Some(index) = self.by_id.get(&last.home_id).copied() else { continue };
+            let agent = &mut self.agents[index];
+            let day_ended = agent.next().day().end().time();
+            if last.time >= day_ended.saturating_add(LOST_CHECKPOINT_SECONDS) {
+                // Better a few trades that were on their way than days computed again without what was decided.
+                tracing::warn!(
+                    home = last.home_id,
+                    "its last midnight is not known; it goes on from its meter alone"
+                );
+                agent.restore(last);
+            }
+            self.unmeasured[index] = last.time + QUARTER_SECONDS;
+        }
+        for held in &remembered.held {
+            if let Some(index) = self.by_id.get(&held.home_id) {
+                let asking = self.agents[*index].restore_held(held);
+                asking.into_iter().for_each(|event| say(event, out));
+            }
+        }
+        let begun = |(agent, unmeasured): &(&HomeAgent, &i64)| {
+            agent.next().time().max(**unmeasured) > self.start_time
+        };
+        let restored = self.agents.iter().zip(&self.unmeasured).filter(begun).count();
+        if restored > 0 {
+            self.balancer.begin(self.first_whole_day());
         }
         self.front = self.slowest().time();
         restored
+    }
+
+    /// The first day that all homes will have lived in this process.
+    fn first_whole_day(&self) -> Day {
+        let whole = |agent: &HomeAgent| {
+            let next = agent.next();
+            let day = next.day();
+            if next == day.start() || next.time() == self.start_time { day } else { day.next() }
+        };
+        self.agents.iter().map(whole).max().expect("a region has at least one home")
     }
 
     /// A tick of this run.
@@ -197,17 +253,27 @@ impl Crowd {
         let begun = out.len();
         self.front = (self.front + QUARTER_SECONDS).min(self.time);
         let mut waits = Waits::default();
-        for agent in &mut self.agents {
-            let goal = self.front.min(agent.next().time() + CATCH_UP_SECONDS);
+        for (agent, unmeasured) in self.agents.iter_mut().zip(&mut self.unmeasured) {
+            let midnight = agent.next().day().end();
+            let goal = self.front.min(agent.next().time() + CATCH_UP_SECONDS).min(midnight.time());
             let (run, balancer) = (self.run, &mut self.balancer);
             let home = Arc::clone(agent.home());
+            let mut last = None;
             let wait = agent.advance(goal, &mut self.shared, &mut |event| match event {
                 HomeEvent::Measured(reading) => {
-                    out.push(Output::Measured(reading.measured(run, &home.id)));
+                    let next = reading.quarter.next();
+                    if next == midnight {
+                        last = Some(reading.measured(run, &home.id));
+                    }
+                    if next.time() > *unmeasured {
+                        out.push(Output::Measured(reading.measured(run, &home.id)));
+                        *unmeasured = next.time();
+                    }
                     out.extend(balancer.on_reading(&reading).map(Output::Balanced));
                 }
                 event => say(event, out),
             });
+            out.extend(last.map(|last| Output::Checkpointed(agent.checkpoint(last))));
             waits.add(&home.id, wait);
         }
         self.waits = waits;
@@ -276,11 +342,17 @@ fn say(event: HomeEvent, out: &mut Vec<Output>) {
         HomeEvent::Signed(signed) => Output::Signed(signed),
         HomeEvent::Switched(switched) => Output::Switched(switched),
         HomeEvent::Expired(expired) => Output::Expired(expired),
-        HomeEvent::Accept { provider_id, request } => Output::Accept(Accept { provider_id, request }),
+        HomeEvent::Held(held) => Output::Held(held),
+        HomeEvent::Accept { provider_id, request, held } => {
+            Output::Accept(Accept { provider_id, request, held })
+        }
         HomeEvent::Measured(_) => unreachable!("only `advance` measures, and `slice` takes its readings"),
     });
 }
 
+/// Measurements come by another way than checkpoints and may be ahead of them by what passes in a second or two at full
+/// speed.
+const LOST_CHECKPOINT_SECONDS: i64 = 7 * 86_400;
 /// Four times the pace of homes that wait for nothing.
 const CATCH_UP_SECONDS: i64 = 4 * QUARTER_SECONDS;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cortexiq_domain::topics;
-use cortexiq_proto::AcceptOfferResult;
-use cortexiq_shell::topic;
+use cortexiq_proto::{AcceptOfferResult, ContractsHeld};
+use cortexiq_shell::{Channel, topic};
 use macula_sdk::{Client, Code};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
@@ -16,6 +16,7 @@ use crate::crowd::Accept;
 #[derive(Debug)]
 pub(crate) struct Desk {
     client: Client,
+    held: Arc<Channel<ContractsHeld>>,
     asking: JoinSet<Answered>,
     slots: Arc<Semaphore>,
 }
@@ -39,15 +40,20 @@ enum Verdict {
 }
 
 impl Desk {
-    pub(crate) fn new(client: &Client) -> Self {
-        Self { client: client.clone(), asking: JoinSet::new(), slots: Arc::new(Semaphore::new(AT_ONCE)) }
+    pub(crate) fn new(client: &Client, held: &Arc<Channel<ContractsHeld>>) -> Self {
+        let slots = Arc::new(Semaphore::new(AT_ONCE));
+        Self { client: client.clone(), held: Arc::clone(held), asking: JoinSet::new(), slots }
     }
 
-    /// Begins to ask.
+    /// Begins to ask, when the mesh has what a restart would need to ask again.
     pub(crate) fn ask(&mut self, accept: Accept) {
-        let (client, slots) = (self.client.clone(), Arc::clone(&self.slots));
+        let (client, slots, held) = (self.client.clone(), Arc::clone(&self.slots), Arc::clone(&self.held));
         self.asking.spawn(async move {
             let _slot = slots.acquire().await.expect("nobody closes the semaphore");
+            if let Err(error) = held.publish(&accept.held).await {
+                // The acceptance itself is worth more than its memory.
+                tracing::warn!(home = accept.request.home_id, %error, "a restart now would choose again");
+            }
             ask(&client, accept).await
         });
     }
@@ -77,7 +83,7 @@ fn unwound(answered: Result<Answered, tokio::task::JoinError>) -> Answered {
 }
 
 async fn ask(client: &Client, accept: Accept) -> Answered {
-    let Accept { provider_id, request } = accept;
+    let Accept { provider_id, request, .. } = accept;
     let procedure = topics::accept_offer(&provider_id);
     let name = topic(&procedure.name);
     let answered =

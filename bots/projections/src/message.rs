@@ -220,8 +220,14 @@ fn time(field: &str, time: i64) -> Result<(), String> {
 }
 
 /// Topics of the application that leave no rows.
-const PASSING: [&str; 3] =
-    [topics::STATE_CHANGED.topic, topics::RESET.topic, topics::TOTALS_CALCULATED.topic];
+const PASSING: [&str; 5] = [
+    topics::STATE_CHANGED.topic,
+    topics::RESET.topic,
+    topics::TOTALS_CALCULATED.topic,
+    // For homes and providers that restart.
+    topics::HOME_CHECKPOINTED.topic,
+    topics::CONTRACTS_HELD.topic,
+];
 /// 1 MWh in a quarter-hour, a connection of 4 MW: far past every home, and sums of it fit in 32 bits.
 const LARGEST_FLOW_WH: u32 = 1_000_000;
 /// Ids are made of a region, a number and what they are for; a guess, several times longer than any.

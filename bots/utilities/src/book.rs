@@ -4,8 +4,8 @@ use cortexiq_domain::prices::BadPrices;
 use cortexiq_domain::provider::Provider;
 use cortexiq_domain::provider_agent::{Acceptance, ProviderAgent};
 use cortexiq_proto::{
-    AcceptOfferRequest, ContractExpired, ContractOffered, ContractSwitched, ProviderInitialized,
-    SpotPriceUpdated, TimeAdvanced,
+    AcceptOfferRequest, ContractConfirmed, ContractExpired, ContractOffered, ContractSwitched, ContractsHeld,
+    ProviderInitialized, SpotPriceUpdated, TimeAdvanced,
 };
 
 /// The providers of a region in one run.
@@ -56,6 +56,18 @@ impl Book {
     /// The prices of a day.
     pub fn on_prices(&mut self, event: &SpotPriceUpdated) -> Result<(), BadPrices> {
         self.agents.iter_mut().try_for_each(|agent| agent.on_prices(event))
+    }
+
+    /// Takes up providers that have confirmed this contract before this process began.
+    pub fn restore_confirmed(&mut self, contract: &ContractConfirmed) {
+        self.agents.iter_mut().for_each(|agent| agent.restore_contract(contract));
+    }
+
+    /// Takes up providers with what a home had decided before this process began.
+    pub fn restore_held(&mut self, held: &ContractsHeld) {
+        if held.run == self.run {
+            self.agents.iter_mut().for_each(|agent| agent.restore_held(held));
+        }
     }
 
     /// A home has left one contract for another.

@@ -4,7 +4,8 @@ use cortexiq_domain::topics;
 use cortexiq_proto::accept_offer_result::Answer;
 use cortexiq_proto::{
     AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
-    ContractRejected, ContractSwitched, Payload as _, ProviderInitialized, SpotPriceUpdated, TimeAdvanced,
+    ContractRejected, ContractSwitched, ContractsHeld, Payload as _, ProviderInitialized, SpotPriceUpdated,
+    TimeAdvanced,
 };
 use cortexiq_shell::{Channel, Feeds, RunError, close, register, retained, topic};
 use macula_sdk::{CallFailure, Client, Code, Registration, Reply};
@@ -23,11 +24,19 @@ pub struct Utilities {
     heard: mpsc::Receiver<Heard>,
     ticks: watch::Receiver<Option<TimeAdvanced>>,
     voice: Voice,
-    /// Offers from before this process.
-    offers: Vec<ContractOffered>,
+    /// What the mesh remembers of a process before this one.
+    remembered: Remembered,
     /// What came for a run that has not begun here.
     early: Vec<Heard>,
     _procedures: Vec<Registration>,
+}
+
+/// What the mesh remembers of providers that were there before, and of their customers.
+#[derive(Debug, Default)]
+struct Remembered {
+    offers: Vec<ContractOffered>,
+    confirmed: Vec<ContractConfirmed>,
+    held: Vec<ContractsHeld>,
 }
 
 /// What comes from outside.
@@ -61,10 +70,15 @@ impl Utilities {
         feeds.subscribe(&topics::SPOT_PRICE_UPDATED, Heard::Prices).await?;
         feeds.subscribe(&topics::CONTRACT_SWITCHED, Heard::Switched).await?;
         feeds.subscribe(&topics::CONTRACT_EXPIRED, Heard::Expired).await?;
-        let ours = |offer: &ContractOffered| {
-            config.providers.iter().any(|provider| provider.id == offer.provider_id)
+        let ours = |id: &str| config.providers.iter().any(|provider| provider.id == id);
+        let remembered = Remembered {
+            offers: retained(&client, &topics::CONTRACT_OFFERED, |offer| ours(&offer.provider_id)).await?,
+            confirmed: retained(&client, &topics::CONTRACT_CONFIRMED, |by| ours(&by.provider_id)).await?,
+            held: retained(&client, &topics::CONTRACTS_HELD, |held| {
+                held.contracts.iter().any(|contract| ours(&contract.provider_id))
+            })
+            .await?,
         };
-        let offers = retained(&client, &topics::CONTRACT_OFFERED, ours).await?;
         let mut procedures = Vec::new();
         for (index, provider) in config.providers.iter().enumerate() {
             procedures.push(serve(&client, &provider.id, index, feeds.sink()).await?);
@@ -77,7 +91,7 @@ impl Utilities {
             rejected: Channel::new(&client, &topics::CONTRACT_REJECTED),
         };
         let (early, _procedures) = (Vec::new(), procedures);
-        Ok(Self { config, client, feeds, heard, ticks, voice, offers, early, _procedures })
+        Ok(Self { config, client, feeds, heard, ticks, voice, remembered, early, _procedures })
     }
 
     pub(crate) fn client(&self) -> &Client {
@@ -117,7 +131,10 @@ impl Utilities {
         let Some(tick) = *self.ticks.borrow_and_update() else { return Ok(()) };
         if present.as_ref().is_none_or(|book| book.run() < tick.run) {
             let mut book = Book::new(&tick, &self.config.providers);
-            std::mem::take(&mut self.offers).iter().for_each(|offer| book.restore(offer));
+            let Remembered { offers, confirmed, held } = std::mem::take(&mut self.remembered);
+            offers.iter().for_each(|offer| book.restore(offer));
+            confirmed.iter().for_each(|contract| book.restore_confirmed(contract));
+            held.iter().for_each(|held| book.restore_held(held));
             self.config.progress.begin();
             tracing::info!(run = tick.run, region = %self.config.region, "a run begins");
             for provider in book.introductions() {

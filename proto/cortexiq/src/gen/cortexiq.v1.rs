@@ -42,7 +42,7 @@ impl ::prost::Name for Terms {
         "/cortexiq.v1.Terms".into()
     }
 }
-/// be.cortexiq.provider.contract.confirmed, key home: event, once per acceptance.
+/// be.cortexiq.provider.contract.confirmed, key home: event, retained, once per acceptance.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContractConfirmed {
     #[prost(uint64, tag = "1")]
@@ -213,6 +213,41 @@ impl ::prost::Name for ContractExpired {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/cortexiq.v1.ContractExpired".into()
+    }
+}
+/// be.cortexiq.home.contract.held, key home: event, retained; what a home has decided, for itself and its providers after a
+/// restart. Published before an acceptance is sent and after it has been answered.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ContractsHeld {
+    #[prost(uint64, tag = "1")]
+    pub run: u64,
+    #[prost(string, tag = "2")]
+    pub home_id: ::prost::alloc::string::String,
+    /// When the home decided.
+    #[prost(int64, tag = "3")]
+    pub time: i64,
+    /// The newest contracts in order of their beginning, without the spot tariff: at least the one that was left, the one in
+    /// force and the one to come.
+    #[prost(message, repeated, tag = "4")]
+    pub contracts: ::prost::alloc::vec::Vec<ContractConfirmed>,
+    /// An acceptance without an answer.
+    #[prost(message, optional, tag = "5")]
+    pub asking: ::core::option::Option<AcceptOfferRequest>,
+    /// Whom it was sent to.
+    #[prost(string, tag = "6")]
+    pub asking_provider_id: ::prost::alloc::string::String,
+    /// What the home expects to save by it in the coming year.
+    #[prost(int64, tag = "7")]
+    pub projected_savings: i64,
+}
+impl ::prost::Name for ContractsHeld {
+    const NAME: &'static str = "ContractsHeld";
+    const PACKAGE: &'static str = "cortexiq.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "cortexiq.v1.ContractsHeld".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/cortexiq.v1.ContractsHeld".into()
     }
 }
 /// Argument of be.cortexiq.provider.{provider_id}.accept_offer. Repeating it gives the same answer.
@@ -499,7 +534,7 @@ impl ::prost::Name for HomeDisconnected {
 /// be.cortexiq.home.measured, key home: telemetry, retained; one simulated quarter-hour.
 ///
 /// pv_wh + import_wh + discharge_wh = load_wh + export_wh + charge_wh, exactly. Cumulative registers are as they read at
-/// the end of the quarter-hour. A restarted home continues from this message alone.
+/// the end of the quarter-hour. A restarted home measures again from its last checkpoint and publishes what comes after this.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HomeMeasured {
     #[prost(uint64, tag = "1")]
@@ -593,6 +628,69 @@ impl ::prost::Name for HomeMeasured {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "/cortexiq.v1.HomeMeasured".into()
+    }
+}
+/// be.cortexiq.home.checkpointed, key home: event, retained, at the end of every local day.
+///
+/// A restarted home goes on from here. It is published after everything that the home said of the day and in one order
+/// with it, so whoever finds it retained knows that nothing before it is on its way.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HomeCheckpointed {
+    #[prost(uint64, tag = "1")]
+    pub run: u64,
+    #[prost(string, tag = "2")]
+    pub home_id: ::prost::alloc::string::String,
+    /// The midnight.
+    #[prost(int64, tag = "3")]
+    pub time: i64,
+    /// The day's last quarter-hour.
+    #[prost(message, optional, tag = "4")]
+    pub measured: ::core::option::Option<HomeMeasured>,
+    /// The trailing year by which the home judges offers, January first; empty before its first look at them.
+    #[prost(message, repeated, tag = "5")]
+    pub months: ::prost::alloc::vec::Vec<MonthEnergy>,
+    /// The running month so far.
+    #[prost(message, optional, tag = "6")]
+    pub month: ::core::option::Option<MonthEnergy>,
+    /// Whether `month` has been counted from its first day.
+    #[prost(bool, tag = "7")]
+    pub month_is_whole: bool,
+}
+impl ::prost::Name for HomeCheckpointed {
+    const NAME: &'static str = "HomeCheckpointed";
+    const PACKAGE: &'static str = "cortexiq.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "cortexiq.v1.HomeCheckpointed".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/cortexiq.v1.HomeCheckpointed".into()
+    }
+}
+/// What passed a meter in a month.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MonthEnergy {
+    #[prost(uint32, tag = "1")]
+    pub import_t1_wh: u32,
+    #[prost(uint32, tag = "2")]
+    pub import_t2_wh: u32,
+    #[prost(uint32, tag = "3")]
+    pub export_t1_wh: u32,
+    #[prost(uint32, tag = "4")]
+    pub export_t2_wh: u32,
+    /// The same at spot prices, nano-euro.
+    #[prost(sint64, tag = "5")]
+    pub import_worth: i64,
+    #[prost(sint64, tag = "6")]
+    pub export_worth: i64,
+}
+impl ::prost::Name for MonthEnergy {
+    const NAME: &'static str = "MonthEnergy";
+    const PACKAGE: &'static str = "cortexiq.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "cortexiq.v1.MonthEnergy".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "/cortexiq.v1.MonthEnergy".into()
     }
 }
 /// Energy and money of one hour up to some instant.
@@ -885,6 +983,10 @@ pub struct ContractOffered {
     /// First instant at which it cannot be accepted any more.
     #[prost(int64, tag = "18")]
     pub valid_until: i64,
+    /// What the provider's market share makes of its margin, micro-euro per kWh: negative while it wants more customers. A
+    /// restarted provider goes on from here.
+    #[prost(sint64, tag = "19")]
+    pub margin_level: i64,
 }
 impl ::prost::Name for ContractOffered {
     const NAME: &'static str = "ContractOffered";
@@ -1965,12 +2067,15 @@ crate::payload::payloads! {
     ContractSigned
     ContractSwitched
     ContractExpired
+    ContractsHeld
     AcceptOfferRequest
     AcceptOfferResult
     HomeInitialized
     HomeConnected
     HomeDisconnected
     HomeMeasured
+    HomeCheckpointed
+    MonthEnergy
     HourTotals
     HomeTraded
     RegionBalanced
