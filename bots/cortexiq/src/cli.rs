@@ -11,7 +11,7 @@ use cortexiq_simulation::clock::check_speed;
 use crate::duration::Length;
 use crate::ledger::Sizes;
 use crate::mesh::{DEFAULT_BASE_PORT, Ports};
-use crate::{gateway, live, process, verify};
+use crate::{gateway, homes, live, process, verify};
 
 /// The whole simulated energy world on this machine: four gateways meshed over QUIC, the homes and providers of three
 /// Belgian regions, one clock, and the read models.
@@ -30,6 +30,8 @@ enum Command {
     Ledger(Ledger),
     /// Computes a stored run again from its recorded prices and contracts and prints every difference
     Verify(Verify),
+    /// Checks files of homes, or prints their JSON Schema
+    Homes(Homes),
     /// The homes of one region alone, with the settings of cortex-iq-homes
     #[command(hide = true, disable_help_flag = true)]
     HomesBot {
@@ -78,8 +80,9 @@ struct World {
     /// Seed of all random numbers
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Homes of each region; those beyond the 50 of its file are grown from them with the seed
-    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    /// Homes in all, divided among the three regions; those beyond the 50 of a region's file are grown from them with the
+    /// seed. The default is 150
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(3..=300_000))]
     homes: Option<u32>,
     /// Providers of each region
     #[arg(long, value_name = "COUNT", default_value_t = cortexiq_utilities::DEFAULT_PROVIDERS as u32, value_parser = clap::value_parser!(u32).range(1..=100))]
@@ -90,10 +93,26 @@ struct World {
 }
 
 #[derive(Debug, Args)]
+struct Homes {
+    /// Files to check as one population: every mistake of all of them is told
+    #[arg(long, value_name = "FILE", num_args = 1.., required_unless_present = "schema")]
+    check: Vec<String>,
+    /// Print the JSON Schema of such files
+    #[arg(long, conflicts_with = "check")]
+    schema: bool,
+    /// What to print
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+#[derive(Debug, Args)]
 struct Ledger {
     /// How much time to compute: 12h, 7d, 1y
     #[arg(long = "for", value_name = "LENGTH")]
     length: Length,
+    /// On how many threads; as many as there are processors unless given. It changes nothing but the time it takes
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
     /// What to print
     #[arg(long, value_enum, default_value_t)]
     output: Output,
@@ -131,6 +150,7 @@ pub fn main() -> ExitCode {
         None => live.run(),
         Some(Command::Ledger(command)) => command.run(),
         Some(Command::Verify(command)) => verify::run(&command.database, command.run, command.output),
+        Some(Command::Homes(command)) => command.run(),
         Some(Command::HomesBot { arguments }) => process::homes(arguments),
         Some(Command::UtilitiesBot { arguments }) => process::utilities(arguments),
         Some(Command::Gateway { arguments }) => gateway::run(arguments),
@@ -167,9 +187,21 @@ impl World {
     }
 }
 
+impl Homes {
+    fn run(self) -> ExitCode {
+        if self.schema {
+            print!("{}", cortexiq_domain::home_file::SCHEMA);
+            return ExitCode::SUCCESS;
+        }
+        homes::check(&self.check, self.output)
+    }
+}
+
 impl Ledger {
     fn run(self) -> ExitCode {
-        let ledger = crate::ledger::compute(self.world.sizes(), self.length);
+        let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = self.threads.map_or_else(processors, |threads| threads as usize);
+        let ledger = crate::ledger::compute(self.world.sizes(), self.length, threads);
         match self.output {
             Output::Text => print!("{}", crate::ledger::text(&ledger, self.length)),
             Output::Json => print_json(&ledger),
@@ -225,7 +257,7 @@ mod tests {
         assert!(told(&["--for", "seven"]).contains("such as 12h, 7d or 1y"));
         assert!(told(&["--speed", "0"]).contains("0 is not between 1 and"));
         assert!(told(&["--start", "2025-13-01"]).contains("is no date"));
-        assert!(told(&["--homes", "0"]).contains("0 is not in 1..=100000"));
+        assert!(told(&["--homes", "0"]).contains("0 is not in 3..=300000"));
         assert!(told(&["--database", "mysql://x"]).contains("write postgres://"));
         assert!(told(&["ledger"]).contains("--for"));
     }

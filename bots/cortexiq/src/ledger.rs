@@ -18,18 +18,27 @@ pub struct Sizes {
     pub seed: u64,
     /// First simulated instant.
     pub start_time: i64,
-    /// Homes of each region; none for as many as its file has.
+    /// Homes in all; none for as many as the regions' files have.
     pub homes: Option<usize>,
     /// Providers of each region.
     pub providers: usize,
 }
 
+impl Sizes {
+    /// Homes of one region: a third, and one of those that are left over for the first regions.
+    pub fn homes_of(&self, region: Region) -> Option<usize> {
+        let regions = Region::ALL.len();
+        let place = Region::ALL.iter().position(|other| *other == region).expect("ALL has every region");
+        self.homes.map(|homes| homes / regions + usize::from(place < homes % regions))
+    }
+}
+
 /// Computes a run.
-pub fn compute(sizes: Sizes, length: Length) -> Ledger {
+pub fn compute(sizes: Sizes, length: Length, threads: usize) -> Ledger {
     let homes = Region::ALL.into_iter().flat_map(|region| {
         let file = home_file::parse(region.name(), home_file::builtin(region));
         let file = file.expect("a test of the domain reads every built-in file");
-        population(&file, sizes.homes.unwrap_or(file.len()), sizes.seed)
+        population(&file, sizes.homes_of(region).unwrap_or(file.len()), sizes.seed)
     });
     ledger(&Plan {
         seed: sizes.seed,
@@ -37,7 +46,7 @@ pub fn compute(sizes: Sizes, length: Length) -> Ledger {
         end_time: sizes.start_time + length.seconds(),
         homes: homes.collect(),
         providers: Region::ALL.into_iter().flat_map(|region| roster(region, sizes.providers)).collect(),
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        threads,
     })
 }
 
@@ -63,10 +72,12 @@ mod tests {
 
     #[test]
     fn the_same_seed_prints_the_same_bytes() {
-        let sizes = Sizes { seed: 3, start_time: 1_735_686_000, homes: Some(4), providers: 5 };
+        let sizes = Sizes { seed: 3, start_time: 1_735_686_000, homes: Some(13), providers: 5 };
         let length: Length = "2d".parse().expect("a length");
-        let printed = || text(&compute(sizes, length), length);
-        assert_eq!(printed(), printed());
-        assert!(printed().starts_with("2d of 12 homes with seed 3: 2304 quarter-hours, "), "{}", printed());
+        let printed = |threads| text(&compute(sizes, length, threads), length);
+        assert_eq!(printed(1), printed(1));
+        assert_eq!(printed(1), printed(2));
+        assert!(printed(1).starts_with("2d of 13 homes with seed 3: 2496 quarter-hours, "), "{}", printed(1));
+        assert_eq!(Region::ALL.map(|region| sizes.homes_of(region)), [Some(5), Some(4), Some(4)]);
     }
 }

@@ -6,6 +6,7 @@
 pub mod cli;
 pub mod duration;
 mod gateway;
+mod homes;
 pub mod ledger;
 mod live;
 pub mod mesh;

@@ -113,7 +113,7 @@ impl World {
         let (mut homes, mut lives) = (Vec::new(), Vec::new());
         for region in Region::ALL {
             let access = at(Place::Region(region));
-            let settings = cortexiq_homes::Config::builtin(access, region, config.sizes.homes);
+            let settings = cortexiq_homes::Config::builtin(access, region, config.sizes.homes_of(region));
             lives.push(Arc::clone(&settings.progress));
             let name = format!("homes {region}");
             homes.push(Thread::spawn(name, || Homes::start(settings), Homes::run).await?);

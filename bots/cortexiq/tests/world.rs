@@ -40,7 +40,7 @@ fn a_reset_begins_another_run_that_is_as_right() {
 /// Lets 30 homes live a day; `meanwhile` may disturb them and tells the run that has to be reached at least.
 fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
     let directory = tempfile::tempdir().expect("a directory");
-    let sizes = Sizes { seed: 1, start_time: start(), homes: Some(10), providers: 5 };
+    let sizes = Sizes { seed: 1, start_time: start(), homes: Some(30), providers: 5 };
     let length: cortexiq::duration::Length = "1d".parse().expect("a length");
     let config = Config {
         sizes,

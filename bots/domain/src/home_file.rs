@@ -11,7 +11,7 @@
 //! ```
 //!
 //! `id` may be left out: homes of a region are then numbered as they come. Tilt, azimuth, battery power, heat pump and car
-//! have defaults; `meters`, which other files of this shape carry, is not used.
+//! have defaults; `meters`, which other files of this shape carry, is not used. The same as a JSON Schema: [`SCHEMA`].
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,6 +22,9 @@ use crate::ean::Ean;
 use crate::home::{Address, Battery, Home, Solar};
 use crate::region::Region;
 use crate::standard::LoadProfile;
+
+/// The JSON Schema of these files, for editors and other programs.
+pub const SCHEMA: &str = include_str!("../data/homes.schema.json");
 
 /// The file of a region that the program carries, of 50 homes.
 pub const fn builtin(region: Region) -> &'static str {
@@ -266,7 +269,8 @@ impl Fields<'_> {
             Region::Antwerp
         });
         let postal_code = fields.text("postal_code");
-        if postal_code.parse::<u32>().map_or(true, |code| !(1000..10_000).contains(&code)) {
+        let digits = postal_code.len() == 4 && postal_code.bytes().all(|digit| digit.is_ascii_digit());
+        if !digits || postal_code.starts_with('0') {
             fields.mistake("postal_code", "four digits are needed");
         }
         Address {

@@ -4,3 +4,4 @@ mod data;
 mod demandlib;
 mod pvlib;
 mod python;
+mod schema;
