@@ -1,6 +1,7 @@
 //! What this gateway asks of its peers: patterns and procedures of its own sessions, counted, versioned.
 
 use crate::routes::stronger;
+use bytes::Bytes;
 use hashbrown::HashMap;
 use macula_proto::Pattern;
 use macula_proto::v1::{CallPolicy, Interest, InterestDelta, InterestSnapshot, Offer, Overflow};
@@ -10,7 +11,16 @@ use macula_proto::v1::{CallPolicy, Interest, InterestDelta, InterestSnapshot, Of
 pub(crate) struct InterestLog {
     version: u64,
     wanted: HashMap<Pattern, Vec<Overflow>>,
-    offered: HashMap<Pattern, (u32, CallPolicy)>,
+    offered: HashMap<Pattern, Vec<Offered>>,
+}
+
+/// One registration, as far as peers have to know it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offered {
+    pub(crate) policy: CallPolicy,
+    /// Hybrid logical time of the registration; no two of one gateway have the same.
+    pub(crate) since: u64,
+    pub(crate) publisher: [u8; 16],
 }
 
 impl InterestLog {
@@ -53,30 +63,39 @@ impl InterestLog {
         delta
     }
 
-    /// One more registration; what peers have to be told, if anything.
-    pub(crate) fn offer(&mut self, procedure: &Pattern, policy: CallPolicy) -> Option<InterestDelta> {
-        let (count, known) = self.offered.entry_ref(procedure).or_insert((0, policy));
-        *count += 1;
-        let news = *count == 1 || *known != policy;
-        *known = policy;
-        news.then(|| {
-            let mut delta = self.delta();
-            delta.offered.push(offer(procedure, policy));
-            delta
-        })
+    /// One more registration; what peers have to be told, if anything. They know the earliest of each procedure.
+    pub(crate) fn offer(&mut self, procedure: &Pattern, offered: Offered) -> Option<InterestDelta> {
+        let before = self.offered(procedure);
+        self.offered.entry_ref(procedure).or_default().push(offered);
+        self.offered_anew(procedure, before)
     }
 
     /// One registration less; what peers have to be told, if anything.
-    pub(crate) fn withdraw(&mut self, procedure: &Pattern) -> Option<InterestDelta> {
-        let (count, _) = self.offered.get_mut(procedure)?;
-        *count -= 1;
-        if *count > 0 {
-            return None;
+    pub(crate) fn withdraw(&mut self, procedure: &Pattern, since: u64) -> Option<InterestDelta> {
+        let before = self.offered(procedure);
+        let all = self.offered.get_mut(procedure)?;
+        all.retain(|offered| offered.since != since);
+        if all.is_empty() {
+            self.offered.remove(procedure);
         }
-        self.offered.remove(procedure);
-        let mut delta = self.delta();
-        delta.withdrawn.push(procedure.to_string());
-        Some(delta)
+        self.offered_anew(procedure, before)
+    }
+
+    /// The earliest registration of a procedure, which peers are told.
+    pub(crate) fn offered(&self, procedure: &Pattern) -> Option<Offered> {
+        self.offered.get(procedure).and_then(|all| earliest(all))
+    }
+
+    fn offered_anew(&mut self, procedure: &Pattern, before: Option<Offered>) -> Option<InterestDelta> {
+        let after = self.offered(procedure);
+        (before != after).then(|| {
+            let mut delta = self.delta();
+            match after {
+                Some(offered) => delta.offered.push(offer(procedure, offered)),
+                None => delta.withdrawn.push(procedure.to_string()),
+            }
+            delta
+        })
     }
 
     /// All of it, in a fixed order.
@@ -87,8 +106,11 @@ impl InterestLog {
             .filter_map(|(pattern, policies)| Some(interest(pattern, strongest(policies)?)))
             .collect();
         interests.sort_by(|a, b| a.pattern.cmp(&b.pattern));
-        let mut offers: Vec<Offer> =
-            self.offered.iter().map(|(procedure, (_, policy))| offer(procedure, *policy)).collect();
+        let mut offers: Vec<Offer> = self
+            .offered
+            .iter()
+            .filter_map(|(procedure, all)| Some(offer(procedure, earliest(all)?)))
+            .collect();
         offers.sort_by(|a, b| a.procedure.cmp(&b.procedure));
         InterestSnapshot { version: self.version, interests, offers }
     }
@@ -112,6 +134,15 @@ fn interest(pattern: &Pattern, telemetry: Overflow) -> Interest {
     Interest { pattern: pattern.to_string(), telemetry: telemetry.into(), ..Interest::default() }
 }
 
-fn offer(procedure: &Pattern, policy: CallPolicy) -> Offer {
-    Offer { procedure: procedure.to_string(), policy: policy.into(), ..Offer::default() }
+fn earliest(all: &[Offered]) -> Option<Offered> {
+    all.iter().copied().min_by_key(|offered| offered.since)
+}
+
+fn offer(procedure: &Pattern, offered: Offered) -> Offer {
+    Offer {
+        procedure: procedure.to_string(),
+        policy: offered.policy.into(),
+        since: offered.since,
+        publisher: Bytes::copy_from_slice(&offered.publisher),
+    }
 }

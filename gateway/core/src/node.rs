@@ -4,6 +4,7 @@ mod answers;
 mod keep;
 mod link;
 mod messages;
+mod offers;
 mod recovery;
 mod repair;
 mod retained;

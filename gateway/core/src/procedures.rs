@@ -1,7 +1,8 @@
 //! Who answers which procedure: registrations of local sessions and offers of peers.
 
-use crate::key::{ConnKey, ProviderKey};
+use crate::key::{ConnKey, NodeId, ProviderKey};
 use crate::trie::Trie;
+use hashbrown::HashMap;
 use macula_proto::pattern::Segment;
 use macula_proto::v1::CallPolicy;
 use macula_proto::{Pattern, Topic};
@@ -13,6 +14,8 @@ use std::cmp::Ordering;
 pub(crate) struct Procedures {
     trie: Trie<ProviderKey>,
     providers: SlotMap<ProviderKey, Provider>,
+    /// Providers of exactly this procedure or pattern.
+    by_pattern: HashMap<Pattern, Vec<ProviderKey>>,
     /// Calls routed so far; turns `ROUND_ROBIN` and seeds `RANDOM`.
     turn: u64,
 }
@@ -26,37 +29,52 @@ pub(crate) struct Provider {
     pub(crate) number: u32,
     pub(crate) procedure: Pattern,
     pub(crate) policy: CallPolicy,
-    /// Order of registration here.
+    /// Hybrid logical time of the registration; of a peer's several the earliest.
     pub(crate) since: u64,
+    /// Gateway at which it was registered.
+    pub(crate) node: NodeId,
+    /// Who registered it.
+    pub(crate) publisher: [u8; 16],
     /// Calls that it has not answered.
     pub(crate) load: u32,
 }
 
 impl Procedures {
     pub(crate) fn new() -> Self {
-        Self { trie: Trie::new(), providers: SlotMap::with_key(), turn: 0 }
+        let (providers, by_pattern) = (SlotMap::with_key(), HashMap::new());
+        Self { trie: Trie::new(), providers, by_pattern, turn: 0 }
     }
 
     /// Adds a provider.
-    pub(crate) fn add(&mut self, mut provider: Provider) -> ProviderKey {
-        self.turn += 1;
-        provider.since = self.turn;
+    pub(crate) fn add(&mut self, provider: Provider) -> ProviderKey {
         let procedure = provider.procedure.clone();
         let key = self.providers.insert(provider);
         self.trie.insert(&procedure, key);
+        self.by_pattern.entry(procedure).or_default().push(key);
         key
     }
 
     pub(crate) fn remove(&mut self, key: ProviderKey) -> Option<Provider> {
         let provider = self.providers.remove(key)?;
         self.trie.remove(&provider.procedure, key);
+        if let Some(keys) = self.by_pattern.get_mut(&provider.procedure) {
+            keys.retain(|other| *other != key);
+            if keys.is_empty() {
+                self.by_pattern.remove(&provider.procedure);
+            }
+        }
         Some(provider)
     }
 
-    /// True when a provider of exactly this procedure or pattern tolerates no second one.
-    pub(crate) fn taken(&self, procedure: &Pattern, policy: CallPolicy) -> bool {
-        let single = |other: &Provider| policy == CallPolicy::Single || other.policy == CallPolicy::Single;
-        self.providers.values().any(|other| other.procedure == *procedure && single(other))
+    /// Providers of exactly this procedure or pattern that cannot stand beside one of this policy.
+    pub(crate) fn conflicts(
+        &self,
+        procedure: &Pattern,
+        policy: CallPolicy,
+    ) -> impl Iterator<Item = (ProviderKey, &Provider)> {
+        let same = self.by_pattern.get(procedure).into_iter().flatten();
+        let known = same.filter_map(|key| Some((*key, self.providers.get(*key)?)));
+        known.filter(move |(_, other)| policy == CallPolicy::Single || other.policy == CallPolicy::Single)
     }
 
     pub(crate) fn providers(&self) -> impl Iterator<Item = &Provider> {
@@ -80,7 +98,7 @@ impl Procedures {
             let best = best.clone();
             found.retain(|(_, provider)| provider.procedure == best);
         }
-        found.sort_by_key(|(_, provider)| provider.since);
+        found.sort_by_key(|(_, provider)| provider.seniority());
         let (_, first) = found.first()?;
         let index = match first.policy {
             CallPolicy::Single | CallPolicy::First => 0,
@@ -99,8 +117,9 @@ impl Procedures {
     pub(crate) fn all(&self, procedure: &Topic, anywhere: bool) -> Vec<Choice> {
         let mut found = self.find(procedure);
         found.retain(|(_, provider)| anywhere || !provider.link);
-        found
-            .sort_by(|(_, a), (_, b)| by_specificity(&a.procedure, &b.procedure).then(a.since.cmp(&b.since)));
+        found.sort_by(|(_, a), (_, b)| {
+            by_specificity(&a.procedure, &b.procedure).then(a.seniority().cmp(&b.seniority()))
+        });
         let mut choices: Vec<Choice> = Vec::new();
         for entry in found {
             if choices.iter().all(|choice| choice.conn != entry.1.conn) {
@@ -118,6 +137,22 @@ impl Procedures {
             }
         });
         found
+    }
+}
+
+impl Provider {
+    /// Orders providers by the time of their registration, the same at every gateway.
+    fn seniority(&self) -> (u64, NodeId) {
+        (self.since, self.node)
+    }
+
+    /// Of two providers that cannot both stand, whether this one does: the earlier; or, when one client has moved and
+    /// its old gateway has not noticed, the later.
+    pub(crate) fn outlasts(&self, other: &Provider) -> bool {
+        if self.publisher == other.publisher {
+            return self.seniority() > other.seniority();
+        }
+        self.seniority() < other.seniority()
     }
 }
 

@@ -220,3 +220,38 @@ fn a_client_cannot_say_who_calls() {
     let seen = scene.call(&forged);
     assert_eq!((&seen.subject[..], &seen.caller[..]), ("root", &[9; 16][..]), "the peer has looked at it");
 }
+
+#[test]
+fn a_client_that_connects_anew_before_its_old_connection_is_missed_ends_its_calls() {
+    let mut gateway = Gateway::new();
+    let named = |publisher, epoch| v1::Hello {
+        session_name: "ledger".to_owned(),
+        acknowledges: true,
+        resume_ms: 30_000,
+        epoch,
+        ..common::hello(publisher, 1 << 20)
+    };
+    let old = gateway.node.open_session();
+    gateway.send(old, kind::HELLO, &named(1, 1));
+    let other = gateway.client(2, 1 << 20);
+    gateway.send(old, kind::REGISTER, &register(1, "old"));
+    gateway.send(other, kind::REGISTER, &register(1, "other"));
+    gateway.send_on(old, StreamKind::Rpc, kind::CALL, &stream(1, "other", 100));
+    gateway.send_on(other, StreamKind::Rpc, kind::CALL, &call(2, "old", 60_000));
+    let asked: Vec<Call> = gateway.only(other, StreamKind::Rpc, kind::CALL);
+
+    let new = gateway.node.open_session();
+    gateway.send(new, kind::HELLO, &named(1, 2));
+    let frames = gateway.frames(other, StreamKind::Rpc);
+    assert_eq!(
+        frames.iter().map(|frame| frame.0).collect::<Vec<u8>>(),
+        [kind::CALL_CANCEL, kind::CALL_ERROR]
+    );
+    let cancel: CallCancel = prost::Message::decode(&frames[0].1[..]).unwrap();
+    let error: CallError = prost::Message::decode(&frames[1].1[..]).unwrap();
+    assert_eq!((cancel.call, error.call, error.code()), (asked[0].call, 2, Code::Unavailable));
+    assert_eq!(gateway.node.gauges().calls, 0);
+    gateway.send(new, kind::REGISTER, &register(1, "old"));
+    let answers: Vec<v1::Acknowledged> = gateway.only(new, StreamKind::Control, kind::ACKNOWLEDGED);
+    assert_eq!(answers[0].code(), Code::Ok, "its ghost does not stand in the way");
+}

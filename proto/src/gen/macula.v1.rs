@@ -822,6 +822,10 @@ pub struct Offer {
     /// Hybrid logical time of the registration; of two that tolerate no other the earlier stays.
     #[prost(uint64, tag = "3")]
     pub since: u64,
+    /// Publisher identity of the session that registered it. Of two offers of one publisher the later stays: the earlier
+    /// belongs to a session that it has left.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub publisher: ::prost::bytes::Bytes,
 }
 /// All interest and offers of the sender; replaces what was known of it.
 #[derive(Clone, PartialEq, ::prost::Message)]

@@ -132,8 +132,12 @@ impl Node {
 
     /// Moves what a session has to another connection. Its old connection, if it is still there, is told and closed.
     fn move_session(&mut self, old: ConnKey, to: ConnKey, inherited: HashSet<u32>, reason: &str, now: Now) {
+        let Some(away) = self.conns.get(old).map(|conn| conn.is_away()) else { return };
+        if !away {
+            // Before the session is taken out, since it counts its calls.
+            self.fail_orphaned_calls(old);
+        }
         let Some(conn) = self.conns.get_mut(old) else { return };
-        let away = conn.is_away();
         let mut events = conn.take_queue(MessageClass::Event);
         let mut telemetry = conn.take_queue(MessageClass::Telemetry);
         let waiting = telemetry.abandon();
@@ -147,7 +151,6 @@ impl Node {
         }
         if !away {
             moved.registrations.values().for_each(|provider| self.unregister(*provider));
-            self.fail_orphaned_calls(old);
             self.forget_inbound(old, now);
             self.barriers.retain(|barrier| barrier.conn != old);
         }

@@ -4,11 +4,10 @@ use super::session::VERSION;
 use super::{Node, Notice, Violation, unknown};
 use crate::conn::{Role, WINDOWS};
 use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
-use crate::procedures::Provider;
 use crate::time::Now;
 use macula_proto::v1::{
-    Ack, Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Offer,
-    Pause, Ping, Pong, Resume, StoreDigest, StoreList,
+    Ack, Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Pause,
+    Ping, Pong, Resume, StoreDigest, StoreList,
 };
 use macula_proto::{Pattern, kind};
 use prost::Message as _;
@@ -221,30 +220,6 @@ impl Node {
         }
     }
 
-    fn add_offer(&mut self, from: ConnKey, offer: &Offer) -> Result<(), Violation> {
-        let procedure = parse(&offer.procedure)?;
-        self.remove_offer(from, &procedure);
-        let key = self.procedures.add(Provider {
-            conn: from,
-            link: true,
-            number: 0,
-            procedure: procedure.clone(),
-            policy: offer.policy(),
-            since: 0,
-            load: 0,
-        });
-        if let Some(link) = self.link_mut(from) {
-            link.offers.insert(procedure, key);
-        }
-        Ok(())
-    }
-
-    fn remove_offer(&mut self, from: ConnKey, procedure: &Pattern) {
-        if let Some(key) = self.link_mut(from).and_then(|link| link.offers.remove(procedure)) {
-            self.procedures.remove(key);
-        }
-    }
-
     fn forget_interest(&mut self, from: ConnKey) {
         let Some(link) = self.link_mut(from) else { return };
         let interest = std::mem::take(&mut link.interest);
@@ -320,6 +295,6 @@ impl Node {
     }
 }
 
-fn parse(text: &str) -> Result<Pattern, Violation> {
+pub(super) fn parse(text: &str) -> Result<Pattern, Violation> {
     text.parse().map_err(|error| Violation::invalid(format!("{error}")))
 }

@@ -5,7 +5,6 @@ use super::{Barrier, Node, Notice, Violation, unknown};
 use crate::conn::WINDOWS;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Whose;
-use crate::procedures::Provider;
 use crate::routes::{DEFAULT_BLOCK_MS, LONGEST_BLOCK_MS, Subscription};
 use crate::time::Now;
 use macula_proto::kind::StreamKind;
@@ -268,61 +267,7 @@ impl Node {
         }
     }
 
-    fn on_register(&mut self, from: ConnKey, register: &Register, now: Now) -> Result<(), Violation> {
-        let request = Request::Registration(register.registration);
-        let procedure: Pattern = match register.procedure.parse() {
-            Ok(procedure) => procedure,
-            Err(error) => {
-                self.acknowledge(from, request, Code::InvalidArgument, format!("{error}"));
-                return Ok(());
-            }
-        };
-        let Some(session) = self.conns.get(from).and_then(|conn| conn.session()) else { return Ok(()) };
-        if session.registrations.contains_key(&register.registration) {
-            return Err(Violation::invalid(format!("registration {} is in use", register.registration)));
-        }
-        if session.registrations.len() >= limits::REGISTRATIONS_PER_SESSION {
-            let text = format!("a session has at most {} registrations", limits::REGISTRATIONS_PER_SESSION);
-            self.acknowledge(from, request, Code::ResourceExhausted, text);
-            return Ok(());
-        }
-        if self.procedures.taken(&procedure, register.policy()) {
-            let text = format!("`{procedure}` is registered already, and one of the two tolerates no other");
-            self.acknowledge(from, request, Code::AlreadyExists, text);
-            return Ok(());
-        }
-        let key = self.procedures.add(Provider {
-            conn: from,
-            link: false,
-            number: register.registration,
-            procedure: procedure.clone(),
-            policy: register.policy(),
-            since: 0,
-            load: 0,
-        });
-        if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
-            session.registrations.insert(register.registration, key);
-        }
-        let delta = self.interest.offer(&procedure, register.policy());
-        self.announce_interest(delta);
-        self.acknowledge_when_known(from, request, register.scope(), now);
-        Ok(())
-    }
-
-    fn on_unregister(&mut self, from: ConnKey, number: u32) {
-        let session = self.conns.get_mut(from).and_then(|conn| conn.session_mut());
-        let Some(key) = session.and_then(|session| session.registrations.remove(&number)) else { return };
-        self.unregister(key);
-    }
-
-    pub(super) fn unregister(&mut self, key: crate::key::ProviderKey) {
-        if let Some(provider) = self.procedures.remove(key) {
-            let delta = self.interest.withdraw(&provider.procedure);
-            self.announce_interest(delta);
-        }
-    }
-
-    fn acknowledge(&mut self, to: ConnKey, request: Request, code: Code, message: String) {
+    pub(super) fn acknowledge(&mut self, to: ConnKey, request: Request, code: Code, message: String) {
         let acknowledged = Acknowledged {
             request: Some(request),
             code: code.into(),
@@ -333,7 +278,7 @@ impl Node {
         self.send_control(to, kind::ACKNOWLEDGED, &acknowledged);
     }
 
-    fn acknowledge_when_known(&mut self, to: ConnKey, request: Request, scope: Scope, now: Now) {
+    pub(super) fn acknowledge_when_known(&mut self, to: ConnKey, request: Request, scope: Scope, now: Now) {
         let deadline_ms = match scope {
             Scope::Local => now.elapsed_ms,
             Scope::Mesh => now.elapsed_ms + BARRIER_MS,

@@ -1,6 +1,6 @@
 //! What has to hold, against a model that knows every message and every subscription.
 
-use crate::client::{Client, Keep, Outcome, Received, slot};
+use crate::client::{CallRecord, Client, Keep, Outcome, Received, slot};
 use crate::network::{Network, Published};
 use macula_proto::v1::{CallPolicy, Class, Code, Overflow};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -189,16 +189,20 @@ pub(crate) fn calls(network: &Network) {
         for call in caller.calls.values() {
             let providers: Vec<&Client> =
                 network.clients.iter().filter(|client| offers(client, &call.procedure)).collect();
+            if call.all {
+                gathered(caller, call, &providers);
+                continue;
+            }
             let local: Vec<&Client> =
                 providers.iter().copied().filter(|p| p.gateway == caller.gateway).collect();
             let candidates = if local.is_empty() { providers } else { local };
             let outcome = call.outcome.clone().expect("every call ended");
-            let expected = match call.procedure.as_str().split('.').nth(1) {
+            let expected = match kind_of(call) {
                 _ if candidates.is_empty() => outcome == Outcome::Error(Code::NotFound),
-                Some("ok" | "late") => {
+                "ok" | "late" | "stream" => {
                     matches!(outcome, Outcome::Result(by) if candidates.iter().any(|client| client.index == by))
                 }
-                Some("fail") => outcome == Outcome::Error(Code::Aborted),
+                "fail" => outcome == Outcome::Error(Code::Aborted),
                 _ => outcome == Outcome::Error(Code::DeadlineExceeded),
             };
             let by: Vec<usize> = candidates.iter().map(|client| client.index).collect();
@@ -209,7 +213,39 @@ pub(crate) fn calls(network: &Network) {
             );
         }
     }
-    single_is_single(network);
+}
+
+/// Each provider, wherever it is, answered a call of all once.
+fn gathered(caller: &Client, call: &CallRecord, providers: &[&Client]) {
+    let outcome = call.outcome.clone().expect("every call ended");
+    if providers.is_empty() {
+        return assert_eq!(outcome, Outcome::Error(Code::NotFound));
+    }
+    assert_eq!(outcome, Outcome::All);
+    let mut silent_gateways = 0;
+    for (provider, answer) in &call.answers {
+        let Some(by) = providers.iter().find(|client| client.publisher() == *provider) else {
+            // A gateway whose own report came too late.
+            assert_eq!(answer, &Outcome::Error(Code::DeadlineExceeded), "only providers answer");
+            silent_gateways += 1;
+            continue;
+        };
+        let expected = match kind_of(call) {
+            "fail" => Outcome::Error(Code::Aborted),
+            "silent" => Outcome::Error(Code::DeadlineExceeded),
+            _ => Outcome::Result(by.index),
+        };
+        assert_eq!(*answer, expected, "client {} answers {}", by.index, call.procedure);
+    }
+    for client in providers {
+        let times = call.answers.iter().filter(|(provider, _)| client.publisher() == *provider).count();
+        let excused = silent_gateways > 0 && client.gateway != caller.gateway;
+        assert!(times == 1 || excused, "client {} answered {} {times} times", client.index, call.procedure);
+    }
+}
+
+fn kind_of(call: &CallRecord) -> &str {
+    call.procedure.as_str().split('.').nth(1).expect("p.kind.name")
 }
 
 fn offers(client: &Client, procedure: &macula_proto::Topic) -> bool {
@@ -217,21 +253,20 @@ fn offers(client: &Client, procedure: &macula_proto::Topic) -> bool {
     registered.into_iter().any(|registration| registration.procedure.matches(procedure))
 }
 
-/// Of the registrations of one procedure at one gateway none is SINGLE beside another.
-fn single_is_single(network: &Network) {
-    let mut seen: HashMap<(usize, String), (u32, bool)> = HashMap::new();
-    for client in &network.clients {
-        for registration in client.registrations.values().filter(|r| r.code == Some(Code::Ok)) {
-            let entry = seen.entry((client.gateway, registration.procedure.to_string())).or_default();
+/// Of the registrations of one procedure in the mesh none is SINGLE beside another gateway's, and one stands if any
+/// was asked for.
+pub(crate) fn single_is_single(network: &Network) {
+    let mut seen: HashMap<String, (u32, bool)> = HashMap::new();
+    for registration in network.clients.iter().flat_map(|client| client.registrations.values()) {
+        let entry = seen.entry(registration.procedure.to_string()).or_default();
+        if registration.code == Some(Code::Ok) {
             entry.0 += 1;
             entry.1 |= registration.request.policy() == CallPolicy::Single;
         }
     }
-    for ((gateway, procedure), (count, single)) in seen {
-        assert!(
-            count == 1 || !single,
-            "{procedure} is SINGLE and offered {count} times at gateway {gateway}"
-        );
+    for (procedure, (count, single)) in seen {
+        assert!(count == 1 || !single, "{procedure} is SINGLE and offered {count} times");
+        assert!(count > 0 || network.stormy, "of those who offer {procedure} one stays");
     }
 }
 

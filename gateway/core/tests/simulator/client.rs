@@ -16,7 +16,7 @@ pub(crate) enum Op {
     Subscribe { pattern: Pattern, echo: bool, retained: bool, events: v1::Overflow, telemetry: v1::Overflow },
     Publish { class: Class, topic: Topic, key: String, size: usize, keep: Keep, content_type: &'static str },
     Register { procedure: Pattern, policy: v1::CallPolicy },
-    Call { procedure: Topic, timeout_ms: u32 },
+    Call { procedure: Topic, timeout_ms: u32, credit: u64, all: bool },
 }
 
 /// What a message does to the retained value of its topic and key.
@@ -64,6 +64,8 @@ pub(crate) enum Outcome {
     /// The index of the client that answered.
     Result(usize),
     Error(Code),
+    /// All that had to answer have.
+    All,
     /// The caller's session was lost first.
     Abandoned,
 }
@@ -71,8 +73,26 @@ pub(crate) enum Outcome {
 #[derive(Clone, Debug)]
 pub(crate) struct CallRecord {
     pub(crate) procedure: Topic,
+    pub(crate) all: bool,
+    /// Bytes of results that it lets come, and has got.
+    granted: u64,
+    taken: u64,
+    parts: u8,
+    /// Of a call of all: who answered, and what.
+    pub(crate) answers: Vec<(Vec<u8>, Outcome)>,
     pub(crate) outcome: Option<Outcome>,
 }
+
+/// An answer that is under way.
+struct Stream {
+    credit: u64,
+    sent: u64,
+    next: u8,
+}
+
+/// What a streamed answer consists of; more than a window of the caller.
+const PARTS: u8 = 7;
+const PART_BYTES: usize = 100;
 
 /// State of one class stream from the gateway.
 #[derive(Default)]
@@ -107,6 +127,7 @@ pub(crate) struct Client {
     pub(crate) closed: Option<(Code, String)>,
     /// Calls to answer later.
     later: Vec<u64>,
+    streams: BTreeMap<u64, Stream>,
     pub(crate) sequences: [u64; 2],
     next_number: u32,
     next_call: u64,
@@ -144,6 +165,7 @@ impl Client {
             accepted: 0,
             closed: None,
             later: Vec::new(),
+            streams: BTreeMap::new(),
             sequences: [0; 2],
             next_number: 1,
             next_call: 1,
@@ -194,6 +216,7 @@ impl Client {
         self.out = Default::default();
         self.aliases = Default::default();
         self.later.clear();
+        self.streams.clear();
         for call in self.calls.values_mut().filter(|call| call.outcome.is_none()) {
             call.outcome = Some(Outcome::Abandoned);
         }
@@ -212,6 +235,7 @@ impl Client {
             && self.registrations.values().all(|registration| registration.code.is_some())
             && self.calls.values().all(|call| call.outcome.is_some())
             && self.later.is_empty()
+            && self.streams.is_empty()
     }
 
     /// Does one thing of its plan; what it published, if it did.
@@ -225,6 +249,7 @@ impl Client {
         for call in std::mem::take(&mut self.later) {
             self.answer(call);
         }
+        self.advance_streams();
         let op = self.plan.pop_front()?;
         match op.clone() {
             Op::Subscribe { pattern, echo, retained, events, telemetry } => {
@@ -257,13 +282,28 @@ impl Client {
                 self.control(kind::REGISTER, &request);
                 self.registrations.insert(registration, Registration { procedure, request, code: None });
             }
-            Op::Call { procedure, timeout_ms } => {
+            Op::Call { procedure, timeout_ms, credit, all } => {
                 let call = self.next_call;
                 self.next_call += 1;
-                let request =
-                    v1::Call { call, procedure: procedure.to_string(), timeout_ms, ..v1::Call::default() };
-                frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind::CALL, &request);
-                self.calls.insert(call, CallRecord { procedure, outcome: None });
+                let request = v1::Call {
+                    call,
+                    procedure: procedure.to_string(),
+                    timeout_ms,
+                    credit,
+                    all,
+                    ..v1::Call::default()
+                };
+                self.rpc(kind::CALL, &request);
+                let record = CallRecord {
+                    procedure,
+                    all,
+                    granted: credit,
+                    taken: 0,
+                    parts: 0,
+                    answers: Vec::new(),
+                    outcome: None,
+                };
+                self.calls.insert(call, record);
             }
         }
         Some(op)
@@ -406,9 +446,17 @@ impl Client {
                 subscription.acknowledged = true;
             }
             v1::acknowledged::Request::Registration(number) => {
-                assert!(matches!(code, Code::Ok | Code::AlreadyExists), "{}", acknowledged.message);
                 let registration = self.registrations.get_mut(&number).expect("it was asked for");
-                assert_eq!(registration.code, None, "acknowledged once");
+                match code {
+                    Code::Ok | Code::AlreadyExists => {
+                        assert_eq!(registration.code, None, "acknowledged once")
+                    }
+                    Code::Aborted => assert!(
+                        matches!(registration.code, None | Some(Code::Ok)),
+                        "only what stood is withdrawn"
+                    ),
+                    _ => panic!("{}", acknowledged.message),
+                }
                 registration.code = Some(code);
             }
         }
@@ -422,42 +470,115 @@ impl Client {
                 match call.procedure.split('.').nth(1) {
                     Some("late") => self.later.push(call.call),
                     Some("fail") => {
-                        let error = v1::CallError {
-                            call: call.call,
-                            code: Code::Aborted.into(),
-                            ..Default::default()
-                        };
-                        frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind::CALL_ERROR, &error);
+                        let code = Code::Aborted.into();
+                        self.rpc(
+                            kind::CALL_ERROR,
+                            &v1::CallError { call: call.call, code, ..Default::default() },
+                        );
                     }
                     Some("silent") => {}
+                    Some("stream") if call.credit > 0 => {
+                        self.streams.insert(call.call, Stream { credit: call.credit, sent: 0, next: 0 });
+                    }
                     _ => self.answer(call.call),
                 }
             }
-            kind::CALL_RESULT => {
-                let result = v1::CallResult::decode(body).expect("a CallResult");
-                self.end_call(result.call, Outcome::Result(usize::from(result.payload[0])));
-            }
+            kind::CALL_RESULT => self.on_result(&v1::CallResult::decode(body).expect("a CallResult")),
             kind::CALL_ERROR => {
                 let error = v1::CallError::decode(body).expect("a CallError");
-                self.end_call(error.call, Outcome::Error(error.code()));
+                let outcome = Outcome::Error(error.code());
+                if error.provider.is_empty() {
+                    self.end_call(error.call, outcome);
+                } else {
+                    self.open_call(error.call).answers.push((error.provider.to_vec(), outcome));
+                }
+            }
+            kind::CALL_END => {
+                let end = v1::CallEnd::decode(body).expect("a CallEnd");
+                assert_eq!(self.open_call(end.call).answers.len(), end.answers as usize, "none is missing");
+                self.end_call(end.call, Outcome::All);
+            }
+            kind::CALL_CREDIT => {
+                let credit = v1::CallCredit::decode(body).expect("a CallCredit");
+                if let Some(stream) = self.streams.get_mut(&credit.call) {
+                    assert!(credit.total > stream.credit, "credit only grows");
+                    stream.credit = credit.total;
+                }
             }
             kind::CALL_CANCEL => {
                 let cancel = v1::CallCancel::decode(body).expect("a CallCancel");
                 self.later.retain(|call| *call != cancel.call);
+                self.streams.remove(&cancel.call);
             }
             other => panic!("client {}: unexpected rpc frame {other:#04x}", self.index),
         }
     }
 
-    fn end_call(&mut self, call: u64, outcome: Outcome) {
+    fn on_result(&mut self, result: &v1::CallResult) {
+        let by = Outcome::Result(usize::from(result.payload[0]));
+        let record = self.open_call(result.call);
+        if record.all {
+            assert!(result.more && !result.provider.is_empty(), "the end is told by itself");
+            return record.answers.push((result.provider.to_vec(), by));
+        }
+        assert!(result.provider.is_empty());
+        if record.granted > 0 {
+            record.taken += result.payload.len() as u64;
+            assert!(record.taken <= record.granted, "more came than was granted");
+            let single = !result.more && record.parts == 0;
+            assert!(single || result.payload[1] == record.parts, "parts come in order");
+            record.parts += 1;
+            assert!(single || result.more == (record.parts < PARTS), "all parts come");
+        }
+        if !result.more {
+            self.end_call(result.call, by);
+        }
+    }
+
+    /// Takes what came of streams, and sends a part of each that may go on.
+    fn advance_streams(&mut self) {
+        let mut frames = Vec::new();
+        for (call, record) in self.calls.iter_mut().filter(|(_, record)| record.outcome.is_none()) {
+            let total = record.taken + PART_BYTES as u64 * 2;
+            if record.granted > 0 && total > record.granted {
+                record.granted = total;
+                frame::put_message(&mut frames, kind::CALL_CREDIT, &v1::CallCredit { call: *call, total });
+            }
+        }
+        let index = self.index as u8;
+        self.streams.retain(|call, stream| {
+            if stream.sent + PART_BYTES as u64 > stream.credit {
+                return true;
+            }
+            let mut payload = vec![stream.next; PART_BYTES];
+            payload[0] = index;
+            stream.next += 1;
+            stream.sent += PART_BYTES as u64;
+            let more = stream.next < PARTS;
+            let result = v1::CallResult { call: *call, payload: payload.into(), more, ..Default::default() };
+            frame::put_message(&mut frames, kind::CALL_RESULT, &result);
+            more
+        });
+        self.out[StreamKind::Rpc as usize].extend(frames);
+    }
+
+    fn open_call(&mut self, call: u64) -> &mut CallRecord {
         let record = self.calls.get_mut(&call).expect("a call of ours");
-        assert_eq!(record.outcome, None, "call {call} of client {} ended twice", self.index);
-        record.outcome = Some(outcome);
+        assert_eq!(record.outcome, None, "call {call} of client {} has ended", self.index);
+        record
+    }
+
+    fn end_call(&mut self, call: u64, outcome: Outcome) {
+        self.open_call(call).outcome = Some(outcome);
     }
 
     fn answer(&mut self, call: u64) {
         let result = v1::CallResult { call, payload: vec![self.index as u8].into(), ..Default::default() };
-        frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind::CALL_RESULT, &result);
+        self.rpc(kind::CALL_RESULT, &result);
+    }
+
+    fn rpc(&mut self, kind: u8, message: &impl prost::Message) {
+        frame::put_message(&mut self.out[StreamKind::Rpc as usize], kind, message);
     }
 
     fn on_message(&mut self, class: Class, kind: u8, body: &[u8]) {

@@ -49,6 +49,7 @@ fn calm() {
         network.rest();
         check::deliveries(&network, 0);
         check::calls(&network);
+        check::single_is_single(&network);
         check::nothing_waits(&network);
         check::retained(&mut network);
     });
@@ -104,9 +105,13 @@ fn storms() {
         network.rest();
         check::nothing_strange(&network);
         let mark = network.published.len();
+        network.clients.iter_mut().for_each(|client| client.calls.clear());
         plan_messages(&mut network, 20, 500);
+        plan_calls(&mut network);
         network.run();
         network.rest();
+        check::calls(&network);
+        check::single_is_single(&network);
         check::deliveries(&network, mark);
         check::nothing_waits(&network);
         check::retained(&mut network);
@@ -178,8 +183,16 @@ fn plan_registrations(network: &mut Network) {
     for client in 0..network.clients.len() {
         for _ in 0..network.rng.below(3) {
             let rng = &mut network.rng;
-            let procedure =
-                rng.pick(&["p.ok.a", "p.ok.b", "p.ok.*", "p.late.a", "p.late.+", "p.fail.a", "p.silent.a"]);
+            let procedure = rng.pick(&[
+                "p.ok.a",
+                "p.ok.b",
+                "p.ok.*",
+                "p.late.a",
+                "p.late.+",
+                "p.fail.a",
+                "p.silent.a",
+                "p.stream.a",
+            ]);
             let procedure = procedure.parse().expect("a pattern");
             let policy = rng.pick(&[
                 CallPolicy::Single,
@@ -198,10 +211,19 @@ fn plan_calls(network: &mut Network) {
     for client in 0..network.clients.len() {
         for _ in 0..network.rng.below(8) {
             let rng = &mut network.rng;
-            let procedure =
-                rng.pick(&["p.ok.a", "p.ok.b", "p.ok.c", "p.late.a", "p.fail.a", "p.silent.a", "p.none"]);
+            let procedure = rng.pick(&[
+                "p.ok.a",
+                "p.ok.b",
+                "p.ok.c",
+                "p.late.a",
+                "p.fail.a",
+                "p.silent.a",
+                "p.stream.a",
+                "p.none.a",
+            ]);
             let timeout_ms = if procedure == "p.silent.a" { 500 } else { 3_600_000 };
-            let op = Op::Call { procedure: Topic::from_static(procedure), timeout_ms };
+            let (credit, all) = rng.pick(&[(0, false), (0, false), (150, false), (0, true)]);
+            let op = Op::Call { procedure: Topic::from_static(procedure), timeout_ms, credit, all };
             // Between the messages.
             let plan = &mut network.clients[client].plan;
             let place = rng.between(0, plan.len());
