@@ -8,7 +8,7 @@ use macula_core::ConnKey;
 use macula_proto::frame::{self, FrameError, Splitter};
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::limits;
-use macula_proto::v1::{Class, Code, Credit, Hello, Windows};
+use macula_proto::v1::{Ack, Class, Code, Credit, Hello, Windows};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -18,6 +18,9 @@ pub(crate) struct Local {
     key: ConnKey,
     outlet: Rc<Outlet>,
     inbound: [Inbound; 4],
+    /// Frames of the event stream that were handed out, and that the core was told of.
+    events: u64,
+    acknowledged: u64,
 }
 
 struct Inbound {
@@ -35,7 +38,8 @@ impl Local {
         let (key, outlet) = hub.open_session();
         let inbound =
             || Inbound { splitter: Splitter::new(limits::FRAME_BYTES), frames: VecDeque::new(), received: 0 };
-        let mut local = Self { hub: hub.clone(), key, outlet, inbound: std::array::from_fn(|_| inbound()) };
+        let inbound = std::array::from_fn(|_| inbound());
+        let mut local = Self { hub: hub.clone(), key, outlet, inbound, events: 0, acknowledged: 0 };
         let hello = Hello {
             versions: vec![1],
             realm,
@@ -44,6 +48,7 @@ impl Local {
             publisher: uuid::Uuid::new_v4().as_bytes().to_vec().into(),
             epoch: 1,
             windows: Some(Windows { rpc: WINDOW, event: WINDOW, telemetry: WINDOW }),
+            acknowledges: true,
             ..Hello::default()
         };
         local.send(StreamKind::Control, kind::HELLO, &hello);
@@ -85,6 +90,7 @@ impl Local {
                     self.grant(stream);
                 }
                 if let Some((kind, body)) = self.inbound[stream as usize].frames.pop_front() {
+                    self.events += u64::from(stream == StreamKind::Event);
                     self.grant(stream);
                     return Ok((stream, kind, body));
                 }
@@ -97,6 +103,14 @@ impl Local {
                 () = outlet.ready(StreamKind::Telemetry), if streams.contains(&StreamKind::Telemetry) => {}
                 closing = outlet.closing() => return Err(closing),
             }
+        }
+    }
+
+    /// Tells the core that everything which [`next`](Self::next) gave has been dealt with.
+    pub(crate) fn acknowledge(&mut self) {
+        if self.events > self.acknowledged {
+            self.acknowledged = self.events;
+            self.send(StreamKind::Control, kind::ACK, &Ack { position: self.events });
         }
     }
 

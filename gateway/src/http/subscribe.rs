@@ -94,6 +94,8 @@ async fn stream(local: &mut Local, exchange: &mut Exchange, mut feed: Feed<'_>, 
         if !exchange.piece(feed.text(&item)).await {
             return;
         }
+        // On its way to the client, which is all that HTTP lets us know.
+        local.acknowledge();
     }
     exchange.end().await;
 }

@@ -110,12 +110,15 @@ impl Reader {
 
     /// The text up to the next `end`, without it.
     pub(crate) async fn until(&mut self, end: &str) -> String {
+        let mut searched = 0;
         loop {
-            if let Some((piece, rest)) = self.text.split_once(end) {
-                let (piece, rest) = (piece.to_owned(), rest.to_owned());
-                self.text = rest;
+            if let Some(at) = self.text[searched..].find(end) {
+                let rest = self.text.split_off(searched + at + end.len());
+                let mut piece = std::mem::replace(&mut self.text, rest);
+                piece.truncate(searched + at);
                 return piece;
             }
+            searched = self.text.floor_char_boundary(self.text.len().saturating_sub(end.len()));
             assert!(self.more().await, "the body ends with `{}`", self.text);
         }
     }

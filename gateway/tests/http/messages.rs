@@ -119,3 +119,18 @@ async fn retained_values_come_first_and_their_end_is_told() {
     let (_, live) = events.event().await;
     assert_eq!((&live["json"], &live["retained"]), (&2.into(), &serde_json::Value::Null));
 }
+
+/// The core keeps 16 MiB of events for a reader that does not acknowledge, and then nothing more comes.
+#[tokio::test]
+async fn a_subscription_goes_on_past_what_the_gateway_keeps() {
+    let gateway = support::gateway("http").await;
+    let mut http = Http::connect(&gateway).await;
+    let (_, events) = http.send("GET", "/v1/topics/test.%23", &[], b"").await;
+    let mut events = Reader::new(events);
+    let payload = vec![b'x'; 1 << 19];
+    for number in 1..=40 {
+        let topic = format!("test.n{number}");
+        assert_eq!(http.exchange("POST", &format!("/v1/topics/{topic}"), &[], &payload).await.status, 202);
+        assert_eq!(events.event().await.1["topic"], topic);
+    }
+}
