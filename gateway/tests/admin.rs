@@ -3,9 +3,9 @@
 mod support;
 
 use macula_gateway::{Gateway, Settings};
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use support::process::Process;
 
 fn get(address: SocketAddr, path: &str) -> String {
     let mut stream = TcpStream::connect(address).expect("the admin port listens");
@@ -32,44 +32,6 @@ async fn the_admin_port_tells_health_readiness_and_metrics() {
     assert!(sessions.ends_with("[]"), "{sessions}");
 }
 
-/// A gateway process that the test ends.
-struct Process(Child);
-
-impl Process {
-    fn start(settings: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_macula-gateway"));
-        command.envs(settings.iter().copied()).stderr(Stdio::piped());
-        Self(command.spawn().expect("the binary runs"))
-    }
-
-    /// Reads the log up to a line that contains `text`, and gives all that was read.
-    fn log_until(&mut self, text: &str) -> String {
-        let log = BufReader::new(self.0.stderr.as_mut().expect("a pipe"));
-        let mut seen = String::new();
-        for line in log.lines() {
-            let line = line.expect("text");
-            seen += &line;
-            if line.contains(text) {
-                return seen;
-            }
-        }
-        panic!("`{text}` was never logged: {seen}")
-    }
-
-    /// Waits for the end: exit code and the rest of the log.
-    fn end(mut self) -> (Option<i32>, String) {
-        let mut log = String::new();
-        self.0.stderr.take().expect("a pipe").read_to_string(&mut log).expect("text");
-        (self.0.wait().expect("it ends").code(), log)
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-    }
-}
-
 /// A port that is free now.
 fn free_port() -> String {
     let socket = UdpSocket::bind("[::]:0").or_else(|_| UdpSocket::bind("0.0.0.0:0")).expect("a socket");
@@ -81,10 +43,9 @@ fn sigterm_drains_and_exits_with_0() {
     let (port, admin) = (free_port(), free_port());
     let mut process = Process::start(&[("MACULA_GATEWAY_PORT", &port), ("MACULA_ADMIN_PORT", &admin)]);
     process.log_until("ready");
-    let killed = Command::new("kill").args(["-TERM", &process.0.id().to_string()]).status();
-    assert!(killed.is_ok_and(|status| status.success()));
+    process.terminate();
     process.log_until("stopped");
-    assert_eq!(process.0.wait().expect("it ends").code(), Some(0));
+    assert_eq!(process.end().0, Some(0));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod process;
+
 use macula_gateway::{Gateway, PeerAddress, Settings};
 use std::fs::File;
 use std::net::SocketAddr;
