@@ -143,6 +143,8 @@ pub struct Deliver<'a> {
     pub resent: bool,
     /// Between gateways: packed members of groups; [`Deliver::members`] reads them.
     pub packed_members: &'a [u8],
+    /// Between gateways: for the members only.
+    pub redirected: bool,
 }
 
 impl<'a> Deliver<'a> {
@@ -164,6 +166,7 @@ impl<'a> Deliver<'a> {
                 7 => deliver.message = value.bytes()?,
                 8 => deliver.resent = value.number()? != 0,
                 9 => deliver.packed_members = value.bytes()?,
+                10 => deliver.redirected = value.number()? != 0,
                 _ => {}
             }
             Ok(())
@@ -201,6 +204,9 @@ impl<'a> Deliver<'a> {
         put_bytes(out, 7, self.message);
         if self.resent {
             put_number(out, 8, 1);
+        }
+        if self.redirected {
+            put_number(out, 10, 1);
         }
     }
 }
@@ -443,17 +449,17 @@ mod tests {
 
         #[test]
         fn deliver_agrees_with_prost(message in message(), subscriptions in prop::collection::vec(any::<u32>(), 0..6), topic: u32, publisher: u32,
-                                     sequence: u64, retained: bool, resent: bool, stamp: u64,
+                                     sequence: u64, retained: bool, resent: bool, redirected: bool, stamp: u64,
                                      members in prop::collection::vec(any::<u64>(), 0..6)) {
             let bytes = message.encode_to_vec();
-            let view = Deliver { topic, publisher, sequence, retained, resent, stamp, message: &bytes, ..Default::default() };
+            let view = Deliver { topic, publisher, sequence, retained, resent, redirected, stamp, message: &bytes, ..Default::default() };
             let mut body = Vec::new();
             encode_subscriptions(&mut body, &subscriptions);
             encode_members(&mut body, &members);
             view.encode_shared(&mut body);
             let theirs = v1::Deliver::decode(&body[..]).unwrap();
             prop_assert_eq!(&theirs, &v1::Deliver {
-                subscriptions: subscriptions.clone(), topic, publisher, sequence, retained, resent, stamp,
+                subscriptions: subscriptions.clone(), topic, publisher, sequence, retained, resent, redirected, stamp,
                 message: Some(message),
                 members: members.clone(),
             });
@@ -461,7 +467,7 @@ mod tests {
             let ours = Deliver::decode(&again).unwrap();
             prop_assert_eq!(ours.subscriptions().collect::<Vec<_>>(), subscriptions);
             prop_assert_eq!(ours.members().collect::<Vec<_>>(), members);
-            prop_assert_eq!(ours.resent, resent);
+            prop_assert_eq!((ours.resent, ours.redirected), (resent, redirected));
             prop_assert_eq!((ours.topic, ours.publisher, ours.sequence), (topic, publisher, sequence));
         }
 

@@ -202,6 +202,10 @@ impl Conn {
         (stream as usize).checked_sub(1).map(|index| &mut self.queues[index])
     }
 
+    pub(crate) fn events(&self) -> &Queue {
+        &self.queues[MessageClass::Event as usize + 1]
+    }
+
     #[inline]
     pub(crate) fn messages(&mut self, class: MessageClass) -> &mut Queue {
         &mut self.queues[class as usize + 1]

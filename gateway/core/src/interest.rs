@@ -1,10 +1,11 @@
 //! What this gateway asks of its peers: patterns and procedures of its own sessions, counted, versioned.
 
+use crate::groups::Name;
 use crate::routes::stronger;
 use bytes::Bytes;
 use hashbrown::HashMap;
 use macula_proto::Pattern;
-use macula_proto::v1::{CallPolicy, Interest, InterestDelta, InterestSnapshot, Offer, Overflow};
+use macula_proto::v1::{CallPolicy, Interest, InterestDelta, InterestSnapshot, Offer, Overflow, Share};
 
 /// The interest that peers are told: a snapshot when a link comes up, then deltas without holes.
 #[derive(Debug, Default)]
@@ -12,6 +13,8 @@ pub(crate) struct InterestLog {
     version: u64,
     wanted: HashMap<Pattern, Vec<Overflow>>,
     offered: HashMap<Pattern, Vec<Offered>>,
+    /// Groups with members here.
+    groups: HashMap<Name, (Share, Vec<u64>)>,
 }
 
 /// One registration, as far as peers have to know it.
@@ -98,6 +101,18 @@ impl InterestLog {
         })
     }
 
+    /// These are the members of a group that are here now; what peers have to be told.
+    pub(crate) fn set_group(&mut self, name: &Name, share: Share, members: Vec<u64>) -> InterestDelta {
+        let mut delta = self.delta();
+        delta.added.push(shared(name, share, &members));
+        if members.is_empty() {
+            self.groups.remove(name);
+        } else {
+            self.groups.insert(name.clone(), (share, members));
+        }
+        delta
+    }
+
     /// All of it, in a fixed order.
     pub(crate) fn snapshot(&self) -> InterestSnapshot {
         let mut interests: Vec<Interest> = self
@@ -105,7 +120,8 @@ impl InterestLog {
             .iter()
             .filter_map(|(pattern, policies)| Some(interest(pattern, strongest(policies)?)))
             .collect();
-        interests.sort_by(|a, b| a.pattern.cmp(&b.pattern));
+        interests.extend(self.groups.iter().map(|(name, (share, members))| shared(name, *share, members)));
+        interests.sort_by(|a, b| (&a.pattern, &a.group).cmp(&(&b.pattern, &b.group)));
         let mut offers: Vec<Offer> = self
             .offered
             .iter()
@@ -128,6 +144,16 @@ pub(crate) fn on_link(telemetry: Overflow) -> Overflow {
 
 fn strongest(policies: &[Overflow]) -> Option<Overflow> {
     policies.iter().copied().reduce(stronger)
+}
+
+fn shared(name: &Name, share: Share, members: &[u64]) -> Interest {
+    Interest {
+        pattern: name.pattern.to_string(),
+        group: name.group.clone(),
+        share: share.into(),
+        members: members.to_vec(),
+        ..Interest::default()
+    }
 }
 
 fn interest(pattern: &Pattern, telemetry: Overflow) -> Interest {

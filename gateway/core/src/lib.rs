@@ -11,6 +11,7 @@ mod bitset;
 mod calls;
 mod conn;
 mod counters;
+mod groups;
 mod interest;
 mod key;
 mod node;

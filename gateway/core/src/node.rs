@@ -1,6 +1,7 @@
 //! One gateway's routing: connections in, connections out.
 
 mod answers;
+mod groups;
 mod keep;
 mod link;
 mod messages;
@@ -17,6 +18,7 @@ use crate::bitset::BitSet;
 use crate::calls::Calls;
 use crate::conn::{Conn, Conns, Link, Role, Session};
 use crate::counters::Counters;
+use crate::groups::Groups;
 use crate::interest::InterestLog;
 use crate::key::{ConnKey, MessageClass, NodeId};
 use crate::origins::{Mark, Origins, Whose};
@@ -28,6 +30,7 @@ use crate::routes::Routes;
 use crate::time::{AttentiveClock, HybridClock, Now};
 use crate::topics::Topics;
 use bytes::Bytes;
+pub(crate) use groups::Parked;
 use hashbrown::HashMap;
 use macula_proto::frame::FrameError;
 use macula_proto::kind::{self, StreamKind};
@@ -53,6 +56,7 @@ pub struct Node {
     publishers: Publishers,
     routes: Routes,
     interest: InterestLog,
+    groups: Groups,
     procedures: Procedures,
     calls: Calls,
     system: system::Streams,
@@ -172,6 +176,7 @@ impl Node {
             publishers: Publishers::default(),
             routes: Routes::new(),
             interest: InterestLog::default(),
+            groups: Groups::default(),
             procedures: Procedures::new(),
             calls: Calls::default(),
             system: system::Streams::default(),
@@ -316,6 +321,7 @@ impl Node {
             self.check_link(key, attentive, now);
             self.check_session(key, attentive, now);
         }
+        self.lift_all_fences(now);
         self.check_recovery(now);
         self.tell_settled();
         self.sweep(now);
@@ -362,6 +368,7 @@ impl Node {
             tombstones: self.retained.tombstones(),
             queued_bytes: self.queued,
             calls: self.calls.len(),
+            groups: self.groups.len(),
         }
     }
 
@@ -405,6 +412,7 @@ impl Node {
 
     /// Takes a connection out of all tables; does nothing the second time.
     fn detach(&mut self, key: ConnKey, now: Now) {
+        let orphaned = self.orphaned_shares(key, None);
         let Some(conn) = self.conns.get_mut(key) else { return };
         conn.closing = true;
         let mut released = Vec::new();
@@ -421,7 +429,8 @@ impl Node {
         }
         self.abandon_readings(key);
         self.detach_session(key, now);
-        self.detach_link(key);
+        self.detach_link(key, now);
+        self.share_again(orphaned, now);
         self.fail_orphaned_calls(key);
         self.barriers.retain(|barrier| barrier.conn != key);
     }
@@ -545,6 +554,8 @@ pub struct Gauges {
     pub queued_bytes: usize,
     /// Calls without an answer yet.
     pub calls: usize,
+    /// Groups with members anywhere in the mesh.
+    pub groups: usize,
 }
 
 /// A peer whose link is up.

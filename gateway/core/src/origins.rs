@@ -57,6 +57,11 @@ impl Mark {
     pub(crate) fn is_nothing(self) -> bool {
         self == Self::default()
     }
+
+    /// True of a segment of this origin.
+    pub(crate) fn is_of(self, origin: Option<OriginKey>) -> bool {
+        origin == Some(self.origin)
+    }
 }
 
 impl Origins {

@@ -155,6 +155,21 @@ impl Queue {
         self.backlog() + self.kept_bytes
     }
 
+    /// Frames of the stream so far.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Frames that the receiver has dealt with.
+    pub(crate) fn acknowledged(&self) -> u64 {
+        self.acknowledged
+    }
+
+    /// True when the receiver has not acknowledged everything.
+    pub(crate) fn owes_acknowledgement(&self) -> bool {
+        self.weight() > 0
+    }
+
     /// Messages whose time to live ended here since the last look.
     pub(crate) fn take_expired(&mut self) -> u64 {
         std::mem::take(&mut self.expired)

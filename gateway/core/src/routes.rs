@@ -1,6 +1,6 @@
 //! Who gets what: the subscriptions of local sessions and the interest of peers, in one trie.
 
-use crate::key::{ConnKey, SubscriptionKey};
+use crate::key::{ConnKey, GroupKey, SubscriptionKey};
 use crate::trie::Trie;
 use macula_proto::v1::Overflow;
 use macula_proto::{Pattern, Topic, wire};
@@ -19,6 +19,7 @@ pub(crate) struct Routes {
 enum Wanted {
     Subscription(SubscriptionKey),
     Peer { link: ConnKey, telemetry: Overflow },
+    Group(GroupKey),
 }
 
 /// A subscription of a session.
@@ -62,9 +63,12 @@ impl Routes {
     }
 
     pub(crate) fn subscribe(&mut self, subscription: Subscription) -> SubscriptionKey {
-        let pattern = subscription.pattern.clone();
+        let pattern = subscription.group.is_empty().then(|| subscription.pattern.clone());
         let key = self.subscriptions.insert(subscription);
-        self.trie.insert(&pattern, Wanted::Subscription(key));
+        // A member of a group gets what its group is given.
+        if let Some(pattern) = pattern {
+            self.trie.insert(&pattern, Wanted::Subscription(key));
+        }
         self.generation += 1;
         key
     }
@@ -95,6 +99,16 @@ impl Routes {
         Some(std::mem::replace(known, subscription))
     }
 
+    pub(crate) fn add_group(&mut self, group: GroupKey, pattern: &Pattern) {
+        self.trie.insert(pattern, Wanted::Group(group));
+        self.generation += 1;
+    }
+
+    pub(crate) fn remove_group(&mut self, group: GroupKey, pattern: &Pattern) {
+        self.trie.remove(pattern, Wanted::Group(group));
+        self.generation += 1;
+    }
+
     pub(crate) fn add_interest(&mut self, link: ConnKey, pattern: &Pattern, telemetry: Overflow) {
         self.trie.insert(pattern, Wanted::Peer { link, telemetry });
         self.generation += 1;
@@ -109,11 +123,19 @@ impl Routes {
         self.subscriptions.values()
     }
 
-    /// The receivers of a topic, one entry each.
-    pub(crate) fn find(&self, topic: &Topic) -> Box<[Route]> {
+    /// The receivers of a topic, one entry each, and the groups that share it.
+    pub(crate) fn find(&self, topic: &Topic) -> (Box<[Route]>, Box<[GroupKey]>) {
+        let mut groups = Vec::new();
         let mut found: Vec<(Route, Vec<&Subscription>)> = Vec::new();
         self.trie.for_each_match(topic, |wanted| {
-            let (route, subscription) = self.route(wanted);
+            let (route, subscription) = match wanted {
+                Wanted::Group(group) => return groups.push(group),
+                Wanted::Peer { link, telemetry } => (Route::to_peer(link, telemetry), None),
+                Wanted::Subscription(key) => {
+                    let subscription = &self.subscriptions[key];
+                    (Route::to(subscription), Some(subscription))
+                }
+            };
             match found.iter_mut().find(|(other, _)| other.conn == route.conn) {
                 Some((other, subscriptions)) => {
                     other.merge(&route);
@@ -129,40 +151,35 @@ impl Routes {
             route.echo = field(echo.map(|subscription| subscription.number));
             route
         };
-        found.into_iter().map(finish).collect()
-    }
-
-    fn route(&self, wanted: Wanted) -> (Route, Option<&Subscription>) {
-        match wanted {
-            Wanted::Peer { link, telemetry } => {
-                let policy = [Overflow::Block, telemetry];
-                let route = Route {
-                    conn: link,
-                    link: true,
-                    policy,
-                    block_ms: DEFAULT_BLOCK_MS,
-                    subscriptions: Box::default(),
-                    echo: Box::default(),
-                };
-                (route, None)
-            }
-            Wanted::Subscription(key) => {
-                let subscription = &self.subscriptions[key];
-                let route = Route {
-                    conn: subscription.conn,
-                    link: false,
-                    policy: [subscription.events, subscription.telemetry],
-                    block_ms: subscription.block_ms,
-                    subscriptions: Box::default(),
-                    echo: Box::default(),
-                };
-                (route, Some(subscription))
-            }
-        }
+        (found.into_iter().map(finish).collect(), groups.into())
     }
 }
 
 impl Route {
+    /// To a peer, with this policy for telemetry.
+    pub(crate) fn to_peer(link: ConnKey, telemetry: Overflow) -> Self {
+        Self {
+            conn: link,
+            link: true,
+            policy: [Overflow::Block, telemetry],
+            block_ms: DEFAULT_BLOCK_MS,
+            subscriptions: Box::default(),
+            echo: Box::default(),
+        }
+    }
+
+    /// To one subscription, which is not named yet.
+    pub(crate) fn to(subscription: &Subscription) -> Self {
+        Self {
+            conn: subscription.conn,
+            link: false,
+            policy: [subscription.events, subscription.telemetry],
+            block_ms: subscription.block_ms,
+            subscriptions: Box::default(),
+            echo: Box::default(),
+        }
+    }
+
     fn merge(&mut self, other: &Route) {
         for (mine, theirs) in self.policy.iter_mut().zip(other.policy) {
             *mine = stronger(*mine, theirs);

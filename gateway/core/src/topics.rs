@@ -1,5 +1,6 @@
 //! Topics that are in use, each with a gateway-wide alias and its cached routes.
 
+use crate::key::GroupKey;
 use crate::routes::Route;
 use hashbrown::{Equivalent, HashMap};
 use macula_proto::Topic;
@@ -21,6 +22,7 @@ pub(crate) struct Entry {
     /// Generation of the routes that `routes` was made from.
     pub(crate) generation: u64,
     pub(crate) routes: Box<[Route]>,
+    pub(crate) groups: Box<[GroupKey]>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -55,6 +57,7 @@ impl Topics {
             references: 1,
             generation: 0,
             routes: Box::default(),
+            groups: Box::default(),
         };
         let alias = match self.free.pop() {
             Some(alias) => {
@@ -92,6 +95,7 @@ impl Topics {
         });
         for &alias in &freed {
             self.entries[alias as usize].routes = Box::default();
+            self.entries[alias as usize].groups = Box::default();
             self.entries[alias as usize].generation = 0;
         }
         self.free.extend(&freed);

@@ -345,6 +345,9 @@ pub struct Deliver {
     /// Between gateways: members of groups behind the receiving gateway that the message is for.
     #[prost(uint64, repeated, tag = "9")]
     pub members: ::prost::alloc::vec::Vec<u64>,
+    /// Between gateways: for `members` only; whoever else wanted the message has had it.
+    #[prost(bool, tag = "10")]
+    pub redirected: bool,
 }
 /// Stands in the place of a message whose time to live ended in the queue.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -46,8 +46,8 @@ impl Node {
             };
         }
         match kind {
-            kind::INTEREST_SNAPSHOT => self.on_snapshot(from, InterestSnapshot::decode(body)?),
-            kind::INTEREST_DELTA => self.on_delta(from, InterestDelta::decode(body)?),
+            kind::INTEREST_SNAPSHOT => self.on_snapshot(from, InterestSnapshot::decode(body)?, now),
+            kind::INTEREST_DELTA => self.on_delta(from, InterestDelta::decode(body)?, now),
             kind::INTEREST_APPLIED => {
                 let InterestApplied { version } = InterestApplied::decode(body)?;
                 if let Some(link) = self.link_mut(from) {
@@ -65,7 +65,7 @@ impl Node {
                 self.on_pause(from, class, &publisher, epoch, false)
             }
             kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
-            kind::ACK => self.on_ack(from, Ack::decode(body)?),
+            kind::ACK => self.on_ack(from, Ack::decode(body)?, now),
             kind::STORE_DIGEST => {
                 self.on_store_digest(from, &StoreDigest::decode(body)?);
                 Ok(())
@@ -171,10 +171,10 @@ impl Node {
         Ok(())
     }
 
-    fn on_snapshot(&mut self, from: ConnKey, snapshot: InterestSnapshot) -> Result<(), Violation> {
-        self.forget_interest(from);
+    fn on_snapshot(&mut self, from: ConnKey, snapshot: InterestSnapshot, now: Now) -> Result<(), Violation> {
+        self.forget_interest(from, now);
         for interest in &snapshot.interests {
-            self.add_interest(from, interest)?;
+            self.add_interest(from, interest, now)?;
         }
         for offer in &snapshot.offers {
             self.add_offer(from, offer)?;
@@ -186,12 +186,12 @@ impl Node {
         Ok(())
     }
 
-    fn on_delta(&mut self, from: ConnKey, delta: InterestDelta) -> Result<(), Violation> {
+    fn on_delta(&mut self, from: ConnKey, delta: InterestDelta, now: Now) -> Result<(), Violation> {
         for pattern in delta.removed {
             self.remove_interest(from, &parse(&pattern)?);
         }
         for interest in &delta.added {
-            self.add_interest(from, interest)?;
+            self.add_interest(from, interest, now)?;
         }
         for procedure in delta.withdrawn {
             self.remove_offer(from, &parse(&procedure)?);
@@ -203,7 +203,10 @@ impl Node {
         Ok(())
     }
 
-    fn add_interest(&mut self, from: ConnKey, interest: &Interest) -> Result<(), Violation> {
+    fn add_interest(&mut self, from: ConnKey, interest: &Interest, now: Now) -> Result<(), Violation> {
+        if !interest.group.is_empty() {
+            return self.set_group(from, interest, now);
+        }
         let pattern = parse(&interest.pattern)?;
         let telemetry = crate::interest::on_link(interest.telemetry());
         self.remove_interest(from, &pattern);
@@ -220,7 +223,8 @@ impl Node {
         }
     }
 
-    fn forget_interest(&mut self, from: ConnKey) {
+    fn forget_interest(&mut self, from: ConnKey, now: Now) {
+        self.forget_groups(from, now);
         let Some(link) = self.link_mut(from) else { return };
         let interest = std::mem::take(&mut link.interest);
         let offers = std::mem::take(&mut link.offers);
@@ -271,8 +275,8 @@ impl Node {
     }
 
     /// Takes a link out of all tables.
-    pub(super) fn detach_link(&mut self, key: ConnKey) {
-        self.forget_interest(key);
+    pub(super) fn detach_link(&mut self, key: ConnKey, now: Now) {
+        self.forget_interest(key, now);
         self.links.retain(|link| *link != key);
         let Some(link) = self.link_mut(key) else { return };
         let paused = std::mem::take(&mut link.paused);

@@ -12,7 +12,8 @@ use crate::time::Now;
 use crate::topics::Topics;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{
-    Accepted, Code, Dropped, Gap, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume, TopicAlias,
+    Accepted, Code, Dropped, Gap, NotHere, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume,
+    TopicAlias,
 };
 use macula_proto::{Topic, frame, limits, wire};
 use prost::Message as _;
@@ -27,6 +28,7 @@ pub(super) struct Moving<'a> {
     pub(super) stamp: u64,
     pub(super) retained: bool,
     pub(super) resent: bool,
+    pub(super) redirected: bool,
     pub(super) key: &'a str,
     pub(super) message: &'a [u8],
     /// Segment of its origin.
@@ -50,6 +52,7 @@ impl Node {
         match kind {
             kind::PUBLISH if !link => self.on_publish(from, class, body, now),
             kind::DELIVER if link => self.on_forward(from, class, body, now),
+            kind::NOT_HERE if link => self.on_not_here(from, class, NotHere::decode(body)?, now),
             kind::RESENT if !link => {
                 let Resent { sequence } = Resent::decode(body)?;
                 if let Some(conn) = self.conns.get_mut(from) {
@@ -227,6 +230,7 @@ impl Node {
             stamp,
             retained: false,
             resent,
+            redirected: false,
             key: message.key,
             message: publish.message,
             mark,
@@ -283,11 +287,18 @@ impl Node {
             stamp: forward.stamp,
             retained: false,
             resent: forward.resent,
+            redirected: false,
             key: message.key,
             message: forward.message,
             mark,
             expires_ms: expires_ms(&message, now),
         };
+        let members: Vec<u64> = forward.members().collect();
+        if forward.redirected {
+            self.give_members(from, &members, moving, now);
+            return Ok(());
+        }
+        let known = self.publishers.get_mut(publisher);
         if forward.retained {
             // A peer's store: news only where ours is older.
             self.clock.see(forward.stamp, now);
@@ -308,6 +319,9 @@ impl Node {
             return Ok(());
         }
         self.deliver(true, moving, now);
+        if !members.is_empty() {
+            self.give_members(from, &members, moving, now);
+        }
         Ok(())
     }
 
@@ -333,28 +347,55 @@ impl Node {
         let generation = self.routes.generation();
         let entry = self.topics.get_mut(moving.topic);
         if entry.generation != generation {
-            entry.routes = self.routes.find(&entry.topic);
+            (entry.routes, entry.groups) = self.routes.find(&entry.topic);
             entry.generation = generation;
         }
-        let routes = std::mem::take(&mut entry.routes);
+        let (routes, groups) = (std::mem::take(&mut entry.routes), std::mem::take(&mut entry.groups));
+        let (mut matches, mut targets) = (0, Vec::new());
+        if !groups.is_empty() && !from_link {
+            matches += self.share_out(&groups, moving, &mut targets, now);
+        }
         encode_shared(&mut self.shared, moving);
         // What a publisher said elsewhere before it came here is its own, too.
         let home = self.publishers.get(moving.publisher).home;
-        let mut matches = 0;
         for route in &routes {
             let own = Some(route.conn) == home;
             if (route.link && from_link) || (own && route.echo.is_empty()) {
                 continue;
             }
+            matches += 1;
+            if route.link && !targets.is_empty() && self.push_with_members(route, &mut targets, moving, now) {
+                continue;
+            }
             let subscriptions = if own { &route.echo } else { &route.subscriptions };
             self.push(route, subscriptions, moving, now);
-            matches += 1;
+        }
+        for (link, members) in targets.drain(..) {
+            self.give_peer(link, &members, moving, now);
         }
         if moving.stamp != 0 && !from_link {
             self.forward_retained(&routes, moving, now);
         }
-        self.topics.get_mut(moving.topic).routes = routes;
+        let entry = self.topics.get_mut(moving.topic);
+        (entry.routes, entry.groups) = (routes, groups);
         matches
+    }
+
+    /// Queues a message for a peer that wants it for itself and for members of groups; false when it has none.
+    #[cold]
+    fn push_with_members(
+        &mut self,
+        route: &Route,
+        targets: &mut Vec<(ConnKey, Vec<u64>)>,
+        moving: Moving<'_>,
+        now: Now,
+    ) -> bool {
+        let Some(index) = targets.iter().position(|(link, _)| *link == route.conn) else { return false };
+        let (_, members) = targets.swap_remove(index);
+        let mut field = Vec::new();
+        wire::encode_members(&mut field, &members);
+        self.push(route, &field, moving, now);
+        true
     }
 
     /// Retained values belong to the whole mesh: peers without interest get them too.
@@ -379,7 +420,7 @@ impl Node {
 
     /// Queues the message whose shared part is encoded for one receiver.
     #[inline]
-    fn push(&mut self, route: &Route, subscriptions: &[u8], moving: Moving<'_>, now: Now) {
+    pub(super) fn push(&mut self, route: &Route, subscriptions: &[u8], moving: Moving<'_>, now: Now) {
         let class = moving.class;
         let Some(conn) = self.conns.get_mut(route.conn) else { return };
         let queue = conn.messages(class);
@@ -554,6 +595,7 @@ pub(super) fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
         stamp: moving.stamp,
         message: moving.message,
         resent: moving.resent,
+        redirected: moving.redirected,
         ..wire::Deliver::default()
     };
     out.clear();

@@ -124,6 +124,7 @@ impl Node {
                 stamp: logged.stamp,
                 retained: false,
                 resent: true,
+                redirected: false,
                 key: &logged.key,
                 message: &logged.message,
                 mark: logged.mark,

@@ -90,11 +90,20 @@ impl Node {
     }
 
     /// Sends the retained values that a new subscription matches, then the end of them, on both class streams.
-    pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: &Pattern, now: Now) {
+    pub(super) fn send_retained(&mut self, to: ConnKey, number: u32, pattern: Option<&Pattern>, now: Now) {
+        let Some(pattern) = pattern else { return self.end_retained(to, number) };
         let mut field = Vec::new();
         wire::encode_subscriptions(&mut field, &[number]);
         let wanted = || Wanted::Subscription(number, field.clone().into(), pattern.clone());
         self.start_reading(to, wanted, now);
+    }
+
+    /// A subscription of a group gets no values: the first member has had them.
+    fn end_retained(&mut self, to: ConnKey, number: u32) {
+        for class in [MessageClass::Event, MessageClass::Telemetry] {
+            let end = RetainedEnd { subscription: number };
+            self.append(to, class.stream(), |out| frame::put_message(out, kind::RETAINED_END, &end));
+        }
     }
 
     /// Sends everything retained to a peer.
@@ -292,6 +301,7 @@ impl Out<'_> {
             stamp: value.stamp,
             retained: true,
             resent: false,
+            redirected: false,
             key: "",
             message: &value.message,
             mark: Mark::default(),

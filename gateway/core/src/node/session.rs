@@ -3,6 +3,7 @@
 use super::keep::LONGEST_RESUME_MS;
 use super::{Barrier, Node, Notice, Violation, unknown};
 use crate::conn::WINDOWS;
+use crate::groups::Name;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Whose;
 use crate::routes::{DEFAULT_BLOCK_MS, LONGEST_BLOCK_MS, Subscription};
@@ -39,7 +40,7 @@ impl Node {
         match kind {
             kind::SUBSCRIBE => self.on_subscribe(from, &Subscribe::decode(body)?, now),
             kind::UNSUBSCRIBE => {
-                self.on_unsubscribe(from, Unsubscribe::decode(body)?.subscription);
+                self.on_unsubscribe(from, Unsubscribe::decode(body)?.subscription, now);
                 Ok(())
             }
             kind::REGISTER => self.on_register(from, &Register::decode(body)?, now),
@@ -48,7 +49,7 @@ impl Node {
                 Ok(())
             }
             kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
-            kind::ACK => self.on_ack(from, Ack::decode(body)?),
+            kind::ACK => self.on_ack(from, Ack::decode(body)?, now),
             kind::PING => {
                 let Ping { nonce } = Ping::decode(body)?;
                 self.send_control(from, kind::PONG, &Pong { nonce });
@@ -182,18 +183,34 @@ impl Node {
         if inherited {
             return self.confirm(from, subscribe, subscription, now);
         }
+        let group = (!subscription.group.is_empty())
+            .then(|| Name { pattern: pattern.clone(), group: subscription.group.clone() });
         let key = self.routes.subscribe(subscription);
+        let mut first = true;
+        if let Some(name) = &group {
+            match self.join_group(key, name, subscribe.share()) {
+                Ok(new) => first = new,
+                Err((code, text)) => {
+                    self.routes.unsubscribe(key);
+                    self.acknowledge(from, request, code, text);
+                    return Ok(());
+                }
+            }
+        }
         if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
             session.subscriptions.insert(subscribe.subscription, key);
         }
-        let delta = self.interest.want(&pattern, subscribe.telemetry());
-        self.announce_interest(delta);
+        if group.is_none() {
+            let delta = self.interest.want(&pattern, subscribe.telemetry());
+            self.announce_interest(delta);
+        }
         self.acknowledge_when_known(from, request, subscribe.scope(), now);
-        if subscribe.recover {
+        // A group gets retained and recovered messages once, with its first member.
+        if subscribe.recover && first {
             self.recover(from, key, now);
         }
         if subscribe.retained {
-            self.send_retained(from, subscribe.subscription, &pattern, now);
+            self.send_retained(from, subscribe.subscription, first.then_some(&pattern), now);
         }
         Ok(())
     }
@@ -220,7 +237,10 @@ impl Node {
         }
         session.unconfirmed.remove(&number);
         let (pattern, telemetry) = (subscription.pattern.clone(), subscription.telemetry);
-        if let Some(before) = self.routes.renew(key, subscription) {
+        let shared = !subscription.group.is_empty();
+        if let Some(before) = self.routes.renew(key, subscription)
+            && !shared
+        {
             let wanted = self.interest.want(&pattern, telemetry);
             let unwanted = self.interest.unwant(&pattern, before.telemetry);
             self.announce_interest(wanted);
@@ -228,7 +248,7 @@ impl Node {
         }
         self.acknowledge_when_known(from, Request::Subscription(number), subscribe.scope(), now);
         if subscribe.retained {
-            self.send_retained(from, number, &pattern, now);
+            self.send_retained(from, number, (!shared).then_some(&pattern), now);
         }
         Ok(())
     }
@@ -253,17 +273,23 @@ impl Node {
         self.origins.settled(origin)
     }
 
-    fn on_unsubscribe(&mut self, from: ConnKey, number: u32) {
+    fn on_unsubscribe(&mut self, from: ConnKey, number: u32, now: Now) {
+        let orphaned = self.orphaned_shares(from, Some(number));
         let session = self.conns.get_mut(from).and_then(|conn| conn.session_mut());
         let Some(key) = session.and_then(|session| session.subscriptions.remove(&number)) else { return };
         self.stop_reading(from, number);
-        self.unsubscribe(key);
+        self.unsubscribe(key, now);
+        self.share_again(orphaned, now);
     }
 
-    fn unsubscribe(&mut self, key: crate::key::SubscriptionKey) {
-        if let Some(subscription) = self.routes.unsubscribe(key) {
+    fn unsubscribe(&mut self, key: crate::key::SubscriptionKey, now: Now) {
+        let Some(subscription) = self.routes.unsubscribe(key) else { return };
+        if subscription.group.is_empty() {
             let delta = self.interest.unwant(&subscription.pattern, subscription.telemetry);
             self.announce_interest(delta);
+        } else {
+            let name = Name { pattern: subscription.pattern, group: subscription.group };
+            self.leave_group(key, &name, now);
         }
     }
 
@@ -329,7 +355,7 @@ impl Node {
         let name = std::mem::take(&mut session.name);
         let subscriptions = std::mem::take(&mut session.subscriptions);
         let registrations = std::mem::take(&mut session.registrations);
-        subscriptions.into_values().for_each(|key| self.unsubscribe(key));
+        subscriptions.into_values().for_each(|key| self.unsubscribe(key, now));
         registrations.into_values().for_each(|key| self.unregister(key));
         let known = self.publishers.get_mut(publisher);
         if known.origin == Some(key) {

@@ -3,12 +3,13 @@
 use super::{Node, Violation};
 use crate::key::{ConnKey, MessageClass};
 use crate::origins::Whose;
+use crate::time::Now;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{Ack, Settled};
 
 impl Node {
     /// The receiver of our events has dealt with them up to a position.
-    pub(super) fn on_ack(&mut self, from: ConnKey, ack: Ack) -> Result<(), Violation> {
+    pub(super) fn on_ack(&mut self, from: ConnKey, ack: Ack, now: Now) -> Result<(), Violation> {
         let Some(queue) = self.conns.get_mut(from).and_then(|conn| conn.queue(StreamKind::Event)) else {
             return Ok(());
         };
@@ -19,6 +20,7 @@ impl Node {
         }
         self.queued = self.queued + queue.weight() - before;
         self.announce(from, StreamKind::Event);
+        self.lift_all_fences(now);
         Ok(())
     }
 

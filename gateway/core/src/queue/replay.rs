@@ -3,7 +3,7 @@
 use super::Queue;
 use super::batch::{Batch, for_each_frame};
 use crate::bitset::BitSet;
-use crate::origins::Origins;
+use crate::origins::{Mark, Origins};
 use macula_proto::v1::Class;
 use macula_proto::{kind, wire};
 use std::collections::BTreeSet;
@@ -100,6 +100,26 @@ impl Queue {
         }
         self.position = end;
         self.acknowledged = 0;
+    }
+
+    /// Calls `each` with the body of every delivery that was not acknowledged, and the segments that its neighbours
+    /// and itself are of.
+    pub(crate) fn unacknowledged(&self, mut each: impl FnMut(&[u8], &[Mark])) {
+        for batch in self.kept.iter().chain(&self.sealed) {
+            for_each_frame(&batch.bytes, |kind, body| {
+                if kind == kind::DELIVER {
+                    each(body, &batch.marks);
+                }
+            });
+        }
+        for_each_frame(&self.open.bytes, |kind, body| {
+            if kind == kind::DELIVER {
+                each(body, &self.open.marks);
+            }
+        });
+        for frame in self.held.frames() {
+            for_each_frame(&frame.bytes, |_, body| each(body, std::slice::from_ref(&frame.mark)));
+        }
     }
 
     /// Forgets everything that waits or was not acknowledged.

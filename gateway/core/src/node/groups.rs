@@ -1,0 +1,538 @@
+//! Messages for groups: each goes to one member, chosen by the gateway where the message enters the mesh.
+
+use super::messages::{Moving, encode_shared, tell_aliases};
+use super::{Node, Violation};
+use crate::groups::{Fence, Member, Name, Place};
+use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
+use crate::origins::Mark;
+use crate::routes::Route;
+use crate::time::Now;
+use macula_proto::kind;
+use macula_proto::v1::{Code, Deliver, Interest, Message, NotHere, Overflow, Share};
+use macula_proto::{Pattern, frame, slot, wire};
+use prost::Message as _;
+
+/// Events of a group that wait for slots to move; over it, they go to the owner before, who keeps the slot for longer.
+/// A guess, not measured: a second of ten thousand events.
+const WAITING_BYTES: usize = 4 << 20;
+
+/// A message that is kept outside of queues. It holds references to its topic, publisher and segment.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    class: MessageClass,
+    topic: u32,
+    publisher: u32,
+    sequence: u64,
+    stamp: u64,
+    resent: bool,
+    key: Box<str>,
+    message: Box<[u8]>,
+    mark: Mark,
+    expires_ms: u64,
+}
+
+/// What becomes of a message for a group.
+enum Choice {
+    Give(Member),
+    /// It waits at this fence.
+    Wait(usize),
+    Nobody,
+}
+
+impl Node {
+    /// Adds a subscription to a group; the refusal when the group shares in another way.
+    pub(super) fn join_group(
+        &mut self,
+        key: SubscriptionKey,
+        name: &Name,
+        share: Share,
+    ) -> Result<bool, (Code, String)> {
+        if let Some(group) = self.groups.find(name).and_then(|key| self.groups.get(key))
+            && group.share != share
+        {
+            let text = format!(
+                "group `{}` of `{}` shares by {}, not by {}",
+                name.group,
+                name.pattern,
+                group.share.as_str_name(),
+                share.as_str_name()
+            );
+            return Err((Code::InvalidArgument, text));
+        }
+        let member = Member { id: self.member_id(key), place: Place::Here(key) };
+        let first = self.add_member(name, share, member);
+        self.announce_group(name, share);
+        Ok(first)
+    }
+
+    fn add_member(&mut self, name: &Name, share: Share, member: Member) -> bool {
+        let (group, first) = self.groups.join(name, share, member);
+        if first {
+            self.routes.add_group(group, &name.pattern);
+        }
+        first
+    }
+
+    /// Takes a subscription out of its group. Fences behind it are not lifted yet: what it leaves comes first.
+    pub(super) fn leave_group(&mut self, key: SubscriptionKey, name: &Name, now: Now) {
+        let Some(group) = self.groups.find(name) else { return };
+        let Some(share) = self.groups.get(group).map(|group| group.share) else { return };
+        self.remove_member(group, self.member_id(key), now);
+        self.announce_group(name, share);
+    }
+
+    fn remove_member(&mut self, key: GroupKey, id: u64, now: Now) {
+        let last = self.groups.leave(key, id);
+        if last && let Some(group) = self.groups.remove(key) {
+            self.routes.remove_group(key, &group.name.pattern);
+            for parked in group.fences.into_iter().flat_map(|fence| fence.waiting) {
+                self.counters.lost[parked.class as usize] += 1;
+                self.unpark(parked, now);
+            }
+        }
+    }
+
+    /// Tells peers which members of a group are here.
+    fn announce_group(&mut self, name: &Name, share: Share) {
+        let group = self.groups.find(name).and_then(|key| self.groups.get(key));
+        let members = group.map_or(Vec::new(), |group| {
+            let here = group.members().iter().filter(|member| matches!(member.place, Place::Here(_)));
+            here.map(|member| member.id).collect()
+        });
+        let delta = self.interest.set_group(name, share, members);
+        self.announce_interest(Some(delta));
+    }
+
+    /// A number that no other member in the mesh has, but by chance: FNV-1a of gateway, run and subscription.
+    fn member_id(&self, key: SubscriptionKey) -> u64 {
+        let number = slotmap::Key::data(&key).as_ffi().to_le_bytes();
+        let epoch = self.identity.epoch.to_le_bytes();
+        let bytes = self.identity.node.0.iter().chain(&epoch).chain(&number);
+        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
+    }
+
+    /// A peer says which members of a group it has.
+    pub(super) fn set_group(
+        &mut self,
+        from: ConnKey,
+        interest: &Interest,
+        now: Now,
+    ) -> Result<(), Violation> {
+        let pattern: Pattern =
+            interest.pattern.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
+        let name = Name { pattern, group: interest.group.clone() };
+        if let Some(key) = self.groups.find(&name) {
+            let gone: Vec<u64> = self.groups.get(key).map_or(Vec::new(), |group| {
+                let theirs = group.members().iter().filter(|member| member.place == Place::Peer(from));
+                theirs.map(|member| member.id).filter(|id| !interest.members.contains(id)).collect()
+            });
+            gone.into_iter().for_each(|id| self.remove_member(key, id, now));
+            self.lift_fences(key, now);
+        }
+        for &id in &interest.members {
+            self.add_member(&name, interest.share(), Member { id, place: Place::Peer(from) });
+        }
+        Ok(())
+    }
+
+    /// The members behind a link are gone.
+    pub(super) fn forget_groups(&mut self, link: ConnKey, now: Now) {
+        for (group, id) in self.groups.behind(link) {
+            self.remove_member(group, id, now);
+        }
+    }
+
+    /// Gives the message to one member of each group. Those behind links are added to `targets`.
+    pub(super) fn share_out(
+        &mut self,
+        groups: &[GroupKey],
+        moving: Moving<'_>,
+        targets: &mut Vec<(ConnKey, Vec<u64>)>,
+        now: Now,
+    ) -> u32 {
+        let slot = slot::of(moving.key, self.topics.get(moving.topic).topic.as_str());
+        let mut matches = 0;
+        for &key in groups {
+            self.lift_fences(key, now);
+            matches += 1;
+            match self.choose(key, slot, moving.class, None) {
+                Choice::Give(Member { place: Place::Here(subscription), .. }) => {
+                    self.give_here(subscription, moving, now);
+                }
+                Choice::Give(Member { id, place: Place::Peer(link) }) => {
+                    match targets.iter_mut().find(|(other, _)| *other == link) {
+                        Some((_, members)) => members.push(id),
+                        None => targets.push((link, vec![id])),
+                    }
+                }
+                Choice::Wait(fence) => self.wait_at(key, fence, moving, now),
+                Choice::Nobody => matches -= 1,
+            }
+        }
+        matches
+    }
+
+    /// The member that gets a message of this slot; not one behind `except`, if there is another.
+    fn choose(&mut self, key: GroupKey, slot: u8, class: MessageClass, except: Option<ConnKey>) -> Choice {
+        let Some(group) = self.groups.get_mut(key) else { return Choice::Nobody };
+        let (routes, conns) = (&self.routes, &self.conns);
+        let conn = |member: &Member| match member.place {
+            Place::Here(subscription) => routes.subscription(subscription).map(|known| known.conn),
+            Place::Peer(link) => Some(link),
+        };
+        let queue = |member: &Member| conns.get(conn(member)?).map(|conn| conn.events());
+        let there = |member: &Member| {
+            conn(member).is_some_and(|key| conns.get(key).is_some_and(|conn| !conn.is_away()))
+        };
+        let other = |member: &Member| except.is_none_or(|except| member.place != Place::Peer(except));
+        let load = |member: &Member| queue(member).map_or(usize::MAX, |queue| queue.weight());
+        let chosen = match group.share {
+            Share::RoundRobin => group
+                .in_turn(|member| there(member) && other(member))
+                .or_else(|| group.in_turn(other))
+                .or_else(|| group.in_turn(|_| true)),
+            Share::LeastLoaded => group
+                .least_loaded(|member| there(member) && other(member), load)
+                .or_else(|| group.least_loaded(other, load))
+                .or_else(|| group.least_loaded(|_| true, load)),
+            Share::Hash => {
+                let (before, owner) = group.owner(slot);
+                if class == MessageClass::Event {
+                    let stands =
+                        |fence: &Fence| fence.slot == slot && group.member(fence.before.id).is_some();
+                    if let Some(fence) = group.fences.iter().position(stands) {
+                        return Choice::Wait(fence);
+                    }
+                    let before = before.and_then(|before| group.member(before));
+                    let owed = before.and_then(|before| Some((before, queue(&before)?)));
+                    if let Some((before, queue)) = owed.filter(|(_, queue)| queue.owes_acknowledgement()) {
+                        let position = queue.position();
+                        group.fences.push(Fence { slot, before, position, waiting: Vec::new(), bytes: 0 });
+                        return Choice::Wait(group.fences.len() - 1);
+                    }
+                }
+                owner
+            }
+        };
+        chosen.map_or(Choice::Nobody, Choice::Give)
+    }
+
+    /// Queues a message for a member with a session here.
+    fn give_here(&mut self, key: SubscriptionKey, moving: Moving<'_>, now: Now) {
+        let Some(subscription) = self.routes.subscription(key) else { return };
+        let mut subscriptions = Vec::new();
+        wire::encode_subscriptions(&mut subscriptions, &[subscription.number]);
+        let route = Route::to(subscription);
+        encode_shared(&mut self.shared, moving);
+        self.push(&route, &subscriptions, moving, now);
+    }
+
+    /// Queues a message for members behind a link.
+    pub(super) fn give_peer(&mut self, link: ConnKey, members: &[u64], moving: Moving<'_>, now: Now) {
+        let mut field = Vec::new();
+        wire::encode_members(&mut field, members);
+        let route = Route::to_peer(link, Overflow::Default);
+        encode_shared(&mut self.shared, moving);
+        self.push(&route, &field, moving, now);
+    }
+
+    /// Gives a message that has been to a member before to another.
+    fn redirect(&mut self, key: GroupKey, parked: Parked, except: Option<ConnKey>, now: Now) {
+        let moving = parked.moving();
+        let slot = slot::of(moving.key, self.topics.get(moving.topic).topic.as_str());
+        match self.choose(key, slot, moving.class, except) {
+            Choice::Give(Member { place: Place::Here(subscription), .. }) => {
+                self.give_here(subscription, moving, now);
+            }
+            Choice::Give(Member { id, place: Place::Peer(link) }) => {
+                self.give_peer(link, &[id], Moving { redirected: true, ..moving }, now);
+            }
+            Choice::Wait(fence) => {
+                let redirected = Moving { redirected: true, ..moving };
+                self.wait_at(key, fence, redirected, now);
+            }
+            Choice::Nobody => self.counters.lost[moving.class as usize] += 1,
+        }
+        self.unpark(parked, now);
+    }
+
+    /// Has an event wait until its slot has moved, unless too much waits already.
+    fn wait_at(&mut self, key: GroupKey, index: usize, moving: Moving<'_>, now: Now) {
+        let parked = self.park(moving);
+        self.groups.any_fences = true;
+        let Some(group) = self.groups.get_mut(key) else { return self.unpark(parked, now) };
+        let fence = &mut group.fences[index];
+        fence.bytes += parked.message.len() + size_of::<Parked>();
+        fence.waiting.push(parked);
+        if group.fences.iter().map(|fence| fence.bytes).sum::<usize>() > WAITING_BYTES {
+            let Fence { slot, before, waiting, .. } = group.fences.swap_remove(index);
+            self.give_all(before, waiting, now);
+            self.fence_again(key, slot, before);
+        }
+    }
+
+    /// The slot stays with its owner before, until that has acknowledged what it was sent by now.
+    fn fence_again(&mut self, key: GroupKey, slot: u8, before: Member) {
+        let conn = match before.place {
+            Place::Here(subscription) => self.routes.subscription(subscription).map(|known| known.conn),
+            Place::Peer(link) => Some(link),
+        };
+        let position = conn.and_then(|conn| self.conns.get(conn)).map(|conn| conn.events().position());
+        if let (Some(position), Some(group)) = (position, self.groups.get_mut(key)) {
+            group.fences.push(Fence { slot, before, position, waiting: Vec::new(), bytes: 0 });
+        }
+    }
+
+    fn give_all(&mut self, member: Member, waiting: Vec<Parked>, now: Now) {
+        for parked in waiting {
+            match member.place {
+                Place::Here(subscription) => self.give_here(subscription, parked.moving(), now),
+                Place::Peer(link) => {
+                    let moving = Moving { redirected: true, ..parked.moving() };
+                    self.give_peer(link, &[member.id], moving, now);
+                }
+            }
+            self.unpark(parked, now);
+        }
+    }
+
+    /// Lets the events of slots go on whose owner before has acknowledged what it was sent, or is gone.
+    pub(super) fn lift_fences(&mut self, key: GroupKey, now: Now) {
+        let mut index = 0;
+        while let Some(group) = self.groups.get(key)
+            && let Some(fence) = group.fences.get(index)
+        {
+            let member = group.member(fence.before.id);
+            let conn = member.and_then(|member| match member.place {
+                Place::Here(subscription) => self.routes.subscription(subscription).map(|known| known.conn),
+                Place::Peer(link) => Some(link),
+            });
+            let queue = conn.and_then(|conn| self.conns.get(conn)).map(|conn| conn.events());
+            let owes = |queue: &crate::queue::Queue| {
+                queue.owes_acknowledgement() && queue.acknowledged() < fence.position
+            };
+            if queue.is_some_and(owes) {
+                index += 1;
+                continue;
+            }
+            let Some(group) = self.groups.get_mut(key) else { return };
+            let fence = group.fences.swap_remove(index);
+            let (_, owner) = group.owner(fence.slot);
+            match owner {
+                Some(owner) => self.give_all(owner, fence.waiting, now),
+                None => fence.waiting.into_iter().for_each(|parked| self.unpark(parked, now)),
+            }
+        }
+    }
+
+    /// Lifts the fences of all groups that can be lifted.
+    pub(super) fn lift_all_fences(&mut self, now: Now) {
+        if self.groups.any_fences {
+            let fenced = self.groups.fenced();
+            self.groups.any_fences = !fenced.is_empty();
+            fenced.into_iter().for_each(|key| self.lift_fences(key, now));
+        }
+    }
+
+    /// A peer has sent a message for these members.
+    pub(super) fn give_members(&mut self, from: ConnKey, members: &[u64], moving: Moving<'_>, now: Now) {
+        for &id in members {
+            if let Some(subscription) = self.groups.local(id) {
+                self.give_here(subscription, moving, now);
+                continue;
+            }
+            let Some(name) = self.groups.group_of(id) else {
+                // It left so long ago that nobody remembers: whoever subscribes here is told of a loss.
+                self.counters.lost[moving.class as usize] += 1;
+                self.tell_loss(moving.class, Some(1));
+                continue;
+            };
+            let other = self.groups.find(&name).and_then(|key| self.groups.get(key)).and_then(|group| {
+                let slot = slot::of(moving.key, self.topics.get(moving.topic).topic.as_str());
+                let here = group.members().iter().filter(|member| matches!(member.place, Place::Here(_)));
+                slot::owner(slot, here.map(|member| member.id))
+            });
+            match other.and_then(|other| self.groups.local(other)) {
+                Some(subscription) => self.give_here(subscription, moving, now),
+                None => self.send_back(from, name, moving),
+            }
+        }
+    }
+
+    /// Gives a message back to the gateway that has chosen a member which is gone.
+    fn send_back(&mut self, to: ConnKey, name: Name, moving: Moving<'_>) {
+        let Ok(message) = Message::decode(moving.message) else { return };
+        let deliver = Deliver {
+            topic: moving.topic,
+            publisher: moving.publisher,
+            sequence: moving.sequence,
+            stamp: moving.stamp,
+            resent: moving.resent,
+            message: Some(message),
+            ..Deliver::default()
+        };
+        let back = NotHere { pattern: name.pattern.to_string(), group: name.group, deliver: Some(deliver) };
+        let Some(conn) = self.conns.get_mut(to) else { return };
+        let queue = conn.messages(moving.class);
+        let before = queue.weight();
+        tell_aliases(queue, &self.topics, &self.publishers, moving);
+        queue.append_frame(|out| frame::put_message(out, kind::NOT_HERE, &back));
+        self.queued = self.queued + queue.weight() - before;
+        self.announce(to, moving.class.stream());
+    }
+
+    /// A peer gives a message back whose members are gone: another gets it.
+    pub(super) fn on_not_here(
+        &mut self,
+        from: ConnKey,
+        class: MessageClass,
+        back: NotHere,
+        now: Now,
+    ) -> Result<(), Violation> {
+        let pattern: Pattern =
+            back.pattern.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
+        let deliver = back.deliver.unwrap_or_default();
+        let message = deliver.message.unwrap_or_default();
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        let inbound = conn.inbound(class.stream());
+        let (Some(topic), Some(publisher)) =
+            (inbound.topic(deliver.topic), inbound.publisher(deliver.publisher))
+        else {
+            return Err(Violation::invalid("a message that comes back names an alias that was never told"));
+        };
+        let encoded = message.encode_to_vec();
+        let moving = Moving {
+            class,
+            topic,
+            publisher,
+            sequence: deliver.sequence,
+            stamp: deliver.stamp,
+            retained: false,
+            resent: deliver.resent,
+            redirected: false,
+            key: &message.key,
+            message: &encoded,
+            mark: if class == MessageClass::Event { self.segment.0 } else { Mark::default() },
+            expires_ms: 0,
+        };
+        match self.groups.find(&Name { pattern, group: back.group }) {
+            Some(key) => {
+                let parked = self.park(moving);
+                self.redirect(key, parked, Some(from), now);
+            }
+            None => self.counters.lost[class as usize] += 1,
+        }
+        Ok(())
+    }
+
+    /// What a connection that ends for good, or leaves the group by this subscription, was sent for groups and has not
+    /// acknowledged.
+    pub(super) fn orphaned_shares(&mut self, key: ConnKey, only: Option<u32>) -> Vec<(GroupKey, Parked)> {
+        let mut found = Vec::new();
+        let Some(conn) = self.conns.get(key) else { return Vec::new() };
+        let group_of = |subscription: u32| {
+            if only.is_some_and(|only| only != subscription) {
+                return None;
+            }
+            let key = *conn.session()?.subscriptions.get(&subscription)?;
+            let known = self.routes.subscription(key).filter(|known| !known.group.is_empty())?;
+            self.groups.find(&Name { pattern: known.pattern.clone(), group: known.group.clone() })
+        };
+        let behind: Vec<(GroupKey, u64)> = if conn.is_link() { self.groups.behind(key) } else { Vec::new() };
+        let shares = conn.is_link() && !behind.is_empty()
+            || conn.session().is_some_and(|session| {
+                let mut keys = session.subscriptions.values();
+                keys.any(|key| self.routes.subscription(*key).is_some_and(|known| !known.group.is_empty()))
+            });
+        if !shares {
+            return Vec::new();
+        }
+        conn.events().unacknowledged(|body, marks| {
+            let Ok(deliver) = wire::Deliver::decode(body) else { return };
+            let mut groups: Vec<GroupKey> = deliver.subscriptions().filter_map(group_of).collect();
+            let named = deliver.members().filter_map(|id| behind.iter().find(|(_, other)| *other == id));
+            groups.extend(named.map(|(group, _)| *group));
+            let Ok(message) = wire::Message::decode(deliver.message) else { return };
+            let settling = self.publishers.get(deliver.publisher).settling;
+            // The first segment of its publisher in the batch is not settled before this message is.
+            let mark = marks.iter().find(|mark| mark.is_of(settling)).or(marks.first()).copied();
+            for group in groups {
+                let parked = Parked {
+                    class: MessageClass::Event,
+                    topic: deliver.topic,
+                    publisher: deliver.publisher,
+                    sequence: deliver.sequence,
+                    stamp: deliver.stamp,
+                    resent: deliver.resent,
+                    key: message.key.into(),
+                    message: deliver.message.into(),
+                    mark: mark.unwrap_or_default(),
+                    expires_ms: 0,
+                };
+                found.push((group, parked));
+            }
+        });
+        for (_, parked) in &found {
+            self.refer(parked);
+        }
+        found
+    }
+
+    /// Gives what a member has left behind to the others, then what has waited for it.
+    pub(super) fn share_again(&mut self, orphaned: Vec<(GroupKey, Parked)>, now: Now) {
+        for (group, parked) in orphaned {
+            self.redirect(group, parked, None, now);
+        }
+        self.lift_all_fences(now);
+    }
+
+    fn park(&mut self, moving: Moving<'_>) -> Parked {
+        let parked = Parked {
+            class: moving.class,
+            topic: moving.topic,
+            publisher: moving.publisher,
+            sequence: moving.sequence,
+            stamp: moving.stamp,
+            resent: moving.resent,
+            key: moving.key.into(),
+            message: moving.message.into(),
+            mark: moving.mark,
+            expires_ms: moving.expires_ms,
+        };
+        self.refer(&parked);
+        parked
+    }
+
+    fn refer(&mut self, parked: &Parked) {
+        self.topics.refer_again(parked.topic);
+        self.publishers.refer_again(parked.publisher);
+        self.origins.refer(parked.mark);
+    }
+
+    fn unpark(&mut self, parked: Parked, now: Now) {
+        self.topics.release(parked.topic);
+        self.publishers.release(parked.publisher, now.elapsed_ms);
+        self.origins.release(parked.mark);
+    }
+}
+
+impl Parked {
+    fn moving(&self) -> Moving<'_> {
+        Moving {
+            class: self.class,
+            topic: self.topic,
+            publisher: self.publisher,
+            sequence: self.sequence,
+            stamp: self.stamp,
+            retained: false,
+            resent: self.resent,
+            redirected: false,
+            key: &self.key,
+            message: &self.message,
+            mark: self.mark,
+            expires_ms: self.expires_ms,
+        }
+    }
+}

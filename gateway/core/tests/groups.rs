@@ -1,0 +1,272 @@
+//! Groups: each message to one member, in one gateway and across links.
+
+mod common;
+
+use common::{Gateway, hello, link_hello, subscribe};
+use macula_core::ConnKey;
+use macula_proto::kind::{self, StreamKind};
+use macula_proto::v1::{self, Class, Code, Hello, Share, Subscribe};
+use macula_proto::{slot, wire};
+use prost::Message as _;
+
+const WINDOW: u64 = 1 << 20;
+
+fn member(gateway: &mut Gateway, id: u8, share: Share) -> ConnKey {
+    let conn = gateway.node.open_session();
+    gateway.send(conn, kind::HELLO, &Hello { acknowledges: true, ..hello(id, WINDOW) });
+    gateway.send(conn, kind::SUBSCRIBE, &grouped(1, share));
+    let answers = gateway.only::<v1::Acknowledged>(conn, StreamKind::Control, kind::ACKNOWLEDGED);
+    assert_eq!(answers[0].code(), Code::Ok, "{}", answers[0].message);
+    conn
+}
+
+fn grouped(number: u32, share: Share) -> Subscribe {
+    Subscribe { group: "g".to_owned(), share: share.into(), ..subscribe(number, "work.*") }
+}
+
+fn publisher(gateway: &mut Gateway) -> ConnKey {
+    let conn = gateway.node.open_session();
+    gateway.send(conn, kind::HELLO, &Hello { acknowledges: true, ..hello(100, WINDOW) });
+    gateway.alias(conn, StreamKind::Event, 1, "work.a");
+    conn
+}
+
+/// Publishes one event for each sequence, whose number is its key.
+fn publish(gateway: &mut Gateway, from: ConnKey, sequences: impl IntoIterator<Item = u64>) {
+    for sequence in sequences {
+        let mut bytes = Vec::new();
+        let key = sequence.to_string();
+        wire::encode_publish(&mut bytes, 1, sequence, &wire::Message::new(b"x", &key), false);
+        gateway.bytes(from, StreamKind::Event, &bytes);
+    }
+}
+
+fn settled(gateway: &mut Gateway, conn: ConnKey) -> Option<u64> {
+    gateway
+        .only::<v1::Settled>(conn, StreamKind::Control, kind::SETTLED)
+        .last()
+        .map(|settled| settled.sequence)
+}
+
+/// Sequences that a member received, and how many frames it has received by now.
+fn received(gateway: &mut Gateway, conn: ConnKey, position: &mut u64) -> Vec<u64> {
+    let frames = gateway.frames(conn, StreamKind::Event);
+    *position += frames.len() as u64;
+    let deliveries = frames.into_iter().filter(|(kind, _)| *kind == kind::DELIVER);
+    deliveries.map(|(_, body)| v1::Deliver::decode(&body[..]).unwrap().sequence).collect()
+}
+
+fn ack(gateway: &mut Gateway, conn: ConnKey, position: u64) {
+    gateway.send(conn, kind::ACK, &v1::Ack { position });
+}
+
+#[test]
+fn each_event_goes_to_one_member_and_one_key_always_to_the_same() {
+    let mut gateway = Gateway::new();
+    let members = [1, 2, 3].map(|id| member(&mut gateway, id, Share::Hash));
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=300);
+    let got = members.map(|conn| received(&mut gateway, conn, &mut 0));
+    assert!(got.iter().all(|sequences| sequences.len() > 50), "{got:?}");
+    let mut all = got.concat();
+    all.sort_unstable();
+    assert_eq!(all, (1..=300).collect::<Vec<_>>());
+    for sequences in got {
+        let slots: std::collections::HashSet<u8> =
+            sequences.iter().map(|sequence| slot::of(&sequence.to_string(), "work.a")).collect();
+        let others = all.iter().filter(|sequence| !sequences.contains(sequence));
+        assert!(others.clone().all(|sequence| !slots.contains(&slot::of(&sequence.to_string(), "work.a"))));
+    }
+}
+
+#[test]
+fn members_take_turns_or_the_least_loaded_is_chosen() {
+    for (share, expected) in [(Share::RoundRobin, 50), (Share::LeastLoaded, 100)] {
+        let mut gateway = Gateway::new();
+        let idle = member(&mut gateway, 1, share);
+        let busy = member(&mut gateway, 2, share);
+        let from = publisher(&mut gateway);
+        if share == Share::LeastLoaded {
+            // Something that the other has not acknowledged.
+            gateway.send(busy, kind::SUBSCRIBE, &subscribe(2, "other"));
+            gateway.alias(from, StreamKind::Event, 2, "other");
+            gateway.publish(from, StreamKind::Event, 2, 1, &[0; 100_000]);
+        }
+        let mut position = 0;
+        for sequence in 2..102 {
+            publish(&mut gateway, from, [sequence]);
+            received(&mut gateway, idle, &mut position);
+            ack(&mut gateway, idle, position);
+        }
+        let got = received(&mut gateway, busy, &mut 0).len();
+        assert_eq!(got, 100 - expected + usize::from(share == Share::LeastLoaded), "{share:?}");
+    }
+}
+
+#[test]
+fn a_group_shares_in_one_way() {
+    let mut gateway = Gateway::new();
+    member(&mut gateway, 1, Share::Hash);
+    let other = gateway.client(2, WINDOW);
+    gateway.send(other, kind::SUBSCRIBE, &grouped(1, Share::RoundRobin));
+    let answer = gateway.only::<v1::Acknowledged>(other, StreamKind::Control, kind::ACKNOWLEDGED).remove(0);
+    assert_eq!(answer.code(), Code::InvalidArgument);
+    assert!(answer.message.contains("SHARE_HASH"), "{}", answer.message);
+}
+
+#[test]
+fn a_slot_moves_to_a_newcomer_once_the_one_before_has_acknowledged() {
+    let mut gateway = Gateway::new();
+    let old = member(&mut gateway, 1, Share::Hash);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=100);
+    let mut position = 0;
+    assert_eq!(received(&mut gateway, old, &mut position).len(), 100);
+    let new = member(&mut gateway, 2, Share::Hash);
+    publish(&mut gateway, from, 101..=200);
+    assert_eq!(received(&mut gateway, new, &mut 0), [0; 0], "the old one may still be at work on these keys");
+    let stayed = received(&mut gateway, old, &mut position);
+    ack(&mut gateway, old, position);
+    let moved = received(&mut gateway, new, &mut 0);
+    assert!(moved.len() > 20, "{moved:?}");
+    for slot in 0..=255 {
+        let of_slot = |sequence: &&u64| slot::of(&sequence.to_string(), "work.a") == slot;
+        assert!(moved.iter().filter(of_slot).is_sorted(), "slot {slot} of {moved:?}");
+    }
+    let mut all = [stayed, moved].concat();
+    all.sort_unstable();
+    assert_eq!(all, (101..=200).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_a_dead_member_has_not_acknowledged_goes_to_those_that_live() {
+    let mut gateway = Gateway::new();
+    let dead = member(&mut gateway, 1, Share::Hash);
+    let living = member(&mut gateway, 2, Share::Hash);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=100);
+    let (mut position, mut done) = (0, 0);
+    let first = received(&mut gateway, dead, &mut done);
+    let mut got = received(&mut gateway, living, &mut position);
+    // It has acknowledged nothing: a batch counts as a whole.
+    gateway.remove(dead);
+    got.extend(received(&mut gateway, living, &mut position));
+    assert_eq!(got[100 - first.len()..], first[..], "in order");
+    ack(&mut gateway, living, position);
+    assert_eq!(settled(&mut gateway, from), Some(100));
+    publish(&mut gateway, from, 101..=110);
+    assert_eq!(received(&mut gateway, living, &mut position).len(), 10, "it owns all slots now");
+}
+
+#[test]
+fn who_leaves_a_group_gives_back_what_it_has_not_acknowledged() {
+    let mut gateway = Gateway::new();
+    let leaving = member(&mut gateway, 1, Share::Hash);
+    let staying = member(&mut gateway, 2, Share::Hash);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=100);
+    let (mut position, mut done) = (0, 0);
+    let given = received(&mut gateway, leaving, &mut done);
+    received(&mut gateway, staying, &mut position);
+    gateway.send(leaving, kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: 1 });
+    assert_eq!(received(&mut gateway, staying, &mut position), given);
+}
+
+#[test]
+fn a_plain_subscription_beside_the_group_gets_everything() {
+    let mut gateway = Gateway::new();
+    let _members = [1, 2].map(|id| member(&mut gateway, id, Share::Hash));
+    let plain = gateway.client(3, WINDOW);
+    gateway.send(plain, kind::SUBSCRIBE, &subscribe(1, "#"));
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=50);
+    assert_eq!(gateway.sequences(plain, StreamKind::Event).len(), 50);
+}
+
+/// A peer with these members of the group.
+fn peer_with(gateway: &mut Gateway, members: &[u64]) -> ConnKey {
+    let conn = gateway.node.open_link(false);
+    gateway.send(conn, kind::LINK_HELLO, &link_hello(9, "there"));
+    let interest = v1::Interest {
+        pattern: "work.*".to_owned(),
+        group: "g".to_owned(),
+        members: members.to_vec(),
+        ..v1::Interest::default()
+    };
+    let snapshot = v1::InterestSnapshot { version: 1, interests: vec![interest], offers: Vec::new() };
+    gateway.send(conn, kind::INTEREST_SNAPSHOT, &snapshot);
+    gateway.frames(conn, StreamKind::Control);
+    conn
+}
+
+#[test]
+fn the_gateway_of_entry_chooses_among_the_members_of_the_mesh() {
+    let mut gateway = Gateway::new();
+    let here = member(&mut gateway, 1, Share::Hash);
+    let there = peer_with(&mut gateway, &[77, 78]);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=90);
+    let local = received(&mut gateway, here, &mut 0);
+    let forwards = gateway.only::<v1::Deliver>(there, StreamKind::Event, kind::DELIVER);
+    assert_eq!(local.len() + forwards.len(), 90);
+    assert!(local.len() > 10 && forwards.len() > 20);
+    assert!(forwards.iter().all(|forward| matches!(forward.members[..], [77 | 78])));
+    gateway.remove(there);
+    let again = received(&mut gateway, here, &mut 0);
+    assert_eq!(again.len(), forwards.len(), "the peer is gone and has acknowledged nothing");
+}
+
+#[test]
+fn peers_are_told_the_members_that_are_here_and_their_messages_reach_them() {
+    let mut gateway = Gateway::new();
+    let here = member(&mut gateway, 1, Share::Hash);
+    let there = gateway.node.open_link(false);
+    gateway.send(there, kind::LINK_HELLO, &link_hello(9, "there"));
+    let snapshot =
+        gateway.only::<v1::InterestSnapshot>(there, StreamKind::Control, kind::INTEREST_SNAPSHOT).remove(0);
+    let [interest] = &snapshot.interests[..] else { panic!("{snapshot:?}") };
+    assert_eq!((&interest.pattern[..], &interest.group[..], interest.members.len()), ("work.*", "g", 1));
+    let id = interest.members[0];
+    gateway.alias(there, StreamKind::Event, 5, "work.a");
+    let told = v1::PublisherAlias { alias: 3, publisher: vec![66; 16].into(), epoch: 1 };
+    gateway.send_on(there, StreamKind::Event, kind::PUBLISHER_ALIAS, &told);
+    let forward = v1::Deliver {
+        topic: 5,
+        publisher: 3,
+        sequence: 1,
+        members: vec![id],
+        message: Some(v1::Message::default()),
+        ..v1::Deliver::default()
+    };
+    gateway.send_on(there, StreamKind::Event, kind::DELIVER, &forward);
+    let mut position = 0;
+    assert_eq!(received(&mut gateway, here, &mut position), [1]);
+    gateway.frames(there, StreamKind::Control);
+    ack(&mut gateway, here, position);
+    let acks = gateway.only::<v1::Ack>(there, StreamKind::Control, kind::ACK);
+    assert_eq!(acks.last(), Some(&v1::Ack { position: 3 }), "settled over there when it is settled here");
+    // It leaves, and a message that was chosen for it before that was known comes back.
+    gateway.send(here, kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: 1 });
+    gateway.send_on(there, StreamKind::Event, kind::DELIVER, &v1::Deliver { sequence: 2, ..forward });
+    let back = gateway.only::<v1::NotHere>(there, StreamKind::Event, kind::NOT_HERE).remove(0);
+    assert_eq!((&back.group[..], back.deliver.unwrap().sequence), ("g", 2));
+}
+
+#[test]
+fn a_message_that_comes_back_goes_to_another_member() {
+    let mut gateway = Gateway::new();
+    let there = peer_with(&mut gateway, &[77]);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, [1]);
+    let forward = gateway.only::<v1::Deliver>(there, StreamKind::Event, kind::DELIVER).remove(0);
+    let here = member(&mut gateway, 1, Share::Hash);
+    gateway.alias(there, StreamKind::Event, 1, "work.a");
+    let told = v1::PublisherAlias { alias: 1, publisher: vec![100; 16].into(), epoch: 1 };
+    gateway.send_on(there, StreamKind::Event, kind::PUBLISHER_ALIAS, &told);
+    let deliver = v1::Deliver { topic: 1, publisher: 1, members: Vec::new(), ..forward };
+    let back = v1::NotHere { pattern: "work.*".to_owned(), group: "g".to_owned(), deliver: Some(deliver) };
+    gateway.credit(there, Class::Event, 1 << 30);
+    gateway.send_on(there, StreamKind::Event, kind::NOT_HERE, &back);
+    gateway.send(there, kind::ACK, &v1::Ack { position: 3 });
+    assert_eq!(received(&mut gateway, here, &mut 0), [1]);
+}
