@@ -119,7 +119,7 @@ for cluster in "${CLUSTERS[@]}"; do
     --name macula-gateway-service.cortex-iq.svc.cluster.local --name macula-gateway-headless
     --name localhost --name 127.0.0.1)
   [[ $cluster == macula-hub ]] && names+=(--name hub.macula.local)
-  run "$macula" cert issue --ca "$directory/ca" --dir "$directory/$cluster" --gateway "$cluster" --days "$life" "${names[@]}"
+  run "$macula" cert issue --authority "$directory/ca" --dir "$directory/$cluster" --gateway "$cluster" --days "$life" "${names[@]}"
 done
 
 for cluster in "${CLUSTERS[@]}"; do
@@ -130,7 +130,7 @@ for cluster in "${CLUSTERS[@]}"; do
     objects "$cluster" >"$write/$cluster.yaml"
     say "$write/$cluster.yaml"
   else
-    objects "$cluster" | kubectl --context "kind-$cluster" apply -f -
+    objects "$cluster" | kubectl --context "kind-$cluster" apply --server-side --force-conflicts -f -
   fi
 done
 say "the dashboard's password is in $directory/dashboard-password"

@@ -3,6 +3,7 @@
 //! TLS 1.3 only, aws-lc-rs, AES-128-GCM first, 0-RTT off: a replayed publication or call would do harm.
 //! Development needs no set-up, see [`DevAuthority`]; production mounts files, see [`load`].
 
+mod authority;
 mod client;
 mod dev;
 mod gateway_uri;
@@ -16,8 +17,9 @@ use std::sync::{Arc, LazyLock};
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
+pub use authority::{Authority, AuthorityError, Leaf, LeafRequest};
 pub use client::ClientTls;
-pub use dev::{DevAuthority, DevAuthorityError};
+pub use dev::DevAuthority;
 pub use gateway_uri::{GatewayUri, GatewayUriError, PeerGatewayError, peer_gateway};
 pub use identity::{CertSlot, Identity, IdentityError};
 pub use mounted::{LoadError, Mounted, load};
@@ -29,9 +31,9 @@ pub use rustls::RootCertStore;
 /// TLS settings could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    /// The roots for verifying client certificates are unusable.
-    #[error("no client certificate could be verified with these roots")]
-    ClientRoots(#[from] rustls::server::VerifierBuilderError),
+    /// The roots are unusable.
+    #[error("no certificate could be verified with these roots")]
+    Roots(#[from] rustls::server::VerifierBuilderError),
     /// rustls refuses the settings.
     #[error(transparent)]
     Rustls(#[from] rustls::Error),

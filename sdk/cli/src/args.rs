@@ -5,6 +5,7 @@ use clap::{ArgGroup, Parser, Subcommand, ValueEnum};
 use macula_proto::limits;
 use macula_sdk::{CallPolicy, Class, Pattern, Topic};
 use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 const STYLES: Styles = Styles::styled()
@@ -92,10 +93,57 @@ pub(crate) enum Command {
     /// Offer a procedure that a command answers
     #[command(long_about = SERVE_ABOUT, override_usage = SERVE_USAGE, after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Make the certificates of a mesh
+    #[command(subcommand, long_about = CERT_ABOUT, after_help = CERT_EXAMPLES)]
+    Cert(CertCommand),
     /// Check the way to the gateway step by step, and say what to do
     #[command(long_about = DOCTOR_ABOUT, after_help = DOCTOR_EXAMPLES)]
     Doctor,
 }
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertCommand {
+    /// Make the authority of a mesh; one that is there is kept
+    Ca {
+        /// Directory for ca.pem and ca-key.pem; whoever reads the key can be any gateway
+        #[arg(long, value_name = "DIR")]
+        dir: PathBuf,
+    },
+    /// Issue the certificate of a gateway; one that is good for longer than half of its life is kept
+    Issue(IssueArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct IssueArgs {
+    /// Directory of the authority
+    #[arg(long, value_name = "DIR")]
+    pub(crate) authority: PathBuf,
+    /// Directory for tls.crt, tls.key and ca.crt, named as in a Secret of Kubernetes
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The gateway: its node name, or what the node names of a cluster begin with
+    #[arg(long, value_name = "NAME")]
+    pub(crate) gateway: String,
+    /// Host name or IP address under which it is reached; may be given several times
+    #[arg(long = "name", value_name = "HOST", required = true)]
+    pub(crate) names: Vec<String>,
+    /// How long it is valid; browsers that know a certificate by its hash want at most 14
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub(crate) days: u32,
+}
+
+const CERT_ABOUT: &str = "\
+Make the certificates of a mesh: one authority, and from it a certificate for each gateway.
+
+On one machine nothing of this is needed: gateways and clients of one user share a development authority. Gateways on \
+several machines get their certificate, key and authority by MACULA_TLS_CERT, MACULA_TLS_KEY and MACULA_TLS_CA, clients \
+the authority by MACULA_CA. The realm in the certificate is that of --realm.";
+
+const CERT_EXAMPLES: &str = "\
+Examples:
+  macula cert ca --dir mesh-ca
+  macula cert issue --authority mesh-ca --dir antwerp --gateway be-antwerp --name gateway-antwerp --name localhost
+  MACULA_TLS_CERT=antwerp/tls.crt MACULA_TLS_KEY=antwerp/tls.key MACULA_TLS_CA=antwerp/ca.crt macula-gateway";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct PubArgs {

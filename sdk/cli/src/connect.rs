@@ -20,7 +20,7 @@ const SETTINGS: &[Setting] = &[
 const DEFAULT_URL: &str = "https://localhost:9443";
 
 /// The realm of CortexIQ, as in the seed document.
-const DEFAULT_REALM: &str = "be.cortexiq.energy";
+pub(crate) const DEFAULT_REALM: &str = "be.cortexiq.energy";
 
 /// Where to connect, and as whom; checked as far as that goes without a gateway.
 #[derive(Debug)]

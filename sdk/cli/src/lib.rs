@@ -5,6 +5,7 @@
 
 mod args;
 mod call;
+mod cert;
 mod connect;
 mod doctor;
 mod error;
@@ -58,6 +59,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Error> {
+    // Certificates are made without a gateway, and whatever is wrong with the way to one.
+    if let Command::Cert(cert) = &args.command {
+        return cert::run(cert, &args.connection, process_environment(), Output::stdout(args.output));
+    }
     let connection = Connection::new(&args.connection, process_environment())?;
     for warning in connection.warnings() {
         eprintln!("warning: {warning}");
@@ -68,6 +73,7 @@ async fn run(args: Args) -> Result<(), Error> {
         Command::Sub(args) => subscribe::run(args, &connection, output).await,
         Command::Call(args) => call::run(args, &connection, output).await,
         Command::Serve(args) => serve::run(args, &connection, output).await,
+        Command::Cert(_) => Ok(()),
         Command::Doctor => doctor::run(&connection, output).await,
     }
 }

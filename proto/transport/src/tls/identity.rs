@@ -1,5 +1,6 @@
 //! A certificate with its key, and the slot from which connections take the current one.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -8,7 +9,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{GatewayUri, provider};
 
@@ -59,6 +60,23 @@ impl Identity {
     /// When to replace it: after half of its life, so that a page that knows the old hash still has time.
     pub fn renew_at(&self) -> SystemTime {
         self.not_before + self.not_after.duration_since(self.not_before).unwrap_or_default() / 2
+    }
+
+    /// The host names and IP addresses that it is for, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let Ok((_, parsed)) = X509Certificate::from_der(&self.certified.cert[0]) else { return Vec::new() };
+        let Ok(Some(extension)) = parsed.subject_alternative_name() else { return Vec::new() };
+        let name = |name: &GeneralName<'_>| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            GeneralName::IPAddress([a, b, c, d]) => Some(IpAddr::from([*a, *b, *c, *d]).to_string()),
+            GeneralName::IPAddress(bytes) => {
+                <[u8; 16]>::try_from(*bytes).ok().map(|ip| IpAddr::from(ip).to_string())
+            }
+            _ => None,
+        };
+        let mut names: Vec<String> = extension.value.general_names.iter().filter_map(name).collect();
+        names.sort();
+        names
     }
 
     /// The gateway it names, if it names one.

@@ -38,11 +38,9 @@ impl World {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             admin: None,
             realm: REALM.to_owned(),
-            peers: Vec::new(),
             advertise: vec!["localhost:1".to_owned()],
             name: Some(name.to_owned()),
-            state_dir: None,
-            certificate: None,
+            ..Settings::default()
         };
         // The gateway lives on a thread of its own; the runtime only starts it.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

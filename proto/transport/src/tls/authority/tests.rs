@@ -2,6 +2,7 @@ use std::collections::HashSet;
 use std::sync::Barrier;
 
 use super::*;
+use crate::tls::DevAuthority;
 
 fn new_dir() -> (tempfile::TempDir, PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
@@ -16,7 +17,7 @@ fn eight_threads_at_once_agree_on_one_authority() {
     let certificates: HashSet<Vec<u8>> = std::thread::scope(|scope| {
         let open = || {
             start.wait();
-            DevAuthority::open_or_create(&dir).unwrap().certificate.to_vec()
+            Authority::open_or_create(&dir, "CA").unwrap().certificate.to_vec()
         };
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(open)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -43,7 +44,7 @@ fn a_directory_that_others_can_write_is_not_trusted() {
     let (_keep, dir) = new_dir();
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::set_permissions(&dir, std::fs::Permissions::from_mode(0o777)).unwrap();
-    assert!(matches!(DevAuthority::open_or_create(&dir), Err(DevAuthorityError::Foreign { .. })));
+    assert!(matches!(DevAuthority::open_or_create(&dir), Err(AuthorityError::Foreign { .. })));
 }
 
 #[test]
@@ -66,7 +67,7 @@ fn the_key_of_another_authority_is_refused() {
     DevAuthority::open_or_create(&other).unwrap();
     std::fs::copy(other.join(KEY), dir.join(KEY)).unwrap();
     let error = DevAuthority::open_or_create(&dir).unwrap_err();
-    assert!(matches!(error, DevAuthorityError::Damaged { .. }), "{error}");
+    assert!(matches!(error, AuthorityError::Damaged { .. }), "{error}");
 }
 
 #[test]
@@ -109,17 +110,5 @@ fn a_bad_name_is_refused() {
     let (_keep, dir) = new_dir();
     let authority = DevAuthority::open_or_create(&dir).unwrap();
     let error = authority.issue(&["not a name".to_owned()], None).unwrap_err();
-    assert!(matches!(error, DevAuthorityError::BadName(_)), "{error}");
-}
-
-#[test]
-fn the_directory_comes_from_the_environment_it_is_given() {
-    let only = |wanted: &'static str, value: &'static str| {
-        move |name: &str| (name == wanted).then(|| OsString::from(value))
-    };
-    assert_eq!(DevAuthority::default_dir(only("XDG_STATE_HOME", "/s")), Path::new("/s/macula/dev-ca"));
-    let home = DevAuthority::default_dir(only("HOME", "/home/me"));
-    assert_eq!(home, Path::new("/home/me/.local/state/macula/dev-ca"));
-    let relative = DevAuthority::default_dir(only("XDG_STATE_HOME", "s"));
-    assert!(relative.starts_with(std::env::temp_dir()));
+    assert!(matches!(error, AuthorityError::BadName(_)), "{error}");
 }
