@@ -15,6 +15,7 @@ mod server;
 mod sessions;
 mod settings;
 mod streams;
+mod trust;
 
 pub use hub::Status;
 pub use macula_core::{Counters, Gauges, Identity, NodeId, Peer};

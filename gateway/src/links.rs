@@ -121,7 +121,7 @@ async fn dial(
     };
     if let End::Core(closing) = &end
         && closing.code == Code::AlreadyExists
-        && let Some(peer) = hub.peers().iter().find(|peer| peer.name == gateway.name())
+        && let Some(peer) = hub.peers().iter().find(|peer| is_named(&peer.name, gateway.name()))
     {
         // The link that the peer dialled stays; this address need not be dialled while it is up.
         settled.node.set(Some(peer.node));
@@ -180,6 +180,11 @@ pub(crate) async fn accept(hub: Hub, connection: quinn::Connection) {
     tracing::debug!(%remote, ?end, "a link ended");
 }
 
+/// Whether a node goes by the name in a certificate: the pods of a cluster share one, and their names begin with it.
+fn is_named(node: &str, certificate: &str) -> bool {
+    node.strip_prefix(certificate).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
 /// The certificate of a peer names a gateway of this realm.
 fn check_identity(hub: &Hub, connection: &quinn::Connection) -> Result<GatewayUri, String> {
     let gateway: GatewayUri = peer_gateway(connection).map_err(|error| crate::chain(&error))?;
@@ -197,4 +202,17 @@ fn check_identity(hub: &Hub, connection: &quinn::Connection) -> Result<GatewayUr
 fn jittered(pause: Duration) -> Duration {
     let random = std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8);
     pause.mul_f64(0.5 + (random % 1000) as f64 / 2000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_go_by_the_name_of_their_cluster() {
+        assert!(is_named("be-antwerp", "be-antwerp"));
+        assert!(is_named("be-antwerp-macula-gateway-service-7d4b9", "be-antwerp"));
+        assert!(!is_named("be-antwerpen", "be-antwerp"));
+        assert!(!is_named("be-antwerp", "be-antwerp-2"));
+    }
 }

@@ -3,10 +3,11 @@
 use crate::admin::{self, Probe};
 use crate::http::Service;
 use crate::hub::{Hub, Status};
-use crate::identity::{Trust, identity};
+use crate::identity::identity;
 use crate::links::{self, Dialler, Settled};
 use crate::sessions::{self, Sessions};
 use crate::settings::Settings;
+use crate::trust::Trust;
 use macula_transport::endpoint::{ServerEndpoint, alpn, client_endpoint, connect};
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::ClientTls;

@@ -12,6 +12,7 @@ mod mounted;
 mod pinned;
 mod roots;
 mod server;
+mod trust;
 
 use std::sync::{Arc, LazyLock};
 
@@ -25,6 +26,7 @@ pub use identity::{CertSlot, Identity, IdentityError};
 pub use mounted::{LoadError, Mounted, load};
 pub use roots::{RootsError, platform_roots, roots_from_pem};
 pub use server::ServerTls;
+pub use trust::TrustSlot;
 
 pub use rustls::RootCertStore;
 

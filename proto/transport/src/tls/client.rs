@@ -7,7 +7,7 @@ use rustls::RootCertStore;
 use rustls::version::TLS13;
 
 use super::pinned::OwnCertificate;
-use super::{CertSlot, TlsError, provider};
+use super::{CertSlot, TlsError, TrustSlot, provider};
 use crate::{ALPN_H3, ALPN_MESH};
 
 /// TLS settings of a dialling peer. Keep and reuse them: they remember sessions for a quicker handshake.
@@ -22,15 +22,29 @@ impl ClientTls {
     /// # Errors
     /// When rustls refuses the settings.
     pub fn session(roots: RootCertStore, slot: Option<Arc<CertSlot>>) -> Result<Self, TlsError> {
-        Self::new(roots, slot, ALPN_H3)
+        let builder = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .with_root_certificates(roots);
+        let mut config = match slot {
+            Some(slot) => builder.with_client_cert_resolver(slot),
+            None => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = vec![ALPN_H3.to_vec()];
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// For links between gateways: both sides present and verify certificates.
     ///
     /// # Errors
     /// When rustls refuses the settings.
-    pub fn link(roots: RootCertStore, slot: Arc<CertSlot>) -> Result<Self, TlsError> {
-        Self::new(roots, Some(slot), ALPN_MESH)
+    pub fn link(trust: Arc<TrustSlot>, slot: Arc<CertSlot>) -> Result<Self, TlsError> {
+        let mut config = rustls::ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(&[&TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(trust)
+            .with_client_cert_resolver(slot);
+        config.alpn_protocols = vec![ALPN_MESH.to_vec()];
+        Ok(Self { config: Arc::new(config) })
     }
 
     /// For a gateway's look at its own listener: trusts the certificate in `slot` and no other.
@@ -44,18 +58,6 @@ impl ClientTls {
             .with_custom_certificate_verifier(Arc::new(OwnCertificate(slot)))
             .with_no_client_auth();
         config.alpn_protocols = vec![ALPN_H3.to_vec()];
-        Ok(Self { config: Arc::new(config) })
-    }
-
-    fn new(roots: RootCertStore, slot: Option<Arc<CertSlot>>, alpn: &[u8]) -> Result<Self, TlsError> {
-        let builder = rustls::ClientConfig::builder_with_provider(provider())
-            .with_protocol_versions(&[&TLS13])?
-            .with_root_certificates(roots);
-        let mut config = match slot {
-            Some(slot) => builder.with_client_cert_resolver(slot),
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![alpn.to_vec()];
         Ok(Self { config: Arc::new(config) })
     }
 

@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use quinn::crypto::rustls::QuicServerConfig;
-use rustls::RootCertStore;
-use rustls::server::WebPkiClientVerifier;
 use rustls::version::TLS13;
 
-use super::{CertSlot, TlsError, provider};
+use super::{CertSlot, TlsError, TrustSlot, provider};
 use crate::{ALPN_H3, ALPN_MESH};
 
 /// TLS settings of a listener.
@@ -18,21 +16,17 @@ pub struct ServerTls {
 }
 
 impl ServerTls {
-    /// Presents what `slot` holds. A client certificate is requested and, when given, must be issued by
-    /// `client_roots`; a client without one is let in, and links check with [`peer_gateway`](super::peer_gateway).
-    /// Without `client_roots` none is requested, and links are impossible.
+    /// Presents what `slot` holds. A client certificate is requested and, when given, must be issued by one whom
+    /// `clients` trusts; a client without one is let in, and links check with [`peer_gateway`](super::peer_gateway).
+    /// Without `clients` none is requested, and links are impossible.
     ///
     /// # Errors
-    /// When the roots are unusable.
-    pub fn new(slot: Arc<CertSlot>, client_roots: Option<RootCertStore>) -> Result<Self, TlsError> {
+    /// When rustls refuses the settings.
+    pub fn new(slot: Arc<CertSlot>, clients: Option<Arc<TrustSlot>>) -> Result<Self, TlsError> {
         let builder =
             rustls::ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[&TLS13])?;
-        let builder = match client_roots {
-            Some(roots) => builder.with_client_cert_verifier(
-                WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider())
-                    .allow_unauthenticated()
-                    .build()?,
-            ),
+        let builder = match clients {
+            Some(trust) => builder.with_client_cert_verifier(trust),
             None => builder.with_no_client_auth(),
         };
         let mut config = builder.with_cert_resolver(slot.clone());

@@ -48,12 +48,36 @@ async fn a_certificate_of_a_stranger_is_refused() {
     accepted.unwrap_err();
 
     // A client learns only after its handshake that its certificate was refused.
-    let link = ClientTls::link(world.roots.clone(), slot).unwrap();
+    let link = ClientTls::link(world.trust.clone(), slot).unwrap();
     let serve = async {
         let incoming = world.server.accept().await.unwrap();
         world.server.admit(incoming).unwrap().await
     };
     let dial = endpoint::connect(&world.client, world.addr(), "localhost", &link, &TransportProfile::LINK);
+    let (_, accepted) = tokio::join!(dial, serve);
+    accepted.unwrap_err();
+}
+
+#[tokio::test]
+async fn a_new_authority_is_trusted_by_both_ends_and_the_old_one_no_more() {
+    let world = World::new();
+    let dir = tempfile::tempdir().unwrap();
+    let next = DevAuthority::open_or_create(&dir.path().join("ca")).unwrap();
+    let gateway = GatewayUri::new("realm", "hub").unwrap();
+    let old = ClientTls::link(world.trust.clone(), CertSlot::new(world.authority.issue(&[], None).unwrap()))
+        .unwrap();
+
+    // One slot is both ends' here: the listener's for links that come, the dialler's for the listener.
+    world.trust.replace(next.roots()).unwrap();
+    world.slot.replace(next.issue(&[], Some(&gateway)).unwrap());
+    let (_dialled, accepted) = world.connect(&world.link_tls).await;
+    assert_eq!(peer_gateway(&accepted).unwrap(), gateway);
+
+    let serve = async {
+        let incoming = world.server.accept().await.unwrap();
+        world.server.admit(incoming).unwrap().await
+    };
+    let dial = endpoint::connect(&world.client, world.addr(), "localhost", &old, &TransportProfile::LINK);
     let (_, accepted) = tokio::join!(dial, serve);
     accepted.unwrap_err();
 }

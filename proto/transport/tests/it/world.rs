@@ -6,7 +6,9 @@ use http::HeaderMap;
 use macula_transport::endpoint::{self, ServerEndpoint};
 use macula_transport::profile::TransportProfile;
 use macula_transport::session::{Event, ServerConnection, Session, connect_session, serve};
-use macula_transport::tls::{CertSlot, ClientTls, DevAuthority, GatewayUri, RootCertStore, ServerTls};
+use macula_transport::tls::{
+    CertSlot, ClientTls, DevAuthority, GatewayUri, RootCertStore, ServerTls, TrustSlot,
+};
 
 pub(crate) struct World {
     pub(crate) server: ServerEndpoint,
@@ -16,6 +18,7 @@ pub(crate) struct World {
     pub(crate) slot: std::sync::Arc<CertSlot>,
     pub(crate) authority: DevAuthority,
     pub(crate) roots: RootCertStore,
+    pub(crate) trust: std::sync::Arc<TrustSlot>,
     _dir: tempfile::TempDir,
 }
 
@@ -24,19 +27,21 @@ impl World {
         let dir = tempfile::tempdir().unwrap();
         let authority = DevAuthority::open_or_create(&dir.path().join("ca")).unwrap();
         let roots = authority.roots();
+        let trust = TrustSlot::new(roots.clone()).unwrap();
         let gateway = GatewayUri::new("realm", "hub").unwrap();
         let slot = CertSlot::new(authority.issue(&[], Some(&gateway)).unwrap());
-        let server_tls = ServerTls::new(slot.clone(), Some(roots.clone())).unwrap();
+        let server_tls = ServerTls::new(slot.clone(), Some(trust.clone())).unwrap();
         let any = "[::]:0".parse().unwrap();
         let server = ServerEndpoint::bind(any, &server_tls, &TransportProfile::SESSION, None).unwrap();
         Self {
             server,
             client: endpoint::client_endpoint().unwrap(),
             tls: ClientTls::session(roots.clone(), None).unwrap(),
-            link_tls: ClientTls::link(roots.clone(), slot.clone()).unwrap(),
+            link_tls: ClientTls::link(trust.clone(), slot.clone()).unwrap(),
             slot,
             authority,
             roots,
+            trust,
             _dir: dir,
         }
     }
