@@ -2,6 +2,7 @@
 //! as far as the other end has granted credit.
 
 use bytes::Bytes;
+use macula_proto::{kind, varint, wire};
 use std::collections::VecDeque;
 
 /// A batch is sealed at this size: large enough that a write costs little per message, small enough to stay in
@@ -31,6 +32,8 @@ pub(crate) struct Batches {
     unsent: usize,
     credit: u64,
     sent: u64,
+    /// Highest sequence of a batch of which anything has ever been taken.
+    started: u64,
     /// The writer found nothing to take and waits to be woken.
     asleep: bool,
 }
@@ -75,6 +78,11 @@ impl Batches {
         self.sealed.push_back(batch);
     }
 
+    /// Highest sequence that may have been sent, on whatever stream.
+    pub(crate) fn started(&self) -> u64 {
+        self.started
+    }
+
     /// The next bytes to write, within the credit; at `None` the writer waits to be woken.
     pub(crate) fn take(&mut self) -> Option<Taken> {
         let taken = self.next();
@@ -114,6 +122,7 @@ impl Batches {
         let end = front.bytes.len().min(front.sent.saturating_add(allowed));
         let bytes = front.bytes.slice(front.sent..end);
         front.sent = end;
+        self.started = self.started.max(front.last);
         self.sent += bytes.len() as u64;
         self.unsent -= bytes.len();
         let finished = if end == front.bytes.len() { self.sealed.pop_front() } else { None };
@@ -146,6 +155,28 @@ impl Batch {
     /// A batch of frames without messages.
     pub(crate) fn plain(bytes: Vec<u8>) -> Self {
         Self { bytes: bytes.into(), ..Self::default() }
+    }
+
+    /// Cuts it behind the message `at`. Frames without a message stay with the part before them.
+    pub(crate) fn split(self, at: u64) -> [Self; 2] {
+        let (mut end, mut cut, mut behind) = (0, None, 0);
+        while let Ok(Some((length, taken))) = varint::get(&self.bytes[end..]) {
+            let begin = end;
+            end += taken + length as usize;
+            let (kind, body) = (self.bytes[begin + taken], &self.bytes[begin + taken + 1..end]);
+            if kind == kind::PUBLISH && wire::Publish::decode(body).is_ok_and(|publish| publish.sequence > at)
+            {
+                cut = cut.or(Some(begin));
+                behind += 1;
+            }
+        }
+        let cut = cut.unwrap_or(end);
+        let messages = self.messages - behind;
+        let last = if messages > 0 { at } else { 0 };
+        [
+            Self { bytes: self.bytes.slice(..cut), sent: 0, last, messages },
+            Self { bytes: self.bytes.slice(cut..), sent: 0, last: self.last, messages: behind },
+        ]
     }
 }
 

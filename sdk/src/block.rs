@@ -3,6 +3,7 @@
 //! The I/O thread notes where each message lies; the application's thread makes [`Message`]s of them. So shared
 //! counters are touched once per block by the one and by nobody else but the other.
 
+use crate::acks::Hold;
 use crate::message::{Class, Envelope, Message, PublisherRun, TopicName};
 use crate::subscription::Notification;
 use bytes::Bytes;
@@ -16,6 +17,14 @@ pub(crate) struct Block {
     pub(crate) serial: u64,
     /// Bytes of the frames, which the application's taking them gives back as credit.
     pub(crate) bytes: u64,
+    /// The subscription, if its messages are acknowledged by hand.
+    pub(crate) manual: Option<u32>,
+    /// Position of the first frame on the event stream; 0 where nothing has to be acknowledged.
+    pub(crate) first: u64,
+    /// Position of each item that is to be acknowledged by hand.
+    pub(crate) positions: Vec<u64>,
+    /// What keeps these frames from being acknowledged until the application is done with them.
+    pub(crate) hold: Option<Hold>,
     items: Vec<Item>,
     chunks: Vec<Bytes>,
     topics: Vec<Arc<TopicName>>,
@@ -25,13 +34,13 @@ pub(crate) struct Block {
 
 #[derive(Debug)]
 enum Item {
-    Delivery(Delivery),
+    Message(Place),
     Notice(Notification),
 }
 
 /// Where a message lies and what its numbers are in the block's tables.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Delivery {
+pub(crate) struct Place {
     pub(crate) chunk: u32,
     pub(crate) start: u32,
     pub(crate) end: u32,
@@ -42,25 +51,40 @@ pub(crate) struct Delivery {
 }
 
 impl Block {
-    /// Makes an emptied block ready for another use.
-    pub(crate) fn reset(&mut self, class: Class, serial: u64) {
+    /// Makes an emptied block ready for another use, beginning with the frame at this position.
+    pub(crate) fn reset(&mut self, class: Class, serial: u64, manual: Option<u32>, first: u64) {
         self.items.clear();
         self.chunks.clear();
         self.topics.clear();
         self.publishers.clear();
+        self.positions.clear();
         self.next = 0;
         self.bytes = 0;
+        self.hold = None;
         self.class = class;
         self.serial = serial;
+        self.manual = manual;
+        self.first = first;
     }
 
-    pub(crate) fn push(&mut self, delivery: Delivery, bytes: u64) {
-        self.items.push(Item::Delivery(delivery));
+    #[inline]
+    pub(crate) fn push(&mut self, place: Place, bytes: u64, position: u64) {
+        self.items.push(Item::Message(place));
         self.bytes += bytes;
+        self.note(position);
     }
 
-    pub(crate) fn notice(&mut self, notice: Notification) {
+    pub(crate) fn notice(&mut self, notice: Notification, bytes: u64, position: u64) {
         self.items.push(Item::Notice(notice));
+        self.bytes += bytes;
+        self.note(position);
+    }
+
+    #[inline]
+    fn note(&mut self, position: u64) {
+        if self.manual.is_some() && position > 0 {
+            self.positions.push(position);
+        }
     }
 
     pub(crate) fn add_chunk(&mut self, chunk: Bytes) -> u32 {
@@ -83,9 +107,43 @@ impl Block {
         self.publishers.len() as u32 - 1
     }
 
-    /// Items that [`Block::next`] has not given.
+    /// Items that have not been given.
     pub(crate) fn remaining(&self) -> usize {
         self.items.len() - self.next
+    }
+
+    /// The hold of the item that was given last.
+    pub(crate) fn given(&self) -> Option<Hold> {
+        Some(self.hold?.plus(self.next.checked_sub(1)?))
+    }
+
+    /// All items, given or not.
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
+    }
+}
+
+impl Block {
+    /// The next item; inside it none where a message cannot be read.
+    #[inline]
+    pub(crate) fn step(&mut self) -> Option<Option<Notification>> {
+        let item = self.items.get_mut(self.next)?;
+        self.next += 1;
+        let place = match item {
+            Item::Message(place) => *place,
+            Item::Notice(notice) => {
+                return Some(Some(std::mem::replace(notice, Notification::RetainedEnd)));
+            }
+        };
+        let body = self.chunks[place.chunk as usize].slice(place.start as usize..place.end as usize);
+        let envelope = Envelope {
+            name: Arc::clone(&self.topics[place.topic as usize]),
+            publisher: self.publishers[place.publisher as usize],
+            sequence: place.sequence,
+            class: self.class,
+            retained: place.retained,
+        };
+        Some(Message::read(body, envelope).map(Notification::Message))
     }
 }
 
@@ -95,24 +153,9 @@ impl Iterator for Block {
     #[inline]
     fn next(&mut self) -> Option<Notification> {
         loop {
-            let item = self.items.get_mut(self.next)?;
-            self.next += 1;
-            let delivery = match item {
-                Item::Delivery(delivery) => *delivery,
-                Item::Notice(notice) => return Some(std::mem::replace(notice, Notification::RetainedEnd)),
-            };
-            let body =
-                self.chunks[delivery.chunk as usize].slice(delivery.start as usize..delivery.end as usize);
-            let envelope = Envelope {
-                name: Arc::clone(&self.topics[delivery.topic as usize]),
-                publisher: self.publishers[delivery.publisher as usize],
-                sequence: delivery.sequence,
-                class: self.class,
-                retained: delivery.retained,
-            };
             // The gateway reads each message before it forwards it, so there is none that we cannot read.
-            if let Some(message) = Message::read(body, envelope) {
-                return Some(Notification::Message(message));
+            if let Some(notification) = self.step()? {
+                return Some(notification);
             }
         }
     }

@@ -20,6 +20,8 @@ const DEFAULT_PORT: u16 = 9443;
 const DEFAULT_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
 /// From the design.
 const DEFAULT_OUTBOX: usize = 16 << 20;
+/// From the design; gateways keep no session longer.
+const DEFAULT_RESUME_WINDOW: Duration = Duration::from_secs(30);
 /// Long enough for a handshake over a slow mobile link; a guess, not measured.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -33,6 +35,8 @@ pub struct Builder {
     token: Token,
     name: String,
     publisher: Option<PublisherId>,
+    session_name: String,
+    resume_window: Duration,
     windows: Windows,
     outbox_bytes: usize,
     connect_timeout: Duration,
@@ -65,6 +69,8 @@ pub(crate) struct Config {
     pub(crate) token: Token,
     pub(crate) name: String,
     pub(crate) publisher: Option<PublisherId>,
+    pub(crate) session_name: String,
+    pub(crate) resume_window: Duration,
     pub(crate) windows: Credit,
     pub(crate) outbox_bytes: usize,
     pub(crate) connect_timeout: Duration,
@@ -108,6 +114,8 @@ impl Default for Builder {
             token: Token::None,
             name: default_name(),
             publisher: None,
+            session_name: String::new(),
+            resume_window: DEFAULT_RESUME_WINDOW,
             windows: Windows::default(),
             outbox_bytes: DEFAULT_OUTBOX,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
@@ -215,14 +223,42 @@ impl Builder {
         self
     }
 
-    /// Bytes that the gateway may send ahead of the application.
+    /// Bytes that the gateway may send ahead of the application, 1 MiB of each class by default.
     pub fn windows(mut self, windows: Windows) -> Self {
         self.windows = windows;
         self
     }
 
-    /// Bytes of events that are kept until the gateway accepts them, 16 MiB by default. When they are full,
-    /// publishing waits.
+    /// Name of the session, none by default. The next process that connects with the same name, and the same identity
+    /// where the gateway authenticates its clients, takes the session over: what this one has not acknowledged is
+    /// delivered to it as soon as it subscribes to the same pattern and group. Subscriptions that it has not made again
+    /// within ten seconds end. For processes of which there is to be one at a time: a second one throws the first out,
+    /// whose client is then closed.
+    ///
+    /// A session with a name outlives [`Client::close`] and dropped subscriptions, for as long as its
+    /// [resume window](Self::resume_window); [`Client::end_session`] ends it.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), macula_sdk::ConnectError> {
+    /// let client = macula_sdk::Client::builder().session_name("ledger").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn session_name(mut self, name: impl Into<String>) -> Self {
+        self.session_name = name.into();
+        self
+    }
+
+    /// How long the gateway keeps the session once the connection is lost, 30 s by default and at most. Meanwhile it
+    /// keeps events, at most 32 MiB, and counts the telemetry that the client misses.
+    pub fn resume_window(mut self, window: Duration) -> Self {
+        self.resume_window = window;
+        self
+    }
+
+    /// Bytes of events that are kept until they are settled, that is, acknowledged by all their receivers; 16 MiB by
+    /// default. When they are full, the oldest leave that the gateway has accepted, counted in
+    /// [`Statistics::unsettled`](crate::Statistics::unsettled); if there are none, publishing waits.
     pub fn outbox_bytes(mut self, bytes: usize) -> Self {
         self.outbox_bytes = bytes;
         self
@@ -273,6 +309,8 @@ impl Builder {
             token: self.token,
             name: self.name,
             publisher: self.publisher,
+            session_name: self.session_name,
+            resume_window: self.resume_window,
             windows: Credit {
                 rpc: window(self.windows.rpc),
                 event: window(self.windows.event),

@@ -4,7 +4,9 @@ use crate::builder::Builder;
 use crate::call::Call;
 use crate::core::Core;
 use crate::error::{ConnectError, FlushError, PublishError};
+use crate::events::ConnectionEvents;
 use crate::message::{Class, PublisherId};
+use crate::outbox::Failures;
 use crate::publish::Publish;
 use crate::publisher::PublisherBuilder;
 use crate::register::{CallFailure, Register, Reply, Request};
@@ -112,15 +114,57 @@ impl Client {
     /// Waits until the gateway has accepted, or refused, every event handed over so far.
     ///
     /// # Errors
-    /// Refusals since the last flush that no publisher waited for, or that the client is closed. A refusal that was
-    /// lost with a connection is not among them; see [`Publish`].
+    /// Refusals since the last flush that no publisher waited for, answers that were lost with a connection, or that the
+    /// client is closed.
     pub async fn flush(&self) -> Result<(), FlushError> {
         let answer = self.core().events.update(|outbox| outbox.wait_for_all());
         answer.await.unwrap_or(Err(PublishError::Closed)).map_err(|_| FlushError::Closed)?;
-        match self.core().events.update(|outbox| outbox.refusal()) {
-            None => Ok(()),
-            Some((count, code, message)) => Err(FlushError::Refused { count, code, message }),
+        let failures = self.core().events.update(|outbox| outbox.failures());
+        match failures {
+            Failures { refused: Some((count, code, message)), .. } => {
+                Err(FlushError::Refused { count, code, message })
+            }
+            Failures { unanswered: 0, .. } => Ok(()),
+            Failures { unanswered: count, .. } => Err(FlushError::Unanswered { count }),
         }
+    }
+
+    /// Waits until every event handed over so far is settled: all its receivers have acknowledged it, were told of its
+    /// loss, or have left. From then on no gateway's death can lose it. A receiver that does not read, or does not
+    /// acknowledge, makes this wait.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// client.publish(&"home.measured".parse()?, "3500 W").send().await?;
+    /// client.settle().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`flush`](Self::flush).
+    pub async fn settle(&self) -> Result<(), FlushError> {
+        self.flush().await?;
+        let answer = self.core().events.update(|outbox| outbox.wait_for_settled());
+        answer.await.unwrap_or(Err(PublishError::Closed)).map_err(|_| FlushError::Closed)?;
+        Ok(())
+    }
+
+    /// What happens to the connection from now on: for logs, health checks and those who have to know what was lost.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) {
+    /// use macula_sdk::ConnectionEvent;
+    /// let mut events = client.events();
+    /// while let Some(event) = events.next().await {
+    ///     if let ConnectionEvent::Connected { gateway, resumed: false } = event {
+    ///         println!("a new session with {gateway}");
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn events(&self) -> ConnectionEvents {
+        self.core().listeners.listen()
     }
 
     /// The state of the connection, now and whenever it changes.
@@ -134,10 +178,13 @@ impl Client {
         let telemetry = self.core().telemetry.update(|outbox| outbox.counts());
         Statistics {
             connections: self.core().connections.load(Ordering::Relaxed),
+            resumed: self.core().resumptions.load(Ordering::Relaxed),
             events: events.sent,
             telemetry: telemetry.sent,
             telemetry_dropped: telemetry.dropped,
             refused: events.refused + telemetry.refused,
+            resent: events.resent,
+            unsettled: events.unsettled,
         }
     }
 
@@ -154,6 +201,9 @@ impl Client {
     /// Sends what was handed over, waits for acceptance, at most five seconds, and closes the connection for all
     /// handles. Afterwards every operation fails and every subscription ends.
     ///
+    /// A session with a [name](Builder::session_name) stays at the gateway for the next process of that name; see
+    /// [`end_session`](Self::end_session) for when there is to be none.
+    ///
     /// # Errors
     /// As [`flush`](Self::flush): events that were refused, or not accepted in time. The client is closed then too.
     pub async fn close(&self) -> Result<(), FlushError> {
@@ -165,6 +215,23 @@ impl Client {
         self.core().request_close();
         let _ = self.status().wait_for(|status| *status == Status::Closed).await;
         flushed
+    }
+
+    /// As [`close`](Self::close), and ends the session even if it has a name: nobody is to take it over, and what it
+    /// has not acknowledged is forgotten.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), macula_sdk::FlushError> {
+    /// client.end_session().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`close`](Self::close).
+    pub async fn end_session(&self) -> Result<(), FlushError> {
+        self.core().leaves_session.store(false, Ordering::Relaxed);
+        self.close().await
     }
 }
 

@@ -10,6 +10,7 @@ use crate::core::Core;
 use crate::error::{Attempt, ConnectError, Failure, SettingsError};
 use crate::status::Status;
 use greeting::Greeted;
+use macula_proto::v1::Code;
 use macula_transport::client::{Dialer, DialerError, Roots};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -154,6 +155,15 @@ impl Backoff {
 }
 
 impl Core {
+    /// The gateway ends the session. Where another process has taken it over by its name, this client has ended too:
+    /// coming back would throw the other one out.
+    pub(crate) fn on_close(&self, code: Code, reason: &str) {
+        if code == Code::Aborted && !self.config.session_name.is_empty() {
+            let _ = self.ended.set(reason.to_owned());
+            self.request_close();
+        }
+    }
+
     pub(crate) fn set_status(&self, status: Status) {
         self.status.send_replace(status);
     }

@@ -1,27 +1,37 @@
 //! What all handles of a client and its I/O thread share. No lock is held across `.await`, and the tables of
 //! subscriptions and registrations are locked before the control lane, so that requests and reconnects do not mix.
 
+use crate::acks::Acks;
 use crate::block::Block;
 use crate::builder::Config;
 use crate::calls::Calls;
 use crate::error::{RegisterError, SubscribeError};
+use crate::events::{ConnectionEvent, Listeners};
 use crate::inbox::Inbox;
 use crate::inflow::Inflow;
+use crate::intake::Intake;
 use crate::lane::Lane;
 use crate::message::{Class, PublisherId};
 use crate::outlet::Outlet;
 use crate::registrations::{Provider, Registrations};
+use crate::session::{Opening, Session, keeps};
 use crate::status::Status;
-use crate::subscriptions::Subscriptions;
+use crate::subscriptions::{Added, Subscriptions};
 use macula_proto::kind;
-use macula_proto::v1::{self, Acknowledged, Credit, Welcome};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use macula_proto::v1::{self, Acknowledged, Credit, Resumption, Welcome};
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot, watch};
 
 /// Nonce of the ping behind the last of a client's messages; others have 0.
 pub(crate) const LAST_PING: u64 = 1;
+
+/// How long a subscription without a reader waits to be claimed. From the design: a process that starts subscribes
+/// within seconds.
+const CLAIM: Duration = Duration::from_secs(10);
 
 #[derive(Debug)]
 pub(crate) struct Core {
@@ -38,15 +48,29 @@ pub(crate) struct Core {
     pub(crate) rpc_inflow: Inflow,
     pub(crate) event_inflow: Inflow,
     pub(crate) telemetry_inflow: Inflow,
+    pub(crate) event_intake: Mutex<Intake>,
+    pub(crate) telemetry_intake: Mutex<Intake>,
+    pub(crate) acks: Acks,
+    session: Mutex<Session>,
+    /// Shown again by this process alone when its session goes on.
+    pub(crate) secret: [u8; 16],
     subscriptions: Mutex<Subscriptions>,
     registrations: Mutex<Registrations>,
     pub(crate) calls: Calls,
     pub(crate) status: watch::Sender<Status>,
+    pub(crate) listeners: Listeners,
+    /// Why the client ends, if not because the application wants it.
+    pub(crate) ended: OnceLock<String>,
+    /// Whether the session is to end with the client.
+    pub(crate) leaves_session: AtomicBool,
     /// True once the client is to end.
     pub(crate) closing: watch::Sender<bool>,
     /// The gateway answered the ping that says that everything has been sent.
     pub(crate) pong: Notify,
     pub(crate) connections: AtomicU64,
+    /// Connections at which the session went on.
+    pub(crate) resumptions: AtomicU64,
+    keeps: AtomicBool,
 }
 
 impl Core {
@@ -65,13 +89,23 @@ impl Core {
             rpc_inflow: Inflow::new(windows.rpc),
             event_inflow: Inflow::new(windows.event),
             telemetry_inflow: Inflow::new(windows.telemetry),
+            event_intake: Mutex::new(Intake::new(Class::Event)),
+            telemetry_intake: Mutex::new(Intake::new(Class::Telemetry)),
+            acks: Acks::new(windows.event),
+            session: Mutex::default(),
+            secret: rand::random(),
             subscriptions: Mutex::default(),
             registrations: Mutex::default(),
             calls: Calls::default(),
             status: watch::Sender::new(Status::Connecting),
+            listeners: Listeners::default(),
+            ended: OnceLock::new(),
+            leaves_session: AtomicBool::new(!config.session_name.is_empty()),
             closing: watch::Sender::new(false),
             pong: Notify::new(),
             connections: AtomicU64::new(0),
+            resumptions: AtomicU64::new(0),
+            keeps: AtomicBool::new(false),
             config,
         }
     }
@@ -90,32 +124,82 @@ impl Core {
         }
     }
 
+    pub(crate) fn intake(&self, class: Class) -> MutexGuard<'_, Intake> {
+        let intake = match class {
+            Class::Event => &self.event_intake,
+            Class::Telemetry => &self.telemetry_intake,
+        };
+        intake.lock().expect("no holder of this lock panics")
+    }
+
+    /// What to tell the gateway of the session that was lost.
+    pub(crate) fn resumption(&self) -> Option<Resumption> {
+        self.session().resumption(self.acks.received())
+    }
+
+    /// The session is not to go on: something in it cannot be understood.
+    pub(crate) fn forget_session(&self) {
+        self.session().forget();
+    }
+
+    /// Whether this is the session of another process of our session's name, while we have subscriptions of our own.
+    pub(crate) fn is_taken_over(&self, welcome: &Welcome) -> bool {
+        !welcome.inherited.is_empty() && !self.subscriptions().is_empty()
+    }
+
     /// A connection begins: everything that the gateway has to know goes out first.
     pub(crate) fn open(&self, welcome: &Welcome) {
+        let opening = self.session().open(welcome);
+        self.keeps.store(keeps(welcome), Ordering::Relaxed);
+        let resumed = opening == Opening::Resumed;
         let windows = welcome.windows.unwrap_or_default();
         [&self.rpc_inflow, &self.event_inflow, &self.telemetry_inflow].into_iter().for_each(Inflow::restart);
+        self.intake(Class::Event).restart(resumed);
+        self.intake(Class::Telemetry).restart(false);
+        self.acks.restart(resumed);
         {
             let (mut subscriptions, mut registrations) = (self.subscriptions(), self.registrations());
             self.control.open(u64::MAX);
             registrations.restart().iter().for_each(|request| self.control.send(kind::REGISTER, request));
-            subscriptions.restart().iter().for_each(|request| self.control.send(kind::SUBSCRIBE, request));
+            let requests = subscriptions.restart(opening);
+            for subscription in requests.unsubscribe {
+                self.control.send(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription });
+            }
+            requests.subscribe.iter().for_each(|request| self.control.send(kind::SUBSCRIBE, request));
+            subscriptions.inherit(&welcome.inherited, Instant::now() + CLAIM);
         }
         self.rpc.open(windows.rpc);
         self.calls.open();
         self.events.update(|outbox| outbox.open(windows.event, welcome));
         self.telemetry.update(|outbox| outbox.open(windows.telemetry, welcome));
         self.connections.fetch_add(1, Ordering::Relaxed);
-        self.status.send_replace(Status::Connected { gateway: welcome.gateway.clone() });
+        if resumed {
+            self.resumptions.fetch_add(1, Ordering::Relaxed);
+        }
+        let gateway = welcome.gateway.clone();
+        self.listeners.tell(&ConnectionEvent::Connected { gateway: gateway.clone(), resumed });
+        self.status.send_replace(Status::Connected { gateway });
     }
 
-    /// Asks again for what the gateway refused to restore.
+    /// Asks again for what the gateway refused to restore, and ends what nobody has claimed.
     pub(crate) fn retry(&self) {
         {
             let mut registrations = self.registrations();
             registrations.retry().iter().for_each(|request| self.control.send(kind::REGISTER, request));
         }
-        let mut subscriptions = self.subscriptions();
-        subscriptions.retry().iter().for_each(|request| self.control.send(kind::SUBSCRIBE, request));
+        let expired = {
+            let mut subscriptions = self.subscriptions();
+            subscriptions.retry().iter().for_each(|request| self.control.send(kind::SUBSCRIBE, request));
+            let expired = subscriptions.expire(Instant::now());
+            for subscription in expired.iter().map(|expired| expired.number) {
+                self.control.send(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription });
+            }
+            expired
+        };
+        for expired in expired {
+            expired.inbox.drain().iter().for_each(|block| self.release(block));
+            self.acks.forget(expired.number);
+        }
     }
 
     /// The connection is lost.
@@ -137,6 +221,7 @@ impl Core {
         self.subscriptions().close();
         let entries = self.registrations().close();
         drop(entries);
+        self.listeners.tell(&ConnectionEvent::Closed { reason: self.ended.get().cloned() });
         self.status.send_replace(Status::Closed);
     }
 
@@ -144,7 +229,7 @@ impl Core {
     pub(crate) fn is_quiet(&self) -> bool {
         self.calls.is_empty()
             && self.registrations().is_idle()
-            && self.events.update(|outbox| outbox.is_settled())
+            && self.events.update(|outbox| outbox.is_settled() || (!self.keeps() && outbox.is_accepted()))
     }
 
     /// Asks the I/O thread to end.
@@ -156,25 +241,31 @@ impl Core {
         *self.closing.borrow()
     }
 
-    pub(crate) fn subscribe(
-        &self,
-        request: v1::Subscribe,
-        inbox: Arc<Inbox>,
-    ) -> Result<(u32, oneshot::Receiver<Result<Acknowledged, SubscribeError>>), SubscribeError> {
+    pub(crate) fn subscribe(&self, request: v1::Subscribe, manual: bool) -> Result<Added, SubscribeError> {
         let mut subscriptions = self.subscriptions();
         if subscriptions.is_closed() {
             return Err(SubscribeError::Closed);
         }
-        let (request, answer) = subscriptions.add(request, inbox);
-        self.control.send(kind::SUBSCRIBE, &request);
-        Ok((request.subscription, answer))
+        let added = subscriptions.add(request, manual);
+        self.control.send(kind::SUBSCRIBE, &added.request);
+        Ok(added)
     }
 
-    pub(crate) fn unsubscribe(&self, number: u32) {
+    /// A subscription has lost its reader, which leaves what it has not used. In a session with a name it waits for
+    /// another one, in this process or the next; else it ends.
+    pub(crate) fn unsubscribe(&self, number: u32, inbox: &Inbox, unused: VecDeque<Block>) {
         let mut subscriptions = self.subscriptions();
+        if !self.config.session_name.is_empty() {
+            inbox.put_back(unused);
+            subscriptions.release(number, Instant::now() + CLAIM);
+            return;
+        }
         if subscriptions.remove(number) {
             self.control.send(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: number });
         }
+        drop(subscriptions);
+        unused.iter().chain(&inbox.drain()).for_each(|block| self.release(block));
+        self.acks.forget(number);
     }
 
     pub(crate) fn register(
@@ -205,15 +296,35 @@ impl Core {
 
     /// The application is done with a block.
     pub(crate) fn release(&self, block: &Block) {
-        let total = self.inflow(block.class).release(block.bytes);
-        self.grant(block.class.wire(), total);
+        self.give_back(block);
+        self.acks.release(block, |position| self.acknowledge(position));
     }
 
-    /// Grants credit to the gateway, if there is a total to grant.
-    pub(crate) fn grant(&self, class: v1::Class, total: Option<u64>) {
-        if let Some(total) = total {
-            self.control.send(kind::CREDIT, &Credit { class: class.into(), total });
+    /// The application has taken a block, which it acknowledges by hand.
+    pub(crate) fn give_back(&self, block: &Block) {
+        let class = block.class;
+        self.inflow(class).release(block.bytes, |total| self.grant(class.wire(), total));
+    }
+
+    /// Grants credit to the gateway.
+    pub(crate) fn grant(&self, class: v1::Class, total: u64) {
+        self.control.send(kind::CREDIT, &Credit { class: class.into(), total });
+    }
+
+    /// Tells the gateway which frames of the event stream have been dealt with.
+    pub(crate) fn acknowledge(&self, position: u64) {
+        if self.keeps() {
+            self.control.send(kind::ACK, &v1::Ack { position });
         }
+    }
+
+    /// Whether the gateway keeps sessions, and so wants to know what has been dealt with.
+    fn keeps(&self) -> bool {
+        self.keeps.load(Ordering::Relaxed)
+    }
+
+    fn session(&self) -> MutexGuard<'_, Session> {
+        self.session.lock().expect("no holder of this lock panics")
     }
 
     pub(crate) fn subscriptions(&self) -> MutexGuard<'_, Subscriptions> {
@@ -233,6 +344,7 @@ mod tests {
     use macula_proto::frame::{FrameError, Splitter};
     use macula_proto::limits;
     use macula_proto::v1::Code;
+    use std::sync::Arc;
 
     fn core() -> Core {
         Core::new(Builder::default().url("https://localhost:9443").check().unwrap())
@@ -248,7 +360,7 @@ mod tests {
         core.subscriptions().close();
         drop(core.registrations().close());
         assert_ne!(*core.status.borrow(), Status::Closed, "as between the two halves of the end");
-        let subscribed = core.subscribe(v1::Subscribe::default(), Arc::default());
+        let subscribed = core.subscribe(v1::Subscribe::default(), false);
         assert!(matches!(subscribed, Err(SubscribeError::Closed)));
         let registered = core.register(v1::Register::default(), provider());
         assert!(matches!(registered, Err(RegisterError::Closed)));
@@ -272,7 +384,7 @@ mod tests {
     fn what_a_new_connection_does_not_restore_is_sent_again() {
         let core = core();
         let (registration, _) = core.register(v1::Register::default(), provider()).unwrap();
-        let (subscription, _) = core.subscribe(v1::Subscribe::default(), Arc::default()).unwrap();
+        let subscription = core.subscribe(v1::Subscribe::default(), false).unwrap().request.subscription;
         let answer = |code: Code| {
             let acknowledged = Acknowledged { code: code.into(), ..Acknowledged::default() };
             core.subscriptions().acknowledge(subscription, acknowledged.clone());

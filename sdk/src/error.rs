@@ -113,6 +113,10 @@ pub enum PublishError {
         /// The limit.
         limit: usize,
     },
+    /// The gateway has answered, and the answer was lost with the connection. It took the event, or refused it; by far
+    /// the most are taken. Publishing it again may double it.
+    #[error("the connection was lost before the gateway's answer came; the event was probably accepted")]
+    Unanswered,
     /// The client is closed. An event that had been handed over may or may not have been accepted.
     #[error("the client is closed")]
     Closed,
@@ -141,6 +145,13 @@ pub enum FlushError {
         code: Code,
         /// Explanation of the first.
         message: String,
+    },
+    /// All were answered, and some answers were lost with a connection: each of these was accepted or refused, by far
+    /// the most accepted.
+    #[error("the answers to {count} messages were lost with a connection; they were probably accepted")]
+    Unanswered {
+        /// How many that nobody waited for one by one.
+        count: u64,
     },
     /// The client is closed.
     #[error("the client is closed; events that were handed over may not have been accepted")]

@@ -28,7 +28,7 @@ impl Inbox {
 
     pub(crate) fn notice(&self, notice: Notification) {
         let mut block = Block::default();
-        block.notice(notice);
+        block.notice(notice, 0, 0);
         self.push(block);
     }
 
@@ -65,6 +65,14 @@ impl Inbox {
             none => *none = Some(context.waker().clone()),
         }
         Poll::Pending
+    }
+
+    /// Puts back, in front of everything, what was taken and not used.
+    pub(crate) fn put_back(&self, blocks: VecDeque<Block>) {
+        let mut state = self.lock();
+        for block in blocks.into_iter().rev() {
+            state.blocks.push_front(block);
+        }
     }
 
     /// Takes out everything that waits.

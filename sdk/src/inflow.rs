@@ -30,28 +30,28 @@ impl Inflow {
         state.granted = self.window;
     }
 
-    /// Bytes have come, and so many of them wait for the application. Gives the total to grant, if it is time.
-    pub(crate) fn receive(&self, received: u64, waiting: u64) -> Option<u64> {
+    /// Bytes have come, and so many of them wait for the application. `grant` is told the total to grant, if it is time.
+    pub(crate) fn receive(&self, received: u64, waiting: u64, grant: impl FnOnce(u64)) {
         let mut state = self.lock();
         state.received += received;
         state.waiting += waiting;
-        self.due(&mut state)
+        self.advance(&mut state, grant);
     }
 
-    /// The application has taken so many bytes. Gives the total to grant, if it is time.
-    pub(crate) fn release(&self, taken: u64) -> Option<u64> {
+    /// The application has taken so many bytes. `grant` is told the total to grant, if it is time.
+    pub(crate) fn release(&self, taken: u64, grant: impl FnOnce(u64)) {
         let mut state = self.lock();
         state.waiting = state.waiting.saturating_sub(taken);
-        self.due(&mut state)
+        self.advance(&mut state, grant);
     }
 
-    fn due(&self, state: &mut State) -> Option<u64> {
+    /// Grants while the lock is held, so that no total of one connection is granted to another.
+    fn advance(&self, state: &mut State, grant: impl FnOnce(u64)) {
         let total = (state.received + self.window).saturating_sub(state.waiting);
-        if total < state.granted + self.window / 4 {
-            return None;
+        if total >= state.granted + self.window / 4 {
+            state.granted = total;
+            grant(total);
         }
-        state.granted = total;
-        Some(total)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -63,23 +63,35 @@ impl Inflow {
 mod tests {
     use super::*;
 
+    fn received(inflow: &Inflow, received: u64, waiting: u64) -> Option<u64> {
+        let mut granted = None;
+        inflow.receive(received, waiting, |total| granted = Some(total));
+        granted
+    }
+
+    fn released(inflow: &Inflow, taken: u64) -> Option<u64> {
+        let mut granted = None;
+        inflow.release(taken, |total| granted = Some(total));
+        granted
+    }
+
     #[test]
     fn credit_follows_the_application_not_the_network() {
         let inflow = Inflow::new(100);
         inflow.restart();
-        assert_eq!(inflow.receive(80, 80), None, "all of it waits");
-        assert_eq!(inflow.release(20), None, "less than a quarter of the window");
-        assert_eq!(inflow.release(10), Some(130));
-        assert_eq!(inflow.release(50), Some(180));
+        assert_eq!(received(&inflow, 80, 80), None, "all of it waits");
+        assert_eq!(released(&inflow, 20), None, "less than a quarter of the window");
+        assert_eq!(released(&inflow, 10), Some(130));
+        assert_eq!(released(&inflow, 50), Some(180));
     }
 
     #[test]
     fn what_waits_from_an_earlier_connection_counts() {
         let inflow = Inflow::new(100);
         inflow.restart();
-        inflow.receive(100, 100);
+        received(&inflow, 100, 100);
         inflow.restart();
-        assert_eq!(inflow.receive(100, 0), None);
-        assert_eq!(inflow.release(100), Some(200));
+        assert_eq!(received(&inflow, 100, 0), None);
+        assert_eq!(released(&inflow, 100), Some(200));
     }
 }

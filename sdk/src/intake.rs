@@ -1,7 +1,11 @@
 //! Cuts what arrives on an event or telemetry stream into deliveries and hands them to the subscriptions.
+//!
+//! A session may outlive its connections: then the count of frames and the aliases of the event stream go on, so that
+//! the gateway can begin with the frame after the last one that has come whole.
 
-use crate::block::Delivery;
+use crate::block::Place;
 use crate::message::{Class, PublisherId, PublisherRun, TopicName};
+use crate::seen::Seen;
 use crate::subscription::Notification;
 use crate::subscriptions::Subscriptions;
 use bytes::Bytes;
@@ -9,24 +13,33 @@ use macula_proto::frame::{FrameError, Splitter};
 use macula_proto::wire::{self, Malformed};
 use macula_proto::{Topic, kind, limits, v1};
 use prost::Message as _;
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Aliases beyond this are taken for nonsense.
 const ALIAS_LIMIT: usize = 1 << 24;
 
-/// The receiving end of one class stream of one connection.
+/// The receiving end of one class stream.
 #[derive(Debug)]
 pub(crate) struct Intake {
     splitter: Splitter,
     tables: Tables,
     chunk: u64,
+    /// The stream of this connection has come.
+    open: bool,
 }
 
 #[derive(Debug)]
 struct Tables {
     class: Class,
+    /// Frames of the session that have come whole.
+    frames: u64,
     topics: Vec<Option<Told<Arc<TopicName>>>>,
-    publishers: Vec<Option<Told<PublisherRun>>>,
+    publishers: Vec<Option<Told<Publisher>>>,
+    aliases: HashMap<PublisherRun, u32>,
+    /// What has been seen of publishers that have no alias now.
+    seen: Seen,
 }
 
 /// The meaning of an alias, and where it stands in the block that used it last.
@@ -35,6 +48,13 @@ struct Told<T> {
     value: T,
     block: u64,
     index: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Publisher {
+    run: PublisherRun,
+    /// Highest sequence that has been delivered.
+    highest: u64,
 }
 
 /// The gateway broke the protocol on a stream.
@@ -52,8 +72,37 @@ pub(crate) enum Violation {
 
 impl Intake {
     pub(crate) fn new(class: Class) -> Self {
-        let tables = Tables { class, topics: Vec::new(), publishers: Vec::new() };
-        Self { splitter: Splitter::new(limits::FRAME_BYTES), tables, chunk: 0 }
+        let tables = Tables {
+            class,
+            frames: 0,
+            topics: Vec::new(),
+            publishers: Vec::new(),
+            aliases: HashMap::new(),
+            seen: Seen::default(),
+        };
+        Self { splitter: Splitter::new(limits::FRAME_BYTES), tables, chunk: 0, open: false }
+    }
+
+    /// A new connection, and so a new stream. With `resumed` it goes on where the last one stopped.
+    pub(crate) fn restart(&mut self, resumed: bool) {
+        self.splitter = Splitter::new(limits::FRAME_BYTES);
+        self.open = false;
+        if !resumed {
+            self.tables.restart();
+        }
+    }
+
+    /// The stream of this connection begins; there is only one.
+    pub(crate) fn begin(&mut self) -> Result<(), Violation> {
+        match std::mem::replace(&mut self.open, true) {
+            false => Ok(()),
+            true => Err(Violation::Other("a second stream of its class".to_owned())),
+        }
+    }
+
+    /// Frames of the session that have come whole.
+    pub(crate) fn position(&self) -> u64 {
+        self.tables.frames
     }
 
     /// Takes the next chunk; gives the bytes that now wait for the application.
@@ -62,11 +111,13 @@ impl Intake {
         let (serial, tables) = (self.chunk, &mut self.tables);
         let mut waiting = 0;
         self.splitter.split(chunk, |kind, body| {
+            tables.frames += 1;
             if kind == kind::DELIVER {
                 waiting += tables.deliver(body, chunk, serial, to)?;
                 return Ok(());
             }
-            tables.frame(kind, body, to)
+            waiting += tables.frame(kind, body, to)?;
+            Ok::<(), Violation>(())
         })?;
         Ok(waiting)
     }
@@ -87,12 +138,20 @@ impl Tables {
         else {
             return Err(Violation::Other("a delivery names an alias that was never told".to_owned()));
         };
+        // Retained values come out of the order of their publishers.
+        if !deliver.retained {
+            if deliver.resent && deliver.sequence <= publisher.value.highest && self.class == Class::Event {
+                return Ok(0);
+            }
+            publisher.value.highest = publisher.value.highest.max(deliver.sequence);
+        }
         let offset = (deliver.message.as_ptr() as usize).wrapping_sub(chunk.as_ptr() as usize);
         let lies_within = offset <= chunk.len() && deliver.message.len() <= chunk.len() - offset;
         let bytes = body.len() as u64;
+        let position = self.frames;
         let mut waiting = 0;
         for number in deliver.subscriptions() {
-            let Some((block, chunk_noted)) = to.stage(number, self.class) else { continue };
+            let Some((block, chunk_noted)) = to.stage(number, self.class, position) else { continue };
             let (chunk, start) = match lies_within {
                 true if *chunk_noted == Some(serial) => (block.last_chunk(), offset as u32),
                 true => {
@@ -109,9 +168,9 @@ impl Tables {
                 (topic.block, topic.index) = (block.serial, block.add_topic(Arc::clone(&topic.value)));
             }
             if publisher.block != block.serial {
-                (publisher.block, publisher.index) = (block.serial, block.add_publisher(publisher.value));
+                (publisher.block, publisher.index) = (block.serial, block.add_publisher(publisher.value.run));
             }
-            let delivery = Delivery {
+            let place = Place {
                 chunk,
                 start,
                 end: start + deliver.message.len() as u32,
@@ -120,48 +179,76 @@ impl Tables {
                 sequence: deliver.sequence,
                 retained: deliver.retained,
             };
-            block.push(delivery, bytes);
+            block.push(place, bytes, position);
             waiting += bytes;
         }
         Ok(waiting)
     }
 
+    /// Anything but a delivery; gives the bytes that now wait for the application.
     #[cold]
-    fn frame(&mut self, kind: u8, body: &[u8], to: &mut Subscriptions) -> Result<(), Violation> {
+    fn frame(&mut self, kind: u8, body: &[u8], to: &mut Subscriptions) -> Result<u64, Violation> {
+        let bytes = body.len() as u64;
         match kind {
             kind::TOPIC_ALIAS => {
                 let told = v1::TopicAlias::decode(body)?;
                 let topic =
                     Topic::try_from(told.topic).map_err(|error| Violation::Other(error.to_string()))?;
                 let name = Arc::new(TopicName { topic, content_type: told.content_type });
-                note(&mut self.topics, told.alias, name)
+                note(&mut self.topics, told.alias, name)?;
+                Ok(0)
             }
             kind::PUBLISHER_ALIAS => {
                 let told = v1::PublisherAlias::decode(body)?;
                 let id = <[u8; 16]>::try_from(&told.publisher[..])
                     .map_err(|_| Violation::Other("a publisher id has sixteen bytes".to_owned()))?;
-                note(
-                    &mut self.publishers,
-                    told.alias,
-                    PublisherRun { id: PublisherId(id), epoch: told.epoch },
-                )
+                self.publisher(told.alias, PublisherRun { id: PublisherId(id), epoch: told.epoch })
             }
             kind::DROPPED => {
-                to.notice_all(self.class, &Notification::Dropped(v1::Dropped::decode(body)?.count));
-                Ok(())
+                let notice = Notification::Dropped(v1::Dropped::decode(body)?.count);
+                Ok(to.notice_all(self.class, &notice, bytes, self.frames))
             }
             kind::GAP => {
                 let count = v1::Gap::decode(body)?.count;
-                to.notice_all(self.class, &Notification::Gap((count > 0).then_some(count)));
-                Ok(())
+                let notice = Notification::Gap((count > 0).then_some(count));
+                Ok(to.notice_all(self.class, &notice, bytes, self.frames))
             }
             kind::RETAINED_END => {
-                to.retained_end(v1::RetainedEnd::decode(body)?.subscription, self.class);
-                Ok(())
+                to.retained_end(v1::RetainedEnd::decode(body)?.subscription, self.class, self.frames);
+                Ok(0)
             }
-            kind if kind >= kind::FIRST_SKIPPABLE => Ok(()),
+            kind::EXPIRED => Ok(0),
+            kind if kind >= kind::FIRST_SKIPPABLE => Ok(0),
             kind => Err(Violation::Other(format!("a frame of kind {kind:#04x} has no place on this stream"))),
         }
+    }
+
+    fn publisher(&mut self, alias: u32, run: PublisherRun) -> Result<u64, Violation> {
+        // A publisher that has had an alias before takes along what has been seen of it.
+        let earlier = self.aliases.insert(run, alias);
+        let earlier = earlier.and_then(|earlier| told(&mut self.publishers, earlier));
+        let highest = match earlier {
+            Some(told) if told.value.run == run => told.value.highest,
+            _ => self.seen.take(&run),
+        };
+        let before = note(&mut self.publishers, alias, Publisher { run, highest })?;
+        if let Some(before) = before.filter(|before| before.run != run)
+            && self.aliases.get(&before.run) == Some(&alias)
+        {
+            self.aliases.remove(&before.run);
+            self.seen.put(before.run, before.highest, Instant::now());
+        }
+        Ok(0)
+    }
+
+    fn restart(&mut self) {
+        let now = Instant::now();
+        for told in self.publishers.drain(..).flatten() {
+            self.seen.put(told.value.run, told.value.highest, now);
+        }
+        self.aliases.clear();
+        self.topics.clear();
+        self.frames = 0;
     }
 }
 
@@ -170,7 +257,8 @@ fn told<T>(table: &mut [Option<Told<T>>], alias: u32) -> Option<&mut Told<T>> {
     table.get_mut(alias as usize)?.as_mut()
 }
 
-fn note<T>(table: &mut Vec<Option<Told<T>>>, alias: u32, value: T) -> Result<(), Violation> {
+/// Notes what an alias means from now on; gives what it meant before.
+fn note<T>(table: &mut Vec<Option<Told<T>>>, alias: u32, value: T) -> Result<Option<T>, Violation> {
     let index = alias as usize;
     if index >= ALIAS_LIMIT {
         return Err(Violation::Other(format!("alias {alias} is over the limit")));
@@ -178,8 +266,8 @@ fn note<T>(table: &mut Vec<Option<Told<T>>>, alias: u32, value: T) -> Result<(),
     if index >= table.len() {
         table.resize_with(index + 1, || None);
     }
-    table[index] = Some(Told { value, block: 0, index: 0 });
-    Ok(())
+    let before = table[index].replace(Told { value, block: 0, index: 0 });
+    Ok(before.map(|told| told.value))
 }
 
 #[cfg(test)]

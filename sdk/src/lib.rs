@@ -17,17 +17,22 @@
 //! ```
 //!
 //! A [`Client`] keeps one connection to a gateway up, in a thread of its own; every handle is cheap to clone and may
-//! be used from any thread and executor. When the connection is lost it reconnects for ever, restores subscriptions
-//! and registrations, and sends events again that the gateway had not accepted.
+//! be used from any thread and executor. When the connection is lost it reconnects for ever. Within half a minute the
+//! session goes on where it stopped; else subscriptions and registrations are made anew and the gateway sends what it
+//! still holds for them.
 //!
-//! - **Events** are kept until the gateway has taken them: [`Client::publish`] resolves when it holds the event for
-//!   all its subscribers. **Telemetry** is sent once. A [`Subscription`] yields a [`Notification`] at the place where
-//!   messages are missing, be it by an overflow, a lost connection or a lost link between gateways.
+//! - **Events** are delivered at least once. [`Client::publish`] resolves when the gateway holds the event for all its
+//!   subscribers; the client keeps it until they have acknowledged it, and sends it again should the gateway die before.
+//!   **Telemetry** is sent once. A [`Subscription`] yields a [`Notification`] at the place where messages are missing.
+//! - **Acknowledging** is done by the client when the application comes back for more, or [by hand](Subscribe::manual_ack)
+//!   when its work is done; with a [session name](Builder::session_name) the next process goes on where this one stopped.
+//! - **Groups** share the messages of a pattern among their members: [`Subscribe::group`].
 //! - **Back-pressure**: publishing waits when the gateway or its subscribers fall behind, and a subscription that is
 //!   not read holds the gateway back. Memory is bounded on both ways, by [`Builder::outbox_bytes`] and
 //!   [`Builder::windows`].
 //! - For many messages use a [`Publisher`] and [`Subscription::for_each`]; the others are as safe and less fast.
 
+mod acks;
 mod aliases;
 mod batches;
 mod block;
@@ -38,10 +43,13 @@ mod client;
 mod connection;
 mod core;
 mod error;
+mod events;
+mod feed;
 mod inbox;
 mod inflow;
 mod intake;
 mod lane;
+mod manual;
 mod message;
 mod outbox;
 mod outlet;
@@ -49,6 +57,8 @@ mod publish;
 mod publisher;
 mod register;
 mod registrations;
+mod seen;
+mod session;
 mod status;
 mod subscription;
 mod subscriptions;
@@ -60,13 +70,15 @@ pub use error::{
     Attempt, CallError, ConnectError, DecodeError, Failure, FlushError, PublishError, RegisterError,
     SettingsError, SubscribeError, TrySendError,
 };
+pub use events::{ConnectionEvent, ConnectionEvents};
+pub use manual::{Acknowledgement, Delivery, ManualBatch, ManualSubscription};
 pub use message::{Class, Message, PublisherId};
-pub use publish::Publish;
+pub use publish::{Publish, Receipt};
 pub use publisher::{Publisher, PublisherBuilder};
 pub use register::{CallFailure, Register, Registration, Reply, Request};
 pub use registrations::HANDLERS;
 pub use status::{Statistics, Status};
-pub use subscription::{Batch, Notification, Subscribe, Subscription};
+pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
 
 pub use macula_proto::v1::{CallPolicy, Code, Overflow};
 pub use macula_proto::{Pattern, Topic, pattern, topic};

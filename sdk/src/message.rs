@@ -2,7 +2,7 @@
 
 use crate::error::DecodeError;
 use bytes::Bytes;
-use macula_proto::{Topic, v1, wire};
+use macula_proto::{Topic, slot, v1, wire};
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -45,7 +45,7 @@ pub(crate) struct TopicName {
 }
 
 /// One run of a publisher.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct PublisherRun {
     pub(crate) id: PublisherId,
     pub(crate) epoch: u64,
@@ -86,6 +86,11 @@ impl Message {
         Some(Self { payload, key, time_to_live_ms, name, publisher, sequence, class, retained, body })
     }
 
+    /// Bytes that it takes in all.
+    pub(crate) fn size(&self) -> usize {
+        self.body.len()
+    }
+
     /// The topic it was published to.
     pub fn topic(&self) -> &Topic {
         &self.name.topic
@@ -106,6 +111,12 @@ impl Message {
     pub fn key(&self) -> &str {
         let key = &self.body[self.key.start as usize..self.key.end as usize];
         std::str::from_utf8(key).expect("the key was UTF-8 when the message was read")
+    }
+
+    /// Its slot, 0 to 255: what a group that shares by hash divides among its members. By the key, or by the topic if
+    /// there is none; the same on every gateway.
+    pub fn slot(&self) -> u8 {
+        slot::of(self.key(), self.topic().as_str())
     }
 
     /// Media type of the payload, empty when the publisher named none.

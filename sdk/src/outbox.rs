@@ -1,17 +1,24 @@
-//! What this client publishes in one class: sequences, aliases, and the events that no gateway has accepted yet.
+//! What this client publishes in one class: sequences, aliases, and the events that may have to be sent again.
 //!
-//! An event stays here, encoded, until the gateway accepts it. After a reconnect the same bytes are sent again,
-//! in order and with their sequences, behind the aliases that they use.
+//! An event stays here, encoded, until it is settled: acknowledged by all its receivers, or these were told their loss.
+//! After a reconnect the same bytes are sent again, in order and with their sequences, behind the aliases that they use:
+//! to the same run of the gateway what it has not accepted, to any other everything. When the outbox is full, the oldest
+//! events that the gateway has accepted leave early; what it has not accepted never does.
+
+mod waiters;
 
 use crate::aliases::{Aliases, Name, Remembered};
 use crate::batches::{Batch, Batches, Taken};
 use crate::error::PublishError;
 use crate::message::Class;
+use crate::publish::Receipt;
+use crate::session::keeps;
 use bytes::Bytes;
-use macula_proto::v1::{Code, Welcome};
-use macula_proto::{frame, kind, limits, varint, wire};
+use macula_proto::v1::{Code, Resent, Welcome};
+use macula_proto::{frame, kind, limits, wire};
 use std::collections::VecDeque;
 use tokio::sync::oneshot;
+use waiters::Waiters;
 
 /// Bytes that may wait for credit while connected. As much as a default window: the gateway never has to wait for
 /// a sender to wake.
@@ -22,21 +29,29 @@ const UNSENT_BYTES: usize = 1 << 20;
 pub(crate) struct Outbox {
     class: Class,
     batches: Batches,
-    /// Sent, and not accepted: events only.
+    /// Sent, and not settled: events only.
     kept: VecDeque<Batch>,
     kept_bytes: usize,
     /// Most bytes of events that are held in all.
     limit: usize,
     sequence: u64,
+    /// Some gateway has answered every event up to this one.
     accepted: u64,
+    /// The gateway of now has.
+    accepted_here: u64,
+    settled: u64,
+    /// Up to this one, nothing is held any more.
+    left: u64,
+    /// Run of the gateway that was published to last.
+    gateway_epoch: Option<u64>,
     aliases: Aliases,
-    waiters: VecDeque<Waiter>,
+    waiters: Waiters,
     link: Link,
     /// Somebody waits for space.
     crowded: bool,
     payload_limit: usize,
     counts: Counts,
-    refusal: Option<(u64, Code, String)>,
+    failures: Failures,
 }
 
 /// What has happened to messages besides being sent.
@@ -45,6 +60,19 @@ pub(crate) struct Counts {
     pub(crate) sent: u64,
     pub(crate) dropped: u64,
     pub(crate) refused: u64,
+    /// Sent again.
+    pub(crate) resent: u64,
+    /// Left the outbox before they were settled, because it was full.
+    pub(crate) unsettled: u64,
+}
+
+/// What nobody who published has been told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Failures {
+    /// How many were refused, and code and text of the first.
+    pub(crate) refused: Option<(u64, Code, String)>,
+    /// How many answers were lost with a connection: each was accepted or refused.
+    pub(crate) unanswered: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +82,8 @@ enum Link {
     Closed,
 }
 
-/// Somebody who waits for the acceptance of everything up to a sequence.
-#[derive(Debug)]
-struct Waiter {
-    sequence: u64,
-    /// Waits for this one message and so hears of its refusal.
-    own: bool,
-    answer: oneshot::Sender<Result<(), PublishError>>,
-}
+/// Answer to a publisher.
+pub(crate) type Answer = Result<Receipt, PublishError>;
 
 /// A message was taken over.
 #[derive(Debug)]
@@ -89,23 +111,29 @@ impl Outbox {
             limit,
             sequence: 0,
             accepted: 0,
+            accepted_here: 0,
+            settled: 0,
+            left: 0,
+            gateway_epoch: None,
             aliases: Aliases::default(),
-            waiters: VecDeque::new(),
+            waiters: Waiters::default(),
             link: Link::Down,
             crowded: false,
             payload_limit: limits::PAYLOAD_BYTES,
             counts: Counts::default(),
-            refusal: None,
+            failures: Failures::default(),
         }
     }
 
-    /// Takes over a message. Telemetry without a connection is dropped and counted.
+    /// Takes over a message; with `report` the gateway is asked how many receivers it has. Telemetry without a
+    /// connection is dropped and counted.
     #[inline]
     pub(crate) fn push(
         &mut self,
         name: &Name,
         remembered: Option<Remembered>,
         message: &wire::Message<'_>,
+        report: bool,
     ) -> Result<Pushed, NotPushed> {
         if message.payload.len() > self.payload_limit {
             let (bytes, limit) = (message.payload.len(), self.payload_limit);
@@ -117,11 +145,11 @@ impl Outbox {
                 self.counts.dropped += 1;
                 return Ok(Pushed { sequence: 0, remembered, wake: false });
             }
-            _ if self.is_full() => {
-                self.crowded = true;
-                return Err(NotPushed::Full);
-            }
-            _ => {}
+            Link::Down | Link::Up => {}
+        }
+        if self.is_full() {
+            self.crowded = true;
+            return Err(NotPushed::Full);
         }
         let next = self.sequence + 1;
         let (remembered, (alias, untold)) =
@@ -135,7 +163,7 @@ impl Outbox {
             if let Some(untold) = untold {
                 frame::put_message(out, kind::TOPIC_ALIAS, &untold);
             }
-            wire::encode_publish(out, alias, next, message, false);
+            wire::encode_publish(out, alias, next, message, report);
         });
         Ok(Pushed { sequence: next, remembered: Some(remembered), wake })
     }
@@ -143,20 +171,19 @@ impl Outbox {
     /// The next bytes to write.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
         let Taken { bytes, finished } = self.batches.take()?;
-        if let Some(batch) = finished.filter(|batch| self.class == Class::Event && batch.last > self.accepted)
+        if self.class == Class::Event
+            && let Some(batch) = finished
         {
-            self.kept_bytes += batch.bytes.len();
-            self.kept.push_back(batch);
+            self.keep(batch);
         }
         Some(bytes)
     }
 
     /// Whether those who wait for space may go on: the buffer is half empty. Asked after something has left.
     pub(crate) fn has_room(&mut self) -> bool {
-        let held = self.kept_bytes + self.batches.unsent();
         self.crowded
             && (self.link != Link::Up || self.batches.unsent() <= UNSENT_BYTES / 2)
-            && (self.class == Class::Telemetry || held <= self.limit - self.limit / 4)
+            && (self.class == Class::Telemetry || self.is_below(self.limit - self.limit / 4))
             && std::mem::take(&mut self.crowded)
     }
 
@@ -169,61 +196,79 @@ impl Outbox {
         self.batches.unsent() == 0
     }
 
-    /// True when every message has been accepted.
+    /// True when every message has been accepted by the gateway of now.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.accepted_here == self.sequence
+    }
+
+    /// True when every message is settled.
     pub(crate) fn is_settled(&self) -> bool {
-        self.accepted == self.sequence
+        self.settled == self.sequence
     }
 
     pub(crate) fn grant(&mut self, total: u64) -> bool {
         self.batches.grant(total)
     }
 
-    /// The gateway holds every event up to this one.
-    pub(crate) fn accept(&mut self, sequence: u64) {
-        self.accepted = self.accepted.max(sequence.min(self.sequence));
-        while self.kept.front().is_some_and(|batch| batch.last <= self.accepted) {
-            self.kept_bytes -= self.kept.pop_front().map_or(0, |batch| batch.bytes.len());
+    /// The gateway holds every event up to this one; `matches` tells how many receivers this one has.
+    pub(crate) fn accept(&mut self, sequence: u64, matches: Option<u32>) {
+        self.accepted_here = self.accepted_here.max(sequence.min(self.sequence));
+        self.accepted = self.accepted.max(self.accepted_here);
+        self.waiters.accept(self.accepted, matches.map(|matches| (sequence, matches)));
+    }
+
+    /// All receivers of the events up to this one have acknowledged them, were told their loss, or left.
+    pub(crate) fn settle(&mut self, sequence: u64) {
+        self.settled = self.settled.max(sequence.min(self.sequence));
+        while self.kept.front().is_some_and(|batch| batch.last <= self.settled) {
+            self.drop_oldest();
         }
-        while self.waiters.front().is_some_and(|waiter| waiter.sequence <= self.accepted) {
-            if let Some(waiter) = self.waiters.pop_front() {
-                let _ = waiter.answer.send(Ok(()));
-            }
-        }
+        self.waiters.settle(self.settled);
     }
 
     /// The gateway refused this message. False when nobody waits for its answer.
     pub(crate) fn refuse(&mut self, sequence: u64, code: Code, message: String) -> bool {
         self.counts.refused += 1;
-        let first = self.waiters.partition_point(|waiter| waiter.sequence < sequence);
-        let own = (first..self.waiters.len())
-            .take_while(|&at| self.waiters[at].sequence == sequence)
-            .find(|&at| self.waiters[at].own);
-        if let Some(waiter) = own.and_then(|at| self.waiters.remove(at)) {
-            return waiter.answer.send(Err(PublishError::Refused { code, message })).is_ok();
+        if let Some(waiter) = self.waiters.take_own(sequence) {
+            return waiter.send(Err(PublishError::Refused { code, message })).is_ok();
         }
-        match &mut self.refusal {
+        match &mut self.failures.refused {
             Some((count, ..)) => *count += 1,
             none => *none = Some((1, code, message)),
         }
         false
     }
 
-    /// Refusals since the last time that nobody waited for.
-    pub(crate) fn refusal(&mut self) -> Option<(u64, Code, String)> {
-        self.refusal.take()
+    /// What has failed since the last time without anybody waiting for it.
+    pub(crate) fn failures(&mut self) -> Failures {
+        std::mem::take(&mut self.failures)
     }
 
     /// Resolves when message `sequence` is answered.
-    pub(crate) fn wait_for(&mut self, sequence: u64) -> oneshot::Receiver<Result<(), PublishError>> {
-        self.wait(sequence, true)
+    pub(crate) fn wait_for(&mut self, sequence: u64) -> oneshot::Receiver<Answer> {
+        if self.link == Link::Closed {
+            return waiters::answered(Err(PublishError::Closed));
+        }
+        self.waiters.add(sequence, true, self.accepted)
     }
 
     /// Resolves when everything so far is answered.
-    pub(crate) fn wait_for_all(&mut self) -> oneshot::Receiver<Result<(), PublishError>> {
-        self.wait(self.sequence, false)
+    pub(crate) fn wait_for_all(&mut self) -> oneshot::Receiver<Answer> {
+        if self.link == Link::Closed {
+            return waiters::answered(Err(PublishError::Closed));
+        }
+        self.waiters.add(self.sequence, false, self.accepted)
     }
 
-    /// Begins a connection: what is not accepted goes out again, first the aliases that it uses.
+    /// Resolves when everything so far is settled.
+    pub(crate) fn wait_for_settled(&mut self) -> oneshot::Receiver<Answer> {
+        if self.link == Link::Closed {
+            return waiters::answered(Err(PublishError::Closed));
+        }
+        self.waiters.add_settled(self.sequence, self.settled)
+    }
+
+    /// Begins a connection: what this gateway does not hold goes out again, first the aliases that it uses.
     pub(crate) fn open(&mut self, credit: u64, welcome: &Welcome) {
         if self.link == Link::Closed {
             return;
@@ -234,24 +279,25 @@ impl Outbox {
             self.payload_limit = limits.payload_bytes as usize;
         }
         let unsent = self.batches.drain();
-        let settled = match self.class {
-            Class::Event => {
-                self.accept(welcome.accepted);
-                self.accepted
-            }
+        let mut head = Vec::new();
+        let from = match self.class {
+            Class::Event => self.first_again(welcome, &mut head),
             Class::Telemetry => self.sequence,
         };
         let alias_limit = if limits.aliases == 0 { usize::MAX } else { limits.aliases as usize };
-        let told = self.aliases.restart(settled, alias_limit.min(limits::ALIASES_PER_SESSION));
+        head.extend(self.aliases.restart(from, alias_limit.min(limits::ALIASES_PER_SESSION)));
         self.batches.restart(credit);
-        if !told.is_empty() {
-            self.batches.push(Batch::plain(told));
+        if !head.is_empty() {
+            self.batches.push(Batch::plain(head));
         }
+        let kept = std::mem::take(&mut self.kept);
         self.kept_bytes = 0;
-        let again = std::mem::take(&mut self.kept).into_iter().chain(unsent);
-        for mut batch in again.filter(|batch| batch.last > settled) {
-            batch.bytes = after(&batch.bytes, settled);
-            self.batches.push(batch);
+        for batch in kept.into_iter().chain(unsent) {
+            if batch.last > from {
+                self.send_again(batch, from);
+            } else {
+                self.keep(batch);
+            }
         }
     }
 
@@ -269,63 +315,111 @@ impl Outbox {
     pub(crate) fn close(&mut self) {
         self.lose();
         self.link = Link::Closed;
-        for waiter in self.waiters.drain(..) {
-            let _ = waiter.answer.send(Err(PublishError::Closed));
-        }
+        self.waiters.close();
         self.kept.clear();
         self.batches.drain();
     }
 
-    fn is_full(&self) -> bool {
+    /// The event after which everything is to be sent to this gateway; writes what it has to know before.
+    fn first_again(&mut self, welcome: &Welcome, head: &mut Vec<u8>) -> u64 {
+        let before = self.accepted;
+        let same = self.gateway_epoch.replace(welcome.gateway_epoch) == Some(welcome.gateway_epoch);
+        // A gateway that keeps nothing is sent only what none has accepted.
+        let known = match same {
+            _ if !keeps(welcome) => before,
+            true => self.accepted_here,
+            false => 0,
+        };
+        self.accepted_here = known.max(welcome.accepted.min(self.sequence));
+        // Their answers were lost with the connection: each was accepted or refused.
+        self.failures.unanswered += self.waiters.lose_answers(before, self.accepted_here);
+        self.accept(self.accepted_here, None);
+        self.settle(welcome.settled);
+        if same || !keeps(welcome) {
+            return self.accepted_here;
+        }
+        let (from, sent) = (self.settled.max(self.accepted_here), self.batches.started());
+        if sent > from {
+            frame::put_message(head, kind::RESENT, &Resent { sequence: sent });
+        }
+        from
+    }
+
+    /// Queues what follows `from`, and keeps what does not.
+    fn send_again(&mut self, batch: Batch, from: u64) {
+        let [before, after] = batch.split(from);
+        self.keep(before);
+        if after.last <= self.batches.started() {
+            self.counts.resent += after.messages;
+        }
+        self.batches.push(after);
+    }
+
+    /// Keeps a batch that was sent until it is settled.
+    fn keep(&mut self, batch: Batch) {
+        if batch.last > self.settled {
+            self.kept_bytes += batch.bytes.len();
+            self.kept.push_back(batch);
+        } else {
+            self.left = self.left.max(batch.last);
+        }
+    }
+
+    fn is_full(&mut self) -> bool {
         let unsent = self.batches.unsent();
         (self.link == Link::Up && unsent >= UNSENT_BYTES)
-            || (self.class == Class::Event && unsent + self.kept_bytes >= self.limit)
+            || (self.class == Class::Event && !self.is_below(self.limit))
+    }
+
+    /// Whether fewer bytes are held, once what may leave early has left.
+    fn is_below(&mut self, bytes: usize) -> bool {
+        while self.batches.unsent() + self.kept_bytes >= bytes {
+            if !self.leave_early() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Lets the oldest events go that the gateway has accepted; false when there are none.
+    fn leave_early(&mut self) -> bool {
+        let accepted = self.kept.front().is_some_and(|batch| batch.last <= self.accepted_here);
+        if accepted {
+            self.counts.unsettled += self.kept.front().map_or(0, |batch| batch.messages);
+            self.drop_oldest();
+        }
+        accepted
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some(batch) = self.kept.pop_front() {
+            self.kept_bytes -= batch.bytes.len();
+            self.left = self.left.max(batch.last);
+        }
     }
 
     #[cold]
     fn look_up(&mut self, name: &Name, next: u64) -> Result<(Remembered, Touched), NotPushed> {
-        let settled = if self.class == Class::Event { self.accepted } else { u64::MAX };
-        let found = self
-            .aliases
-            .find(name, settled)
-            .and_then(|found| Some((found, self.aliases.touch(found, next)?)));
-        found.ok_or_else(|| {
-            self.crowded = true;
-            NotPushed::Full
-        })
-    }
-
-    fn wait(&mut self, sequence: u64, own: bool) -> oneshot::Receiver<Result<(), PublishError>> {
-        let (answer, receiver) = oneshot::channel();
-        if self.link == Link::Closed {
-            let _ = answer.send(Err(PublishError::Closed));
-        } else if sequence <= self.accepted {
-            let _ = answer.send(Ok(()));
-        } else {
-            let at = self.waiters.partition_point(|waiter| waiter.sequence <= sequence);
-            self.waiters.insert(at, Waiter { sequence, own, answer });
+        loop {
+            let left = if self.class == Class::Event { self.left } else { u64::MAX };
+            let found = self
+                .aliases
+                .find(name, left)
+                .and_then(|found| Some((found, self.aliases.touch(found, next)?)));
+            match found {
+                Some(found) => return Ok(found),
+                // An alias is in use as long as an event that uses it may be sent again.
+                None if self.leave_early() => {}
+                None => {
+                    self.crowded = true;
+                    return Err(NotPushed::Full);
+                }
+            }
         }
-        receiver
     }
 }
 
 type Touched = (u32, Option<macula_proto::v1::TopicAlias>);
-
-/// The rest of a batch from its first message after `settled` on.
-fn after(batch: &Bytes, settled: u64) -> Bytes {
-    let mut at = 0;
-    while let Ok(Some((length, taken))) = varint::get(&batch[at..]) {
-        let end = at + taken + length as usize;
-        let (kind, body) = (batch[at + taken], &batch[at + taken + 1..end]);
-        if kind == kind::PUBLISH
-            && wire::Publish::decode(body).is_ok_and(|publish| publish.sequence > settled)
-        {
-            break;
-        }
-        at = end;
-    }
-    batch.slice(at..)
-}
 
 #[cfg(test)]
 mod tests;

@@ -4,7 +4,7 @@ use crate::aliases::{Name, Remembered};
 use crate::error::PublishError;
 use crate::lane::Source;
 use crate::message::Class;
-use crate::outbox::{NotPushed, Outbox, Pushed};
+use crate::outbox::{Answer, NotPushed, Outbox, Pushed};
 use bytes::Bytes;
 use macula_proto::wire;
 use std::pin::pin;
@@ -32,7 +32,7 @@ impl Outlet {
         remembered: Option<Remembered>,
         message: &wire::Message<'_>,
     ) -> Result<Pushed, NotPushed> {
-        let pushed = self.lock().push(name, remembered, message)?;
+        let pushed = self.lock().push(name, remembered, message, false)?;
         if pushed.wake {
             self.wake.notify_one();
         }
@@ -55,10 +55,10 @@ impl Outlet {
         &self,
         name: &Name,
         message: &wire::Message<'_>,
-    ) -> Result<oneshot::Receiver<Result<(), PublishError>>, PublishError> {
+    ) -> Result<oneshot::Receiver<Answer>, PublishError> {
         let attempt = || {
             let mut outbox = self.lock();
-            let pushed = outbox.push(name, None, message)?;
+            let pushed = outbox.push(name, None, message, true)?;
             if pushed.wake {
                 self.wake.notify_one();
             }

@@ -16,8 +16,21 @@ use std::time::Duration;
 /// `.await` publishes it: an event resolves when the gateway has accepted it, telemetry when it is handed over.
 /// Without a connection events are kept and sent after the reconnect, telemetry is dropped and counted.
 ///
-/// A refusal can be lost with the connection that it was to come by. At the reconnect the gateway tells only up to
-/// which event it has answered, so that event then counts as accepted, here and in [`Client::flush`].
+/// An answer can be lost with the connection that it was to come by. At the reconnect the gateway tells only up to which
+/// event it has answered: that is [`PublishError::Unanswered`], almost always an acceptance.
+///
+/// An accepted event stays with the client until it is *settled*, that is, all its receivers have acknowledged it or were
+/// told its loss. When the gateway dies, its successor is sent what is not settled, and receivers drop what they have
+/// already. [`Client::settle`] waits for that; see [`Builder::outbox_bytes`](crate::Builder::outbox_bytes) for the bound.
+///
+/// ```no_run
+/// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+/// let topic = "home.measured".parse()?;
+/// let receipt = client.publish(&topic, "3500 W").key("ant_001").await?;
+/// println!("{:?} receivers", receipt.matches());
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a message is published when it is awaited"]
 #[derive(Debug)]
 pub struct Publish {
@@ -106,9 +119,11 @@ impl Publish {
         Ok(())
     }
 
-    async fn settle(self) -> Result<(), PublishError> {
+    async fn finish(self) -> Result<Receipt, PublishError> {
         if self.class == Class::Telemetry {
-            return self.send().await;
+            let message = self.message()?;
+            let pushed = self.client.outlet(self.class).push(&self.name(), None, &message).await?;
+            return Ok(Receipt::new(pushed.sequence, None));
         }
         let message = self.message()?;
         let answer = self.client.outlet(self.class).push_and_wait(&self.name(), &message).await?;
@@ -129,12 +144,37 @@ impl Publish {
     }
 }
 
+/// The gateway has accepted an event, or telemetry was handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    sequence: u64,
+    matches: Option<u32>,
+}
+
+impl Receipt {
+    pub(crate) fn new(sequence: u64, matches: Option<u32>) -> Self {
+        Self { sequence, matches }
+    }
+
+    /// The message's number within this client's run and class; 0 for telemetry that was dropped for want of a
+    /// connection.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// How many sessions, groups and other gateways the event matched. None for telemetry, and where the answer that
+    /// tells it was lost with a connection.
+    pub fn matches(&self) -> Option<u32> {
+        self.matches
+    }
+}
+
 impl IntoFuture for Publish {
-    type Output = Result<(), PublishError>;
+    type Output = Result<Receipt, PublishError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.settle())
+        Box::pin(self.finish())
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Status {
 pub struct Statistics {
     /// Connections that were made; more than one means reconnects.
     pub connections: u64,
+    /// Reconnects at which the session went on where it had stopped.
+    pub resumed: u64,
     /// Events handed over for publishing.
     pub events: u64,
     /// Telemetry messages handed over for publishing.
@@ -32,4 +34,9 @@ pub struct Statistics {
     pub telemetry_dropped: u64,
     /// Messages that the gateway refused.
     pub refused: u64,
+    /// Events that were sent again after a connection was lost.
+    pub resent: u64,
+    /// Events that had to leave the outbox accepted but not settled, because it was full: these cannot be sent again
+    /// should the gateway die. See [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
+    pub unsettled: u64,
 }

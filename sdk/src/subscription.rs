@@ -4,54 +4,108 @@ use crate::block::Block;
 use crate::client::Client;
 use crate::core::Core;
 use crate::error::SubscribeError;
-use crate::inbox::Inbox;
+use crate::feed::Feed;
+use crate::manual::ManualSubscription;
 use crate::message::Message;
 use futures_core::Stream;
 use macula_proto::Pattern;
-use macula_proto::v1::{Acknowledged, Overflow, Scope, Subscribe as Request};
-use std::collections::VecDeque;
+use macula_proto::v1::{self, Overflow, Scope, Subscribe as Request};
 use std::future::{IntoFuture, poll_fn};
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 /// What a subscription yields: messages, and in between, at the place where it happened, every loss.
-#[derive(Clone, Debug)]
-pub enum Notification {
+///
+/// Counts are of the whole client: the gateway does not know for which of its subscriptions a message was meant that it
+/// did not look at. Every subscription is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notification<M = Message> {
     /// A message.
-    Message(Message),
+    Message(M),
     /// So many telemetry messages to this client were dropped here because it fell behind. The gateway counts them
     /// for the whole client; every subscription is told.
     Dropped(u64),
-    /// Events were lost here: so many for the whole client, or an unknown number, as after a reconnect.
+    /// Events were lost here: so many for the whole client, or an unknown number, as after moving to another gateway.
     Gap(Option<u64>),
     /// The retained values have come; what follows is live. Again after a reconnect, with the values of then.
     RetainedEnd,
 }
 
-impl Notification {
+impl<M> Notification<M> {
     /// The message, if it is one.
-    pub fn message(self) -> Option<Message> {
+    pub fn message(self) -> Option<M> {
         match self {
             Self::Message(message) => Some(message),
             _ => None,
         }
     }
+
+    /// The same with another kind of message.
+    pub fn map<N>(self, change: impl FnOnce(M) -> N) -> Notification<N> {
+        match self {
+            Self::Message(message) => Notification::Message(change(message)),
+            Self::Dropped(count) => Notification::Dropped(count),
+            Self::Gap(count) => Notification::Gap(count),
+            Self::RetainedEnd => Notification::RetainedEnd,
+        }
+    }
 }
 
 /// A subscription about to be made; `.await` makes it. See [`Client::subscribe`].
+///
+/// What is awaited is a [`Subscription`], or another kind where that was asked for: [`manual_ack`](Self::manual_ack).
 #[must_use = "a subscription is made when it is awaited"]
 #[derive(Debug)]
-pub struct Subscribe {
-    client: Client,
-    request: Request,
+pub struct Subscribe<S = Subscription> {
+    pub(crate) client: Client,
+    pub(crate) request: Request,
+    kind: PhantomData<fn() -> S>,
 }
 
 impl Subscribe {
     pub(crate) fn new(client: Client, pattern: &Pattern) -> Self {
         let request = Request { pattern: pattern.as_str().to_owned(), ..Request::default() };
-        Self { client, request }
+        Self { client, request, kind: PhantomData }
+    }
+
+    /// The application acknowledges each event itself, when it has done what is to be done; see
+    /// [`ManualSubscription`].
+    pub fn manual_ack(self) -> Subscribe<ManualSubscription> {
+        self.into_kind()
+    }
+}
+
+impl<S> Subscribe<S> {
+    pub(crate) fn into_kind<T>(self) -> Subscribe<T> {
+        Subscribe { client: self.client, request: self.request, kind: PhantomData }
+    }
+
+    /// Share the messages with all subscriptions of this group and pattern in the mesh: each goes to one of them. How it
+    /// is chosen tells [`share`](Self::share); by default messages of one key go to one member, for as long as it lives.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use macula_sdk::{Pattern, Share};
+    /// let pattern: Pattern = "orders.*".parse()?;
+    /// let mut orders = client.subscribe(pattern).group("billing").share(Share::LeastLoaded).await?;
+    /// while let Some(order) = orders.next_message().await {
+    ///     println!("slot {}: {}", order.slot(), order.topic());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.request.group = name.into();
+        self
+    }
+
+    /// How a member of the group is chosen for a message, [`Share::Hash`] by default.
+    pub fn share(mut self, share: Share) -> Self {
+        self.request.share = v1::Share::from(share).into();
+        self
     }
 
     /// Begin with the retained values that match, then [`Notification::RetainedEnd`].
@@ -94,42 +148,54 @@ impl Subscribe {
     }
 }
 
+/// How one of several members of a group is chosen for a message; see [`Subscribe::group`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Share {
+    /// By the message's [slot](Message::slot): messages of one key go to one member and stay in order. A slot moves to
+    /// another member only when its own leaves, or when a newcomer wins it and the old one has nothing of it left to
+    /// acknowledge.
+    #[default]
+    Hash,
+    /// One after the other. No order among messages of one key.
+    RoundRobin,
+    /// The member that has the least to acknowledge. No order among messages of one key.
+    LeastLoaded,
+}
+
+impl From<Share> for v1::Share {
+    fn from(share: Share) -> Self {
+        match share {
+            Share::Hash => Self::Hash,
+            Share::RoundRobin => Self::RoundRobin,
+            Share::LeastLoaded => Self::LeastLoaded,
+        }
+    }
+}
+
 impl IntoFuture for Subscribe {
     type Output = Result<Subscription, SubscribeError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let inbox = Arc::new(Inbox::default());
-            let (number, answer) = self.client.core().subscribe(self.request, Arc::clone(&inbox))?;
-            // From here on, dropping this future unsubscribes.
-            let mut subscription = Subscription {
-                client: self.client,
-                number,
-                inbox,
-                blocks: VecDeque::new(),
-                emptied: None,
-                acknowledged: Acknowledged::default(),
-            };
-            subscription.acknowledged = answer.await.unwrap_or(Err(SubscribeError::Closed))?;
-            Ok(subscription)
+            let feed = Feed::open(self.client, self.request, false).await?;
+            Ok(Subscription { feed })
         })
     }
 }
 
-/// Messages that match a pattern, in the order of each publisher. Dropping it unsubscribes.
+/// Messages that match a pattern, in the order of each publisher. Dropping it unsubscribes; in a session
+/// [with a name](crate::Builder::session_name) it leaves the subscription to be claimed.
 ///
 /// Read it steadily: what is not read takes the window of the class from the gateway, which then treats this client
 /// as slow. Messages that one client receives through several subscriptions come to each of them.
+///
+/// Events count as dealt with when the application comes back for more, of a [`Batch`] when that is dropped. Until then
+/// the gateway keeps them, and their publishers know them as not settled. Where that is too early, acknowledge
+/// [by hand](Subscribe::manual_ack).
 #[derive(Debug)]
 pub struct Subscription {
-    client: Client,
-    number: u32,
-    inbox: Arc<Inbox>,
-    /// Taken from the inbox and not yet given to the application.
-    blocks: VecDeque<Block>,
-    emptied: Option<Block>,
-    acknowledged: Acknowledged,
+    pub(crate) feed: Feed,
 }
 
 impl Subscription {
@@ -144,15 +210,15 @@ impl Subscription {
             match self.next().await? {
                 Notification::Message(message) => return Some(message),
                 Notification::RetainedEnd => {}
-                loss => tracing::warn!(subscription = self.number, ?loss, "messages were lost"),
+                loss => tracing::warn!(subscription = self.feed.number(), ?loss, "messages were lost"),
             }
         }
     }
 
     /// Everything that has come, at least one notification; `None` at the end.
     pub async fn next_batch(&mut self) -> Option<Batch> {
-        let block = poll_fn(|context| self.poll_block(context)).await?;
-        Some(Batch { core: Arc::clone(self.client.core()), block })
+        let block = poll_fn(|context| self.feed.poll_block(context)).await?;
+        Some(Batch { core: self.feed.core(), block })
     }
 
     /// Calls `each` with every notification until the end. The fastest way to receive.
@@ -164,51 +230,17 @@ impl Subscription {
 
     /// How many gateways knew the subscription when it was acknowledged, the local one included.
     pub fn confirmed(&self) -> u32 {
-        self.acknowledged.confirmed
+        self.feed.acknowledged.confirmed
     }
 
     /// Names of the gateways that did not know it yet; see [`Subscribe::scope_mesh`].
     pub fn missing(&self) -> &[String] {
-        &self.acknowledged.missing
+        &self.feed.acknowledged.missing
     }
 
     #[inline]
     fn poll_notification(&mut self, context: &mut Context<'_>) -> Poll<Option<Notification>> {
-        loop {
-            if let Some(block) = self.blocks.front_mut() {
-                if let Some(notification) = block.next() {
-                    return Poll::Ready(Some(notification));
-                }
-                self.emptied = self.blocks.pop_front();
-                self.release();
-                continue;
-            }
-            if !ready!(self.inbox.poll_swap(&mut self.blocks, &mut self.emptied, context)) {
-                return Poll::Ready(None);
-            }
-        }
-    }
-
-    fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Block>> {
-        loop {
-            match self.blocks.pop_front() {
-                Some(block) if block.remaining() > 0 => return Poll::Ready(Some(block)),
-                Some(block) => {
-                    self.emptied = Some(block);
-                    self.release();
-                }
-                None if !ready!(self.inbox.poll_swap(&mut self.blocks, &mut self.emptied, context)) => {
-                    return Poll::Ready(None);
-                }
-                None => {}
-            }
-        }
-    }
-
-    fn release(&self) {
-        if let Some(block) = &self.emptied {
-            self.client.core().release(block);
-        }
+        self.feed.poll_next(context, Block::next)
     }
 }
 
@@ -217,16 +249,6 @@ impl Stream for Subscription {
 
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Notification>> {
         self.get_mut().poll_notification(context)
-    }
-}
-
-impl Drop for Subscription {
-    fn drop(&mut self) {
-        let core = self.client.core();
-        core.unsubscribe(self.number);
-        for block in self.blocks.drain(..).chain(self.inbox.drain()) {
-            core.release(&block);
-        }
     }
 }
 

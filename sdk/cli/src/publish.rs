@@ -87,7 +87,7 @@ impl Run {
         let message = self.message(payload);
         // A single one says itself why it was refused; of many, flush tells.
         let alone = !self.args.lines && self.args.count == 1;
-        Ok(if alone { message.await } else { message.send().await }?)
+        Ok(if alone { message.await.map(drop) } else { message.send().await }?)
     }
 
     fn message(&self, payload: Vec<u8>) -> Publish {

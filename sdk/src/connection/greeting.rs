@@ -6,7 +6,7 @@ use crate::error::Failure;
 use macula_proto::frame::{self, FrameError, Splitter};
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::limits;
-use macula_proto::v1::{Code, Hello, Refused, Welcome};
+use macula_proto::v1::{Close, Code, Hello, Refused, Welcome};
 use macula_transport::client::{Dialer, SessionDialError};
 use macula_transport::endpoint::DialError;
 use macula_transport::session::{ConnectError, Session, SessionEnd};
@@ -65,6 +65,10 @@ fn hello(core: &Core) -> Result<Vec<u8>, Failure> {
         publisher: core.publisher.0.to_vec().into(),
         epoch: core.epoch,
         windows: Some(core.config.windows),
+        session_name: core.config.session_name.clone(),
+        secret: core.secret.to_vec().into(),
+        resume: core.resumption(),
+        resume_ms: crate::millis(core.config.resume_window),
         ..Hello::default()
     };
     let mut out = vec![StreamKind::Control as u8];
@@ -73,6 +77,15 @@ fn hello(core: &Core) -> Result<Vec<u8>, Failure> {
 }
 
 impl Greeted {
+    /// Ends the session that the gateway has just opened.
+    pub(super) async fn leave(mut self) {
+        let mut close = Vec::new();
+        frame::put_message(&mut close, kind::CLOSE, &Close { code: Code::Ok.into(), message: String::new() });
+        let _ = self.send.write_all(&close).await;
+        let _ = tokio::time::timeout(REASON_WAIT, self.session.closed()).await;
+        self.session.close(0, "");
+    }
+
     async fn read_welcome(&mut self) -> Result<(), Failure> {
         let protocol = |error: &dyn Error| Failure::Protocol(format!("the answer is not Macula's: {error}"));
         let mut frames = Vec::new();

@@ -2,7 +2,8 @@
 //! credit alone.
 
 use crate::core::{Core, LAST_PING};
-use crate::intake::{Intake, Violation};
+use crate::events::ConnectionEvent;
+use crate::intake::Violation;
 use crate::message::Class;
 use crate::register::Reply;
 use crate::status::Status;
@@ -64,8 +65,12 @@ pub(super) async fn control(
 fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<(), Violation> {
     match kind {
         kind::ACCEPTED => {
-            let sequence = v1::Accepted::decode(body)?.sequence;
-            core.events.update(|outbox| outbox.accept(sequence));
+            let v1::Accepted { sequence, matches } = v1::Accepted::decode(body)?;
+            core.events.update(|outbox| outbox.accept(sequence, matches));
+        }
+        kind::SETTLED => {
+            let sequence = v1::Settled::decode(body)?.sequence;
+            core.events.update(|outbox| outbox.settle(sequence));
         }
         kind::CREDIT => {
             let credit = v1::Credit::decode(body)?;
@@ -111,10 +116,12 @@ fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<
             let _ = moving.retry_after.set(retry_after);
             moving.told.notify_one();
             tracing::info!(?retry_after, "the gateway is about to leave");
+            core.listeners.tell(&ConnectionEvent::Moving { retry_after });
             core.set_status(Status::Moving);
         }
         kind::CLOSE => {
             let close = v1::Close::decode(body)?;
+            core.on_close(close.code(), &close.message);
             let text =
                 format!("the gateway ends the session, {}: {}", close.code().as_str_name(), close.message);
             return Err(Violation::Other(text));
@@ -139,25 +146,43 @@ pub(super) async fn class(core: Arc<Core>, mut stream: quinn::RecvStream) -> Res
 }
 
 async fn messages(core: &Core, class: Class, stream: &mut quinn::RecvStream) -> Result<(), String> {
-    let mut intake = Intake::new(class);
     let mut chunks = [const { Bytes::new() }; CHUNKS];
+    core.intake(class).begin().map_err(|error| error.to_string())?;
     while let Some(count) = stream.read_chunks(&mut chunks).await.map_err(|error| error.to_string())? {
-        let (mut received, mut waiting) = (0, 0);
-        let total = {
-            let mut subscriptions = core.subscriptions();
-            for chunk in &mut chunks[..count] {
-                let chunk = std::mem::take(chunk);
-                received += chunk.len() as u64;
-                waiting += intake.receive(&chunk, &mut subscriptions).map_err(|error| error.to_string())?;
-            }
-            // Counted before the application can give it back.
-            let total = core.inflow(class).receive(received, waiting);
-            subscriptions.hand_over();
-            total
-        };
-        core.grant(class.wire(), total);
+        take_in(core, class, &mut chunks[..count]).map_err(|error| {
+            core.forget_session();
+            error.to_string()
+        })?;
     }
     Ok(())
+}
+
+/// Hands over what one read has brought.
+fn take_in(core: &Core, class: Class, chunks: &mut [Bytes]) -> Result<(), Violation> {
+    let mut intake = core.intake(class);
+    let mut subscriptions = core.subscriptions();
+    let (mut received, mut waiting, mut result) = (0, 0, Ok(()));
+    for chunk in chunks {
+        let chunk = std::mem::take(chunk);
+        received += chunk.len() as u64;
+        match intake.receive(&chunk, &mut subscriptions) {
+            Ok(bytes) => waiting += bytes,
+            Err(violation) => {
+                result = Err(violation);
+                break;
+            }
+        }
+    }
+    // Counted before the application can give it back.
+    core.inflow(class).receive(received, waiting, |total| core.grant(class.wire(), total));
+    if class == Class::Event {
+        core.acks.receive(intake.position(), |holder| subscriptions.hold(holder));
+    }
+    subscriptions.hand_over();
+    let losses = subscriptions.losses();
+    drop((intake, subscriptions));
+    core.listeners.tell_losses(losses);
+    result
 }
 
 async fn calls(core: &Arc<Core>, stream: &mut quinn::RecvStream) -> Result<(), String> {
@@ -167,8 +192,7 @@ async fn calls(core: &Arc<Core>, stream: &mut quinn::RecvStream) -> Result<(), S
         splitter
             .split(&chunk, |kind, body| call_frame(core, kind, body, &chunk))
             .map_err(|error: Violation| error.to_string())?;
-        let total = core.rpc_inflow.receive(chunk.len() as u64, 0);
-        core.grant(v1::Class::Rpc, total);
+        core.rpc_inflow.receive(chunk.len() as u64, 0, |total| core.grant(v1::Class::Rpc, total));
     }
     Ok(())
 }

@@ -5,12 +5,14 @@ use super::liveness::{Liveness, TICK, Verdict};
 use super::{closing, reading, writing};
 use crate::core::{Core, LAST_PING};
 use crate::error::ConnectError;
+use crate::events::ConnectionEvent;
 use crate::status::Status;
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::Ping;
+use macula_proto::v1::{Close, Code, Ping};
 use macula_transport::session::Session;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::{JoinError, JoinSet};
@@ -39,6 +41,11 @@ pub(super) async fn serve(
     let (gateway, remote) = (greeted.welcome.gateway.clone(), greeted.session.remote_address());
     let span = tracing::info_span!("connection", %gateway, %remote);
     async {
+        if core.is_taken_over(&greeted.welcome) {
+            tracing::warn!("another process has had this session; it ends, and a new one begins");
+            greeted.leave().await;
+            return None;
+        }
         tracing::info!("connected");
         core.open(&greeted.welcome);
         if let Some(connected) = connected {
@@ -51,9 +58,14 @@ pub(super) async fn serve(
         // A client that only closes says nothing more; others are told what they wait for.
         match reason {
             Some(reason) => {
-                let reason = session.end().map_or(reason, |end| end.reason());
-                core.set_status(Status::Reconnecting);
+                let end = session.end();
+                if let Some(code) = end.as_ref().and_then(|end| Code::try_from(end.code() as i32).ok()) {
+                    core.on_close(code, &reason);
+                }
+                let reason = end.map_or(reason, |end| end.reason());
                 tracing::warn!(reason, "connection lost");
+                core.listeners.tell(&ConnectionEvent::Reconnecting { reason });
+                core.set_status(Status::Reconnecting);
             }
             None => tracing::info!("closed"),
         }
@@ -86,6 +98,7 @@ impl Connection {
             writers.spawn(writing::class(Arc::clone(core), session.clone(), stream));
         }
         tasks.spawn(writing::control(Arc::clone(core), send));
+        tasks.spawn(writing::acknowledgements(Arc::clone(core)));
         tasks.spawn(reading::control(Arc::clone(core), Arc::clone(&moving), recv, splitter, early));
         Self { core: Arc::clone(core), session, tasks, writers, moving }
     }
@@ -163,8 +176,14 @@ impl Connection {
         let (core, writers) = (&self.core, &mut self.writers);
         let write_out = async {
             while writers.join_next().await.is_some() {}
+            core.acks.flush(|position| core.acknowledge(position));
             core.control.send(kind::PING, &Ping { nonce: LAST_PING });
             core.pong.notified().await;
+            // The gateway answers by closing the session.
+            if !core.leaves_session.load(Ordering::Relaxed) {
+                core.control.send(kind::CLOSE, &Close { code: Code::Ok.into(), message: String::new() });
+                self.session.closed().await;
+            }
         };
         tokio::select! {
             () = write_out => {}

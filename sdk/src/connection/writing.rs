@@ -5,6 +5,10 @@ use crate::lane::Source;
 use macula_proto::kind::StreamKind;
 use macula_transport::session::Session;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// How long an acknowledgement waits for others. From the protocol: a gateway may count on it.
+const ACK_DELAY: Duration = Duration::from_millis(5);
 
 /// Writes the control stream until it breaks.
 pub(super) async fn control(core: Arc<Core>, mut stream: quinn::SendStream) -> Result<(), String> {
@@ -13,6 +17,15 @@ pub(super) async fn control(core: Arc<Core>, mut stream: quinn::SendStream) -> R
             stream.write_chunk(bytes).await.map_err(|error| format!("control stream: {error}"))?;
         }
         core.control.wake().notified().await;
+    }
+}
+
+/// Acknowledges what the application has dealt with, a little later, so that one frame speaks for many.
+pub(super) async fn acknowledgements(core: Arc<Core>) -> Result<(), String> {
+    loop {
+        core.acks.due().await;
+        tokio::time::sleep(ACK_DELAY).await;
+        core.acks.flush(|position| core.acknowledge(position));
     }
 }
 

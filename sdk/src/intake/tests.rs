@@ -1,8 +1,10 @@
 use super::*;
 use crate::inbox::Inbox;
+use crate::session::Opening;
 use macula_proto::frame;
 use std::collections::VecDeque;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 struct Bench {
     subscriptions: Subscriptions,
@@ -13,10 +15,9 @@ impl Bench {
     fn new(count: usize, request: &v1::Subscribe) -> Self {
         let mut bench = Self { subscriptions: Subscriptions::default(), inboxes: Vec::new() };
         for _ in 0..count {
-            let inbox = Arc::new(Inbox::default());
-            let (request, _) = bench.subscriptions.add(request.clone(), Arc::clone(&inbox));
-            bench.subscriptions.acknowledge(request.subscription, v1::Acknowledged::default());
-            bench.inboxes.push(inbox);
+            let added = bench.subscriptions.add(request.clone(), false);
+            bench.subscriptions.acknowledge(added.request.subscription, v1::Acknowledged::default());
+            bench.inboxes.push(added.inbox);
         }
         bench
     }
@@ -110,10 +111,153 @@ fn the_retained_values_end_when_both_classes_have_said_so() {
 }
 
 #[test]
-fn a_reconnect_is_told_as_a_gap_of_unknown_extent() {
+fn only_another_gateway_is_told_as_a_gap_of_unknown_extent() {
     let mut bench = Bench::new(1, &v1::Subscribe::default());
-    assert_eq!(bench.subscriptions.restart().len(), 1);
+    let again = bench.subscriptions.restart(Opening::Anew { moved: false }).subscribe;
+    assert!(again[0].recover, "the gateway tells what it cannot recover");
+    assert!(bench.seen(0).is_empty());
+    let again = bench.subscriptions.restart(Opening::Anew { moved: true }).subscribe;
+    assert!(!again[0].recover, "it has nothing to recover");
     assert_eq!(bench.seen(0), ["Gap(None)"]);
+    let requests = bench.subscriptions.restart(Opening::Resumed);
+    assert!(requests.subscribe.is_empty(), "it stands");
+    assert!(bench.seen(0).is_empty());
+}
+
+#[test]
+fn a_session_that_goes_on_goes_on_behind_the_last_whole_frame() {
+    let mut stream = Vec::new();
+    aliases(&mut stream);
+    let mut ends = Vec::new();
+    for (sequence, payload) in (1..).zip(["one", "two", "three"]) {
+        deliver(&mut stream, &[1], if sequence == 2 { 9 } else { 3 }, sequence, payload);
+        ends.push(stream.len());
+    }
+    let expected = ["a k 1 one", "b k 2 two", "a k 3 three"];
+    for cut in 0..stream.len() {
+        let (mut bench, mut intake) = (Bench::new(1, &v1::Subscribe::default()), Intake::new(Class::Event));
+        bench.receive(&mut intake, &stream[..cut]).unwrap();
+        let whole = whole_frames(&stream[..cut]);
+        assert_eq!(intake.position(), whole.1);
+        intake.restart(true);
+        bench.receive(&mut intake, &stream[whole.0..]).unwrap();
+        assert_eq!(
+            (bench.seen(0), intake.position()),
+            (expected.map(str::to_owned).to_vec(), 6),
+            "cut at {cut}"
+        );
+    }
+}
+
+/// End and number of the whole frames at the start of these bytes.
+fn whole_frames(bytes: &[u8]) -> (usize, u64) {
+    let (mut at, mut count) = (0, 0);
+    while let Ok(Some((length, taken))) = macula_proto::varint::get(&bytes[at..]) {
+        if at + taken + length as usize > bytes.len() {
+            break;
+        }
+        at += taken + length as usize;
+        count += 1;
+    }
+    (at, count)
+}
+
+#[test]
+fn what_is_sent_again_and_was_seen_is_dropped_and_counts_as_received() {
+    let (mut bench, mut intake) = (Bench::new(1, &v1::Subscribe::default()), Intake::new(Class::Event));
+    let resent = |sequence: u64, payload: &str| {
+        let message =
+            v1::Message { payload: payload.to_owned().into(), key: "k".into(), ..Default::default() };
+        let deliver = v1::Deliver {
+            subscriptions: vec![1],
+            topic: 3,
+            publisher: 1,
+            sequence,
+            resent: true,
+            message: Some(message),
+            ..Default::default()
+        };
+        let mut out = Vec::new();
+        frame::put_message(&mut out, kind::DELIVER, &deliver);
+        out
+    };
+    let mut stream = Vec::new();
+    aliases(&mut stream);
+    deliver(&mut stream, &[1], 3, 5, "five");
+    bench.receive(&mut intake, &stream).unwrap();
+    // Another session: aliases and frames begin anew, what was seen of the publisher is remembered.
+    intake.restart(false);
+    let mut stream = Vec::new();
+    aliases(&mut stream);
+    stream.extend(resent(4, "four"));
+    stream.extend(resent(5, "five"));
+    stream.extend(resent(6, "six"));
+    bench.receive(&mut intake, &stream).unwrap();
+    assert_eq!(bench.seen(0), ["a k 5 five", "a k 6 six"]);
+    assert_eq!(intake.position(), 6);
+}
+
+#[test]
+fn a_retained_value_says_nothing_about_what_was_seen() {
+    let (mut bench, mut intake) = (Bench::new(1, &v1::Subscribe::default()), Intake::new(Class::Event));
+    let mut stream = Vec::new();
+    aliases(&mut stream);
+    for (sequence, retained, resent) in
+        [(9, true, false), (3, false, true), (3, false, true), (2, true, true)]
+    {
+        let deliver = v1::Deliver {
+            subscriptions: vec![1],
+            topic: 3,
+            publisher: 1,
+            sequence,
+            retained,
+            resent,
+            message: Some(v1::Message { payload: "x".into(), key: "k".into(), ..Default::default() }),
+            ..Default::default()
+        };
+        frame::put_message(&mut stream, kind::DELIVER, &deliver);
+    }
+    bench.receive(&mut intake, &stream).unwrap();
+    assert_eq!(bench.seen(0), ["a k 9 x", "a k 3 x", "a k 2 x"]);
+}
+
+#[test]
+fn inherited_subscriptions_keep_what_comes_until_they_are_claimed_by_pattern_and_group() {
+    let mut subscriptions = Subscriptions::default();
+    let inherited = |subscription: u32, pattern: &str, group: &str| v1::Inherited {
+        subscription,
+        pattern: pattern.into(),
+        group: group.into(),
+    };
+    let now = Instant::now();
+    let list = [inherited(4, "a", ""), inherited(9, "a", "g"), inherited(2, "b", "")];
+    subscriptions.inherit(&list, now + Duration::from_secs(10));
+    let (mut intake, mut stream) = (Intake::new(Class::Event), Vec::new());
+    aliases(&mut stream);
+    deliver(&mut stream, &[4, 2], 3, 1, "one");
+    intake.receive(&Bytes::from(stream), &mut subscriptions).unwrap();
+    subscriptions.hand_over();
+    let request = |pattern: &str, group: &str| v1::Subscribe {
+        pattern: pattern.into(),
+        group: group.into(),
+        retained: true,
+        ..Default::default()
+    };
+    let claimed = subscriptions.add(request("a", ""), true);
+    assert_eq!(claimed.request.subscription, 4);
+    assert!(claimed.request.retained, "its own wishes count");
+    assert_eq!(claimed.inbox.drain().into_iter().flatten().count(), 1);
+    assert_eq!(subscriptions.add(request("a", "h"), true).request.subscription, 10, "another group");
+    assert_eq!(subscriptions.add(request("a", ""), true).request.subscription, 11, "claimed once");
+    assert!(subscriptions.expire(now).is_empty());
+    let mut expired = subscriptions.expire(now + Duration::from_secs(10));
+    expired.sort_by_key(|expired| expired.number);
+    let numbers: Vec<(u32, usize)> =
+        expired.iter().map(|expired| (expired.number, expired.inbox.drain().len())).collect();
+    assert_eq!(numbers, [(2, 1), (9, 0)]);
+    let mut given_up = subscriptions.restart(Opening::Resumed).unsubscribe;
+    given_up.sort_unstable();
+    assert_eq!(given_up, [2, 9], "the word may have been lost");
 }
 
 #[test]
