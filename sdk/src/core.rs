@@ -14,7 +14,7 @@ use crate::lane::Lane;
 use crate::message::{Class, PublisherId};
 use crate::outlet::Outlet;
 use crate::registrations::{Provider, Registrations};
-use crate::session::{Opening, Session, keeps};
+use crate::session::{Opening, Session};
 use crate::status::Status;
 use crate::subscriptions::{Added, Subscriptions};
 use macula_proto::kind;
@@ -70,7 +70,6 @@ pub(crate) struct Core {
     pub(crate) connections: AtomicU64,
     /// Connections at which the session went on.
     pub(crate) resumptions: AtomicU64,
-    keeps: AtomicBool,
 }
 
 impl Core {
@@ -105,7 +104,6 @@ impl Core {
             pong: Notify::new(),
             connections: AtomicU64::new(0),
             resumptions: AtomicU64::new(0),
-            keeps: AtomicBool::new(false),
             config,
         }
     }
@@ -150,7 +148,6 @@ impl Core {
     /// A connection begins: everything that the gateway has to know goes out first.
     pub(crate) fn open(&self, welcome: &Welcome) {
         let opening = self.session().open(welcome);
-        self.keeps.store(keeps(welcome), Ordering::Relaxed);
         let resumed = opening == Opening::Resumed;
         let windows = welcome.windows.unwrap_or_default();
         [&self.rpc_inflow, &self.event_inflow, &self.telemetry_inflow].into_iter().for_each(Inflow::restart);
@@ -229,7 +226,7 @@ impl Core {
     pub(crate) fn is_quiet(&self) -> bool {
         self.calls.is_empty()
             && self.registrations().is_idle()
-            && self.events.update(|outbox| outbox.is_settled() || (!self.keeps() && outbox.is_accepted()))
+            && self.events.update(|outbox| outbox.is_settled())
     }
 
     /// Asks the I/O thread to end.
@@ -313,14 +310,7 @@ impl Core {
 
     /// Tells the gateway which frames of the event stream have been dealt with.
     pub(crate) fn acknowledge(&self, position: u64) {
-        if self.keeps() {
-            self.control.send(kind::ACK, &v1::Ack { position });
-        }
-    }
-
-    /// Whether the gateway keeps sessions, and so wants to know what has been dealt with.
-    fn keeps(&self) -> bool {
-        self.keeps.load(Ordering::Relaxed)
+        self.control.send(kind::ACK, &v1::Ack { position });
     }
 
     fn session(&self) -> MutexGuard<'_, Session> {

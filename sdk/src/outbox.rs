@@ -12,7 +12,6 @@ use crate::batches::{Batch, Batches, Taken};
 use crate::error::PublishError;
 use crate::message::Class;
 use crate::publish::Receipt;
-use crate::session::keeps;
 use bytes::Bytes;
 use macula_proto::v1::{Code, Resent, Welcome};
 use macula_proto::{frame, kind, limits, wire};
@@ -196,11 +195,6 @@ impl Outbox {
         self.batches.unsent() == 0
     }
 
-    /// True when every message has been accepted by the gateway of now.
-    pub(crate) fn is_accepted(&self) -> bool {
-        self.accepted_here == self.sequence
-    }
-
     /// True when every message is settled.
     pub(crate) fn is_settled(&self) -> bool {
         self.settled == self.sequence
@@ -324,18 +318,13 @@ impl Outbox {
     fn first_again(&mut self, welcome: &Welcome, head: &mut Vec<u8>) -> u64 {
         let before = self.accepted;
         let same = self.gateway_epoch.replace(welcome.gateway_epoch) == Some(welcome.gateway_epoch);
-        // A gateway that keeps nothing is sent only what none has accepted.
-        let known = match same {
-            _ if !keeps(welcome) => before,
-            true => self.accepted_here,
-            false => 0,
-        };
+        let known = if same { self.accepted_here } else { 0 };
         self.accepted_here = known.max(welcome.accepted.min(self.sequence));
         // Their answers were lost with the connection: each was accepted or refused.
         self.failures.unanswered += self.waiters.lose_answers(before, self.accepted_here);
         self.accept(self.accepted_here, None);
         self.settle(welcome.settled);
-        if same || !keeps(welcome) {
+        if same {
             return self.accepted_here;
         }
         let (from, sent) = (self.settled.max(self.accepted_here), self.batches.started());

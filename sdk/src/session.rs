@@ -32,10 +32,11 @@ impl Session {
     /// Takes note of the gateway's answer.
     pub(crate) fn open(&mut self, welcome: &Welcome) -> Opening {
         let told = (welcome.session, welcome.gateway_epoch);
+        let same_run = self.resumable.is_some_and(|(_, epoch)| epoch == welcome.gateway_epoch);
         // A session that was taken over by its name is not the one that we had.
-        let goes_on = welcome.resumed && welcome.inherited.is_empty() && self.resumable == Some(told);
-        let moved = !self.gateway.is_empty() && (self.gateway != welcome.gateway || !keeps(welcome));
-        *self = Self { gateway: welcome.gateway.clone(), resumable: keeps(welcome).then_some(told) };
+        let goes_on = welcome.resumed && welcome.inherited.is_empty() && same_run;
+        let moved = !self.gateway.is_empty() && self.gateway != welcome.gateway;
+        *self = Self { gateway: welcome.gateway.clone(), resumable: Some(told) };
         if goes_on { Opening::Resumed } else { Opening::Anew { moved } }
     }
 
@@ -45,25 +46,13 @@ impl Session {
     }
 }
 
-/// Whether this gateway keeps sessions whose connection is lost, and so acknowledges, settles and recovers.
-pub(crate) fn keeps(welcome: &Welcome) -> bool {
-    welcome.resume_ms > 0
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use macula_proto::v1::Inherited;
 
     fn welcome(session: u64, gateway: &str, gateway_epoch: u64, resumed: bool) -> Welcome {
-        Welcome {
-            session,
-            gateway: gateway.into(),
-            gateway_epoch,
-            resumed,
-            resume_ms: 1,
-            ..Welcome::default()
-        }
+        Welcome { session, gateway: gateway.into(), gateway_epoch, resumed, ..Welcome::default() }
     }
 
     #[test]
@@ -72,9 +61,10 @@ mod tests {
         assert_eq!(session.resumption(3), None);
         assert_eq!(session.open(&welcome(7, "a", 1, false)), Opening::Anew { moved: false });
         assert_eq!(session.resumption(3), Some(Resumption { session: 7, gateway_epoch: 1, position: 3 }));
-        assert_eq!(session.open(&welcome(7, "a", 1, true)), Opening::Resumed);
-        assert_eq!(session.open(&welcome(8, "a", 1, false)), Opening::Anew { moved: false });
-        assert_eq!(session.open(&welcome(1, "a", 2, false)), Opening::Anew { moved: false }, "restarted");
+        assert_eq!(session.open(&welcome(8, "a", 1, true)), Opening::Resumed);
+        assert_eq!(session.resumption(9).map(|resume| resume.session), Some(8), "it has a number of its own");
+        assert_eq!(session.open(&welcome(9, "a", 1, false)), Opening::Anew { moved: false });
+        assert_eq!(session.open(&welcome(1, "a", 2, true)), Opening::Anew { moved: false }, "another run");
         assert_eq!(session.open(&welcome(1, "b", 2, false)), Opening::Anew { moved: true });
     }
 

@@ -118,6 +118,22 @@ fn a_resumed_session_receives_exactly_what_it_missed() {
 }
 
 #[test]
+fn a_subscription_whose_answer_was_lost_is_asked_for_again_and_is_answered() {
+    let mut gateway = Gateway::new();
+    let from = publisher(&mut gateway, 1);
+    let (reader, welcome) = greet(&mut gateway, &steady(2));
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    gateway.remove(reader);
+    publish(&mut gateway, from, 1..=1);
+    let (again, _) = greet(&mut gateway, &resume(&steady(2), &welcome, 0));
+    gateway.send(again, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let answers: Vec<v1::Acknowledged> = gateway.only(again, StreamKind::Control, kind::ACKNOWLEDGED);
+    assert_eq!(answers.iter().map(v1::Acknowledged::code).collect::<Vec<_>>(), [Code::Ok]);
+    publish(&mut gateway, from, 2..=2);
+    assert_eq!(gateway.sequences(again, StreamKind::Event), [1, 2], "once, and none is missed");
+}
+
+#[test]
 fn a_session_can_be_resumed_before_its_gateway_knows_that_the_connection_is_lost() {
     let mut gateway = Gateway::new();
     let from = publisher(&mut gateway, 1);

@@ -68,6 +68,7 @@ fn hello(core: &Core) -> Result<Vec<u8>, Failure> {
         session_name: core.config.session_name.clone(),
         secret: core.secret.to_vec().into(),
         resume: core.resumption(),
+        acknowledges: true,
         resume_ms: crate::millis(core.config.resume_window),
         ..Hello::default()
     };

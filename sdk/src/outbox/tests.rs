@@ -185,7 +185,7 @@ fn the_gateways_limits_hold() {
 
 /// As a gateway of this run welcomes a client, which it keeps.
 fn welcome_by(gateway_epoch: u64, accepted: u64, settled: u64) -> Welcome {
-    Welcome { gateway_epoch, settled, resume_ms: 1, ..welcome(accepted) }
+    Welcome { gateway_epoch, settled, ..welcome(accepted) }
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn settled_is_waited_for_apart_from_accepted() {
     push(&mut outbox, "a");
     let mut settled = outbox.wait_for_settled();
     outbox.accept(1, None);
-    assert!(outbox.is_accepted() && !outbox.is_settled());
+    assert!(!outbox.is_settled());
     assert!(settled.try_recv().is_err());
     outbox.settle(1);
     assert!(settled.try_recv().unwrap().is_ok());
@@ -446,11 +446,8 @@ mod model {
                             outbox.grant(gateway.credit);
                             gateway.read(&mut outbox, &topics, &mut highest)?;
                             // It has everything behind what left: what is settled, or accepted and crowded out.
-                            if (topics.len() as u64) > accepted {
+                            if (topics.len() as u64) > accepted.max(settled) {
                                 prop_assert_eq!(gateway.read, topics.len() as u64);
-                            }
-                            if outbox.counts().unsettled == 0 && (topics.len() as u64) > settled {
-                                prop_assert!(gateway.read == topics.len() as u64);
                             }
                         } else {
                             gateway.connect(&mut outbox, aliases);

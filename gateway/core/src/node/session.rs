@@ -154,11 +154,9 @@ impl Node {
             }
         };
         let Some(session) = self.conns.get(from).and_then(|conn| conn.session()) else { return Ok(()) };
-        let inherited = session.unconfirmed.contains(&subscribe.subscription);
-        if session.subscriptions.contains_key(&subscribe.subscription) && !inherited {
-            return Err(Violation::invalid(format!("subscription {} is in use", subscribe.subscription)));
-        }
-        if !inherited && session.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_SESSION {
+        // Taken over, or made before on a connection that was lost before the answer came.
+        let stands = session.subscriptions.contains_key(&subscribe.subscription);
+        if !stands && session.subscriptions.len() >= limits::SUBSCRIPTIONS_PER_SESSION {
             let text = format!("a session has at most {} subscriptions", limits::SUBSCRIPTIONS_PER_SESSION);
             self.acknowledge(from, request, Code::ResourceExhausted, text);
             return Ok(());
@@ -180,7 +178,7 @@ impl Node {
             },
             group: subscribe.group.clone(),
         };
-        if inherited {
+        if stands {
             return self.confirm(from, subscribe, subscription, now);
         }
         let group = (!subscription.group.is_empty())
@@ -215,7 +213,7 @@ impl Node {
         Ok(())
     }
 
-    /// A client claims a subscription of the session that it has taken over.
+    /// A client claims a subscription that stands: of the session that it has taken over, or of its own.
     fn confirm(
         &mut self,
         from: ConnKey,
@@ -232,7 +230,7 @@ impl Node {
         if known
             .is_none_or(|known| known.pattern != subscription.pattern || known.group != subscription.group)
         {
-            let text = format!("subscription {number} was taken over with another pattern or group");
+            let text = format!("subscription {number} is in use, with another pattern or group");
             return Err(Violation::invalid(text));
         }
         session.unconfirmed.remove(&number);
