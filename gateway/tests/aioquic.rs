@@ -7,6 +7,7 @@ use macula_transport::tls::DevAuthority;
 use serde_json::{Value, json};
 use std::process::Command;
 use support::process::Process;
+use support::tools;
 
 /// Runs a script of `aioquic/` against the gateway on this port; the JSON object that it prints.
 async fn run(script: &str, port: u16) -> Value {
@@ -14,7 +15,7 @@ async fn run(script: &str, port: u16) -> Value {
     let output = tokio::task::spawn_blocking(move || {
         let dir = DevAuthority::default_dir(|name| std::env::var_os(name));
         let authority = DevAuthority::open_or_create(&dir).expect("the gateway has made it");
-        let mut command = Command::new(support::python(&["aioquic==1.7.2"]));
+        let mut command = Command::new(tools::python(&["aioquic==1.7.2"]));
         command.env("PYTHONDONTWRITEBYTECODE", "1").arg(script);
         command.args(["127.0.0.1", &port.to_string()]).arg(authority.certificate_path()).arg("test.realm");
         command.output().expect("python runs")
