@@ -140,6 +140,13 @@ fn exposition(status: &Status) -> String {
         "Retained values sent to gateways that lacked them.",
         &[("", counters.repaired)],
     );
+    family("last_wills_total", "counter", "Last wills published.", &[("", counters.wills)]);
+    family(
+        "unannounced_total",
+        "counter",
+        "Announcements on system topics left out because there were too many.",
+        &[("", counters.unannounced)],
+    );
     family("calls_total", "counter", "Calls routed.", &[("", counters.calls)]);
     family(
         "failed_calls_total",

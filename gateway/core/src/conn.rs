@@ -2,6 +2,7 @@
 
 use crate::key::{ConnKey, MessageClass, NodeId, OriginKey, ProviderKey, SubscriptionKey};
 use crate::queue::Queue;
+use crate::will::Will;
 use bytes::Bytes;
 use hashbrown::{HashMap, HashSet};
 use macula_proto::frame::{self, Splitter};
@@ -55,6 +56,8 @@ pub(crate) struct Session {
     pub(crate) kept_until_ms: Option<u64>,
     /// When it was asked for a sign of life, in attentive time.
     pub(crate) asked_ms: Option<u64>,
+    /// What is published if it ends in any other way than by Close.
+    pub(crate) will: Option<Box<Will>>,
     /// Subscriptions of the process before that this one has not claimed.
     pub(crate) unconfirmed: HashSet<u32>,
 }

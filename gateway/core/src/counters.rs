@@ -23,6 +23,10 @@ pub struct Counters {
     pub unkept: u64,
     /// Retained values sent to peers whose stores lacked them.
     pub repaired: u64,
+    /// Last wills published.
+    pub wills: u64,
+    /// Announcements on system topics that were left out because there were too many at a time.
+    pub unannounced: u64,
     /// Times that a publisher was made to wait by a full queue.
     pub held: u64,
     /// Calls routed.

@@ -54,6 +54,14 @@ impl MessageClass {
         }
     }
 
+    /// For people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            MessageClass::Event => "event",
+            MessageClass::Telemetry => "telemetry",
+        }
+    }
+
     pub(crate) fn of(class: macula_proto::v1::Class) -> Option<Self> {
         match class {
             macula_proto::v1::Class::Event => Some(MessageClass::Event),

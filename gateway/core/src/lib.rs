@@ -13,6 +13,7 @@ mod conn;
 mod counters;
 mod groups;
 mod interest;
+mod json;
 mod key;
 mod node;
 mod origins;
@@ -24,6 +25,7 @@ mod routes;
 mod time;
 mod topics;
 pub mod trie;
+mod will;
 
 pub use counters::Counters;
 pub use key::{ConnKey, NodeId, PublisherId};

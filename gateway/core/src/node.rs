@@ -1,11 +1,13 @@
 //! One gateway's routing: connections in, connections out.
 
+mod announce;
 mod answers;
 mod groups;
 mod keep;
 mod link;
 mod messages;
 mod offers;
+mod own;
 mod recovery;
 mod repair;
 mod retained;
@@ -63,6 +65,7 @@ pub struct Node {
     retained: Retained,
     readings: retained::Readings,
     repaired_ms: u64,
+    announcements: announce::Announcements,
     /// Links that are up.
     links: Vec<ConnKey>,
     /// Sessions by publisher.
@@ -183,6 +186,7 @@ impl Node {
             retained: Retained::default(),
             readings: retained::Readings::default(),
             repaired_ms: 0,
+            announcements: announce::Announcements::default(),
             links: Vec::new(),
             sessions: HashMap::new(),
             named: HashMap::new(),
@@ -323,6 +327,7 @@ impl Node {
         }
         self.lift_all_fences(now);
         self.check_recovery(now);
+        self.publish_news(now);
         self.tell_settled();
         self.sweep(now);
     }

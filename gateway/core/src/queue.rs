@@ -454,6 +454,11 @@ impl Queue {
         Vec::new()
     }
 
+    /// True once `block` has waited long enough, until the backlog is low.
+    pub(crate) fn is_overtaken(&self) -> bool {
+        self.overtaken
+    }
+
     /// All publishers that wait here: the receiver is gone.
     pub(crate) fn abandon(&mut self) -> Vec<u32> {
         std::mem::take(&mut self.waiting)

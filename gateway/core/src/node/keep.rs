@@ -1,7 +1,7 @@
 //! Sessions whose connection is lost: kept for a while, resumed by their client, or taken over by name.
 
+use super::announce::News;
 use super::{Node, Notice};
-
 use crate::key::{ConnKey, MessageClass};
 use crate::queue::Alias;
 use crate::time::Now;
@@ -137,6 +137,7 @@ impl Node {
             // Before the session is taken out, since it counts its calls.
             self.fail_orphaned_calls(old);
         }
+        self.tell_session(News::SessionLeft, old);
         let Some(conn) = self.conns.get_mut(old) else { return };
         let mut events = conn.take_queue(MessageClass::Event);
         let mut telemetry = conn.take_queue(MessageClass::Telemetry);

@@ -1,5 +1,6 @@
 //! The control stream of a link: who the peer is, what it wants and offers, whom it makes wait.
 
+use super::announce::News;
 use super::session::VERSION;
 use super::{Node, Notice, Violation, unknown};
 use crate::conn::{Role, WINDOWS};
@@ -128,6 +129,7 @@ impl Node {
         self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
         self.send_store(from, now);
         self.notices.push_back(Notice::LinkUp { conn: from, node, name: hello.name });
+        self.tell_link(News::LinkUp, from);
         Ok(())
     }
 
@@ -291,6 +293,7 @@ impl Node {
             // Events that were under way on it, or are published behind it until it is back.
             self.tell_loss(MessageClass::Event, None);
             self.notices.push_back(Notice::LinkDown { node, name });
+            self.tell_link(News::LinkDown, key);
         }
     }
 

@@ -10,6 +10,7 @@ use crate::retained::Kept;
 use crate::routes::{DEFAULT_BLOCK_MS, Route};
 use crate::time::Now;
 use crate::topics::Topics;
+use crate::will::check_size;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{
     Accepted, Code, Dropped, Gap, NotHere, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume,
@@ -195,29 +196,14 @@ impl Node {
             self.counters.duplicates[class as usize] += 1;
             return Ok(());
         }
-        if message.key.len() > limits::KEY_BYTES {
-            let text = format!(
-                "the key has {} bytes, at most {} are accepted",
-                message.key.len(),
-                limits::KEY_BYTES
-            );
+        if let Err(text) = check_size(&message, publish.message.len()) {
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
         }
-        if message.payload.len() > limits::PAYLOAD_BYTES {
-            let text = format!(
-                "the payload has {} bytes, at most {} are accepted",
-                message.payload.len(),
-                limits::PAYLOAD_BYTES
-            );
-            self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
-            return Ok(());
-        }
-        let rest = publish.message.len() - message.payload.len() - message.key.len();
-        if rest > limits::HEADER_BYTES {
-            // Also keeps the frame, which grows on its way, within what peers take: they would close the link.
-            let text = format!("headers of {rest} bytes, at most {} are accepted", limits::HEADER_BYTES);
-            self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
+        let name = &self.topics.get(topic).topic;
+        if name.is_system() {
+            let text = format!("`{name}` belongs to the gateways: publish to a name without `$`");
+            self.refuse_publish(from, class, publish.sequence, Code::PermissionDenied, text);
             return Ok(());
         }
         let keeps = message.retain || message.remove;
@@ -454,6 +440,7 @@ impl Node {
             Pushed::Full => {
                 if queue.wait(moving.publisher, now.elapsed_ms, u64::from(route.block_ms)) {
                     self.hold(moving.publisher, class);
+                    self.tell_slow(route.conn, class, false, now);
                 }
             }
             Pushed::Lost => self.counters.lost[class as usize] += 1,
@@ -505,7 +492,12 @@ impl Node {
     pub(super) fn release(&mut self, key: ConnKey, stream: StreamKind, now: Now) {
         let Some(class) = stream.class().and_then(MessageClass::of) else { return };
         let Some(conn) = self.conns.get_mut(key) else { return };
-        for publisher in conn.messages(class).release(now.elapsed_ms) {
+        let queue = conn.messages(class);
+        let released = queue.release(now.elapsed_ms);
+        if queue.is_overtaken() && !released.is_empty() {
+            self.tell_slow(key, class, true, now);
+        }
+        for publisher in released {
             self.unhold(publisher, class);
         }
     }
@@ -573,7 +565,7 @@ impl Node {
 
 /// When a message that has come now is of no use any more, 0 for never.
 #[inline]
-fn expires_ms(message: &wire::Message<'_>, now: Now) -> u64 {
+pub(super) fn expires_ms(message: &wire::Message<'_>, now: Now) -> u64 {
     match message.time_to_live_ms {
         0 => 0,
         ttl => now.elapsed_ms + u64::from(ttl),

@@ -1,6 +1,7 @@
 //! Who offers which procedure: registrations of sessions here, offers of peers, and which of two stays that tolerate
 //! no other.
 
+use super::announce::News;
 use super::link::parse;
 use super::{Node, Violation};
 use crate::interest::Offered;
@@ -90,6 +91,7 @@ impl Node {
     }
 
     fn offer(&mut self, provider: Provider) {
+        self.tell_registration(News::RegistrationAdded, &provider);
         let Provider { conn, number, policy, since, publisher, .. } = provider;
         let procedure = provider.procedure.clone();
         let key = self.procedures.add(provider);
@@ -110,6 +112,7 @@ impl Node {
         if let Some(provider) = self.procedures.remove(key) {
             let delta = self.interest.withdraw(&provider.procedure, provider.since);
             self.announce_interest(delta);
+            self.tell_registration(News::RegistrationRemoved, &provider);
         }
     }
 

@@ -1,5 +1,6 @@
 //! The control stream of a client's session.
 
+use super::announce::News;
 use super::keep::LONGEST_RESUME_MS;
 use super::{Barrier, Node, Notice, Violation, unknown};
 use crate::conn::WINDOWS;
@@ -8,6 +9,7 @@ use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Whose;
 use crate::routes::{DEFAULT_BLOCK_MS, LONGEST_BLOCK_MS, Subscription};
 use crate::time::Now;
+use crate::will::Will;
 use macula_proto::kind::StreamKind;
 use macula_proto::v1::acknowledged::Request;
 use macula_proto::v1::{
@@ -58,6 +60,9 @@ impl Node {
             kind::PONG => Ok(()),
             kind::CLOSE => {
                 let close = Close::decode(body)?;
+                if let Some(session) = self.conns.get_mut(from).and_then(|conn| conn.session_mut()) {
+                    session.will = None;
+                }
                 self.fail(from, close.code(), close.message);
                 Ok(())
             }
@@ -79,6 +84,8 @@ impl Node {
         }
         let id: [u8; 16] =
             hello.publisher[..].try_into().map_err(|_| Violation::invalid("Hello.publisher has 16 bytes"))?;
+        let will = hello.last_will.clone().map(|told| Will::read(told, hello.epoch)).transpose();
+        let will = will.map_err(|(code, message)| Violation { code, message })?;
         if hello.resume.is_some_and(|resume| resume.gateway_epoch != self.identity.epoch) {
             self.begin_recovery(now);
         }
@@ -90,7 +97,7 @@ impl Node {
                 let text = "a newer run of this publisher is connected".to_owned();
                 return Err(Violation { code: Code::Aborted, message: text });
             }
-            self.replace_ghost(ghost, now);
+            self.replace_ghost(ghost, known == hello.epoch, now);
         }
         let publisher = self.publishers.refer(PublisherId { id, epoch: hello.epoch });
         let known = self.publishers.get_mut(publisher);
@@ -112,6 +119,7 @@ impl Node {
             session.name.clone_from(&hello.session_name);
             session.secret.clone_from(&hello.secret);
             session.resume_ms = resume_ms;
+            session.will = will.map(Box::new);
         }
         if !hello.session_name.is_empty() {
             self.named.insert(hello.session_name, from);
@@ -141,6 +149,7 @@ impl Node {
         self.announce(from, StreamKind::Event);
         self.announce(from, StreamKind::Telemetry);
         self.notices.push_back(Notice::SessionJoined { conn: from, client: hello.client });
+        self.tell_session(News::SessionJoined, from);
         Ok(())
     }
 
@@ -251,8 +260,14 @@ impl Node {
         Ok(())
     }
 
-    /// Ends a session whose client has connected anew without resuming it.
-    fn replace_ghost(&mut self, ghost: ConnKey, now: Now) {
+    /// Ends a session whose client has connected anew without resuming it. Its will is that of a process that has died,
+    /// or of one that is `alive` and speaks for itself.
+    fn replace_ghost(&mut self, ghost: ConnKey, alive: bool, now: Now) {
+        if let Some(session) = self.conns.get_mut(ghost).and_then(|conn| conn.session_mut())
+            && alive
+        {
+            session.will = None;
+        }
         let away = self.conns.get(ghost).is_some_and(|conn| conn.is_away());
         if !away {
             self.fail(ghost, Code::Aborted, "the client has connected anew".to_owned());
@@ -345,11 +360,15 @@ impl Node {
 
     /// Takes a session out of all tables.
     pub(super) fn detach_session(&mut self, key: ConnKey, now: Now) {
+        if self.conns.get(key).is_some_and(|conn| conn.session().is_some_and(|session| session.live)) {
+            self.tell_session(News::SessionLeft, key);
+        }
         let Some(session) = self.conns.get_mut(key).and_then(|conn| conn.session_mut()) else { return };
         if !std::mem::take(&mut session.live) {
             return;
         }
         let publisher = session.publisher;
+        let will = session.will.take();
         let name = std::mem::take(&mut session.name);
         let subscriptions = std::mem::take(&mut session.subscriptions);
         let registrations = std::mem::take(&mut session.registrations);
@@ -363,6 +382,9 @@ impl Node {
             known.home = None;
         }
         let id = known.id.id;
+        if let Some(will) = will {
+            self.publish_will(publisher, &will, now);
+        }
         self.publishers.release(publisher, now.elapsed_ms);
         if self.named.get(&name) == Some(&key) {
             self.named.remove(&name);
