@@ -118,7 +118,7 @@ fn again(kind: u8, body: &[u8]) -> Result<Vec<u8>, prost::DecodeError> {
         RESENT Resent, CALL Call, CALL_RESULT CallResult, CALL_ERROR CallError, CALL_CANCEL CallCancel,
         CALL_END CallEnd, CALL_CREDIT CallCredit, LINK_HELLO LinkHello, INTEREST_SNAPSHOT InterestSnapshot,
         INTEREST_DELTA InterestDelta, INTEREST_APPLIED InterestApplied, PAUSE Pause, RESUME Resume,
-        NOT_HERE NotHere,
+        NOT_HERE NotHere, STORE_DIGEST StoreDigest, STORE_LIST StoreList,
     }
 }
 
