@@ -76,13 +76,13 @@ static NORMALS: LazyLock<Vec<[f64; 3]>> = LazyLock::new(|| {
     normals.collect()
 });
 
-/// Share of a clear sky's irradiation that reaches the ground, by month: about 1,090 kWh/m² a year over the clear sky of
-/// `sun.rs`, with the months' shares of Uccle.
+/// Share of a clear sky's irradiation that reaches the ground, by month: about 1,050 kWh/m² a year under the clear sky of
+/// `sun.rs`, chosen so that December has 1 to 3 % of it and June and July 12 to 15 % each.
 const MONTHLY_CLEARNESS: [f64; 12] =
-    [0.53, 0.58, 0.63, 0.69, 0.67, 0.655, 0.665, 0.69, 0.72, 0.66, 0.60, 0.55];
+    [0.50, 0.57, 0.64, 0.72, 0.68, 0.588, 0.597, 0.67, 0.71, 0.66, 0.58, 0.53];
 
 /// How far a day's mean wanders from its month's; wide enough for blue and for grey days. Guess, not measured.
-const SPREAD: f64 = 1.0;
+const SPREAD: f64 = 0.85;
 
 #[cfg(test)]
 mod tests {
@@ -95,9 +95,10 @@ mod tests {
 
     #[test]
     fn a_year_of_sun_is_belgian() {
-        let home = &parse("brabant", builtin(Region::Brabant)).expect("a right file")[0];
         let roof = Roof::new(Solar { peak_w: 1000, tilt_deg: 35, azimuth_deg: 180 });
-        for seed in 1..6 {
+        let seeds = || (1..=5).flat_map(|seed| Region::ALL.map(|region| (seed, region)));
+        for (seed, region) in seeds() {
+            let home = &parse(region.name(), builtin(region)).expect("a right file")[0];
             let mut environment = Environment::new(seed);
             let (mut months, mut yielded) = ([0.0; 12], 0.0);
             for day in days_of_year(2025) {
@@ -107,11 +108,11 @@ mod tests {
                 }
             }
             let year: f64 = months.iter().sum();
-            assert!((1000.0..1200.0).contains(&year), "seed {seed}: {year} kWh/m²");
-            assert!((850.0..1060.0).contains(&yielded), "seed {seed}: {yielded} kWh/kWp");
-            assert!((0.01..0.03).contains(&(months[11] / year)), "seed {seed}: {months:?}");
+            assert!((1000.0..1200.0).contains(&year), "seed {seed} {region}: {year} kWh/m²");
+            assert!((850.0..1050.0).contains(&yielded), "seed {seed} {region}: {yielded} kWh/kWp");
+            assert!((0.01..0.03).contains(&(months[11] / year)), "seed {seed} {region}: {months:?}");
             for summer in [5, 6] {
-                assert!((0.11..0.165).contains(&(months[summer] / year)), "seed {seed}: {months:?}");
+                assert!((0.12..0.15).contains(&(months[summer] / year)), "seed {seed} {region}: {months:?}");
             }
         }
     }
