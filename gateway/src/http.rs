@@ -105,7 +105,8 @@ async fn route(
         return Err(Problem::new(StatusCode::NOT_FOUND, "NOT_FOUND", text));
     };
     if head.method() == Method::OPTIONS {
-        exchange.options(&resource.methods()).await;
+        let wanted = head.headers().get("access-control-request-headers");
+        exchange.options(&resource.methods(), wanted).await;
         return Ok(());
     }
     let Some(handler) = resource.handler(head.method()) else {

@@ -19,12 +19,6 @@ const STALL_TIME: Duration = Duration::from_secs(20);
 const BODIES_BYTES: usize = 64 << 20;
 /// Time for which a browser may remember what a preflight allowed, in seconds.
 const PREFLIGHT_AGE: &str = "600";
-/// Request headers that a page may send, beyond those that any page may.
-const PAGE_HEADERS: &str = "authorization, content-type, macula-class, macula-key, macula-realm, macula-remove, \
-                            macula-retain, macula-timeout-ms, macula-ttl-ms, traceparent, tracestate";
-/// Response headers that a page may read.
-const EXPOSED_HEADERS: &str = "retry-after, allow";
-
 /// A request whose head has been read.
 pub(super) struct Exchange {
     stream: RequestStream,
@@ -122,18 +116,19 @@ impl Exchange {
         self.respond(head(status, "application/json"), Bytes::from(format!("{body}\n"))).await;
     }
 
-    /// The answer to OPTIONS, of scripts and of browsers that ask in advance what a page may do.
-    pub(super) async fn options(&mut self, allowed: &str) {
+    /// The answer to OPTIONS, of scripts and of browsers that ask in advance what a page may do: whatever it wants,
+    /// once it is served at all.
+    pub(super) async fn options(&mut self, allowed: &str, wanted: Option<&HeaderValue>) {
         let mut response = Response::new(());
         *response.status_mut() = StatusCode::NO_CONTENT;
         let headers = response.headers_mut();
-        let allowed = HeaderValue::from_str(allowed);
-        if let Ok(allowed) = allowed {
+        if let Ok(allowed) = HeaderValue::from_str(allowed) {
             if self.origin.is_some() {
                 headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, allowed.clone());
-                let names = HeaderValue::from_static(PAGE_HEADERS);
-                headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
                 headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(PREFLIGHT_AGE));
+                if let Some(wanted) = wanted {
+                    headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted.clone());
+                }
             }
             headers.insert(header::ALLOW, allowed);
         }
@@ -152,7 +147,7 @@ impl Exchange {
         if let Some(origin) = &self.origin {
             let headers: &mut HeaderMap = response.headers_mut();
             headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
-            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(EXPOSED_HEADERS));
+            headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("*"));
             headers.insert(header::VARY, HeaderValue::from_static("origin"));
         }
         let sent = tokio::time::timeout(STALL_TIME, self.stream.send_response(response)).await;

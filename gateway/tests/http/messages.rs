@@ -134,3 +134,26 @@ async fn a_subscription_goes_on_past_what_the_gateway_keeps() {
         assert_eq!(events.event().await.1["topic"], topic);
     }
 }
+
+#[tokio::test]
+async fn a_group_shares_its_messages() {
+    let gateway = support::gateway("http").await;
+    let mut http = Http::connect(&gateway).await;
+    let path = "/v1/topics/test.%23?group=readers&share=round_robin&limit=5";
+    let (_, first) = http.send("GET", path, &[], b"").await;
+    let (_, second) = http.send("GET", path, &[], b"").await;
+    for number in 0..10 {
+        let answer = http.exchange("POST", &format!("/v1/topics/test.n{number}"), &[], "").await;
+        assert_eq!(answer.json()["matches"], 1, "a group is one receiver: {answer:?}");
+    }
+    let mut topics = Vec::new();
+    for reader in [first, second] {
+        let mut reader = Reader::new(reader);
+        for _ in 0..5 {
+            topics.push(reader.event().await.1["topic"].as_str().expect("a topic").to_owned());
+        }
+    }
+    topics.sort();
+    let all: Vec<String> = (0..10).map(|number| format!("test.n{number}")).collect();
+    assert_eq!(topics, all, "each message went to one of them");
+}
