@@ -62,9 +62,11 @@ pub struct Status {
 }
 
 impl Hub {
-    pub(crate) fn new(identity: Identity) -> Self {
+    pub(crate) fn new(identity: Identity, payload_bytes: usize) -> Self {
+        let mut node = Node::new(identity);
+        node.limit_payload(payload_bytes);
         Self(Rc::new(Inner {
-            node: RefCell::new(Node::new(identity)),
+            node: RefCell::new(node),
             outlets: RefCell::default(),
             started: Instant::now(),
             links: Notify::new(),

@@ -29,6 +29,8 @@ struct Inbound {
     received: u64,
 }
 
+/// Bytes handed to the core at a time: a quarter of the credit that it grants.
+const PART: usize = 256 << 10;
 /// Credit of each class: a slow reader of a stream of events holds this much.
 const WINDOW: u64 = 256 << 10;
 
@@ -75,7 +77,12 @@ impl Local {
     pub(crate) fn send(&mut self, stream: StreamKind, kind: u8, message: &impl prost::Message) {
         let mut bytes = Vec::new();
         frame::put_message(&mut bytes, kind, message);
-        self.hub.receive(self.key, stream, &[Bytes::from(bytes)]);
+        let mut rest = Bytes::from(bytes);
+        while !rest.is_empty() {
+            // The core grants credit for each part once it has it.
+            let part = rest.split_to(rest.len().min(PART));
+            self.hub.receive(self.key, stream, &[part]);
+        }
     }
 
     /// The next frame on one of these streams.

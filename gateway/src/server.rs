@@ -264,7 +264,7 @@ impl Data {
         let dialler = Dialler { endpoint, tls: trust.link().map_err(StartError::Identity)? };
         tracing::info!(name = own.name, node = %own.node, realm = own.realm, address = %local, "gateway listens");
         let own_tls = trust.own().map_err(StartError::Identity)?;
-        let hub = Hub::new(own);
+        let hub = Hub::new(own, settings.payload_bytes);
         Ok(Self {
             settings,
             hub,

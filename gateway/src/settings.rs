@@ -2,6 +2,7 @@
 
 use crate::origins::Origins;
 use crate::schemas::Schemas;
+use macula_proto::limits;
 use macula_proto::vars::{Problems, Setting, Vars};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,6 +52,11 @@ pub const SETTINGS: &[Setting] = &[
         help: "Web pages that may connect: https://host[:port] list; loopback is pages of this machine, * all",
     },
     Setting {
+        name: "MACULA_PAYLOAD_BYTES",
+        default: "16777216",
+        help: "Largest payload of a message that clients may send, in bytes; at most 16777216",
+    },
+    Setting {
         name: "MACULA_SCHEMAS",
         default: "",
         help: "FileDescriptorSet files, comma-separated: HTTP shows and takes these message types as JSON",
@@ -85,6 +91,8 @@ pub struct Settings {
     pub state_dir: Option<PathBuf>,
     /// Certificate that was mounted; `None` for one of the development authority.
     pub certificate: Option<CertificateFiles>,
+    /// Largest payload that clients may send.
+    pub payload_bytes: usize,
     /// Web pages that may connect.
     pub origins: Origins,
     /// Message types that HTTP shows and takes as JSON.
@@ -128,6 +136,11 @@ impl Settings {
         let host = vars.parse("MACULA_GATEWAY_HOST", std::net::IpAddr::from([0u16; 8]));
         let admin_port = vars.parse("MACULA_ADMIN_PORT", 9444u16);
         let admin_host = vars.parse("MACULA_ADMIN_HOST", std::net::IpAddr::from([0u16; 8]));
+        let payload_bytes = vars.parse("MACULA_PAYLOAD_BYTES", limits::PAYLOAD_BYTES);
+        if !(1..=limits::PAYLOAD_BYTES).contains(&payload_bytes) {
+            let most = limits::PAYLOAD_BYTES;
+            vars.problem(format!("MACULA_PAYLOAD_BYTES={payload_bytes}: write a number from 1 to {most}"));
+        }
         let realm = vars.text("MACULA_REALM", DEFAULT_REALM);
         if let Err(error) = realm.parse::<macula_proto::Topic>() {
             vars.problem(format!("MACULA_REALM={realm}: {error}"));
@@ -160,6 +173,7 @@ impl Settings {
             name: vars.optional("MACULA_NODE_NAME"),
             state_dir: vars.optional("MACULA_STATE_DIR").map(PathBuf::from),
             certificate,
+            payload_bytes,
             origins,
             schemas,
         };

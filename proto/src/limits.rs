@@ -15,17 +15,22 @@ pub const KEY_BYTES: usize = 255;
 /// Longest content type in bytes: RFC 6838 allows 127 for each of type and subtype; parameters are short.
 pub const CONTENT_TYPE_BYTES: usize = 255;
 
-/// Largest frame on a stream, in bytes, its length prefix not counted. 1 MiB is what NATS allows by default.
-pub const FRAME_BYTES: usize = 1 << 20;
+/// Largest payload of a message, a call or a result, in bytes. What a gateway accepts may be set lower and is told in
+/// `Welcome`. Larger results stream in parts; larger files belong into an object store.
+pub const PAYLOAD_BYTES: usize = 16 << 20;
+
+/// Largest frame on a class stream, in bytes, its length prefix not counted: the largest payload with headers, names and
+/// encoding.
+pub const FRAME_BYTES: usize = PAYLOAD_BYTES + (64 << 10);
+
+/// Largest frame on the control stream of a session, in bytes: the frames there are small.
+pub const CONTROL_FRAME_BYTES: usize = 1 << 20;
 
 /// Most headers of one message. A guess, not measured: tracing needs two, applications rarely more than ten.
 pub const HEADERS: usize = 32;
 
 /// All header names and values of one message together, in bytes. 8 KiB is what web servers commonly accept.
 pub const HEADER_BYTES: usize = 8 << 10;
-
-/// Largest payload carried inside one frame, in bytes: a frame less 16 KiB for headers, names and encoding.
-pub const PAYLOAD_BYTES: usize = FRAME_BYTES - (16 << 10);
 
 /// Subscriptions of one session. A guess, not measured: a projection needs tens, a bridge thousands.
 pub const SUBSCRIPTIONS_PER_SESSION: usize = 10_000;

@@ -112,8 +112,13 @@ impl Conn {
     pub(crate) const CONTROL_LIMIT: usize = 64 << 20;
 
     pub(crate) fn new(role: Role, heard_ms: u64) -> Self {
+        // Control frames of a link hold the interest of a whole gateway.
+        let control = match role {
+            Role::Session(_) => limits::CONTROL_FRAME_BYTES,
+            Role::Link(_) => limits::FRAME_BYTES,
+        };
         let inbound = |window| Inbound {
-            splitter: Splitter::new(limits::FRAME_BYTES),
+            splitter: Splitter::new(if window == 0 { control } else { limits::FRAME_BYTES }),
             received: 0,
             position: 0,
             resent: 0,
@@ -220,6 +225,14 @@ impl Conn {
 
     pub(crate) fn put_queue(&mut self, class: MessageClass, queue: Queue) {
         *self.messages(class) = queue;
+    }
+
+    /// Forgets frames that have begun to arrive; how many bytes they were.
+    pub(crate) fn drop_unfinished(&mut self) -> usize {
+        self.inbound
+            .iter_mut()
+            .map(|inbound| std::mem::replace(&mut inbound.splitter, Splitter::new(0)).held())
+            .sum()
     }
 
     /// Forgets the calls and answers that wait; how many bytes they were.

@@ -36,6 +36,7 @@ pub(crate) use groups::Parked;
 use hashbrown::HashMap;
 use macula_proto::frame::FrameError;
 use macula_proto::kind::{self, StreamKind};
+use macula_proto::limits;
 use macula_proto::v1::{Close, Code, Credit, InterestDelta, Moving, Refused};
 use macula_proto::wire::Malformed;
 use recovery::Recovery;
@@ -84,6 +85,10 @@ pub struct Node {
     /// Bytes in all queues.
     queued: usize,
     counters: Counters,
+    /// Largest payload that sessions may send.
+    payload_bytes: usize,
+    /// Bytes of frames that have begun to arrive, on all connections.
+    unfinished: usize,
     /// Encoded shared part of the message under way.
     shared: Vec<u8>,
 }
@@ -167,6 +172,10 @@ impl Node {
     /// Bytes in all queues together; over it, policies act as if every queue with more than a
     /// small share of them were full.
     const QUEUED_LIMIT: usize = 256 << 20;
+    /// Bytes of frames that have begun to arrive; over it, a connection with a large one among them is closed.
+    const UNFINISHED_LIMIT: usize = 256 << 20;
+    /// What a frame that has begun to arrive may take even then: all connections together take little so.
+    const UNFINISHED_SHARE: usize = 64 << 10;
 
     /// A gateway without connections.
     pub fn new(identity: Identity) -> Self {
@@ -199,8 +208,15 @@ impl Node {
             notices: VecDeque::new(),
             queued: 0,
             counters: Counters::default(),
+            payload_bytes: limits::PAYLOAD_BYTES,
+            unfinished: 0,
             shared: Vec::new(),
         }
+    }
+
+    /// Sessions may send payloads of so many bytes, and no more than [`limits::PAYLOAD_BYTES`].
+    pub fn limit_payload(&mut self, bytes: usize) {
+        self.payload_bytes = bytes.min(limits::PAYLOAD_BYTES);
     }
 
     /// Who this is.
@@ -244,6 +260,7 @@ impl Node {
         }
         self.counters.bytes_in += bytes.len() as u64;
         let mut splitter = std::mem::replace(&mut inbound.splitter, macula_proto::frame::Splitter::new(0));
+        self.unfinished -= splitter.held();
         let mut frames = inbound.position;
         if link && stream == StreamKind::Event {
             self.begin_segment(key);
@@ -269,7 +286,14 @@ impl Node {
         }
         if let Some(conn) = self.conns.get_mut(key) {
             let inbound = conn.inbound(stream);
+            self.unfinished += splitter.held();
+            let crowded =
+                self.unfinished > Self::UNFINISHED_LIMIT && splitter.held() > Self::UNFINISHED_SHARE;
             (inbound.splitter, inbound.position) = (splitter, frames);
+            if crowded {
+                let text = format!("{stream:?} stream: large frames arrive on too many connections at once");
+                return self.fail(key, Code::ResourceExhausted, text);
+            }
             self.grant(key, stream);
             if stream == StreamKind::Event && !link {
                 self.tell_accepted(key);
@@ -428,6 +452,7 @@ impl Node {
             released.extend(queue.abandon().into_iter().map(|publisher| (publisher, class)));
             *queue = Queue::new(class.wire(), 0);
         }
+        self.unfinished -= conn.drop_unfinished();
         self.forget_inbound(key, now);
         for (publisher, class) in released {
             self.unhold(publisher, class);

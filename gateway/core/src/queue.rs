@@ -31,6 +31,8 @@ const HARD_BYTES: usize = 64 << 20;
 /// because of others. Two batches.
 const SHARE_BYTES: usize = 2 * BATCH_BYTES;
 
+/// Backlog of a queue in which, for a large message, nothing waits: the aliases that it names.
+const ALONE_BYTES: usize = 4 << 10;
 /// Events that were sent and not acknowledged; over it, nothing more is sent. What an application that acknowledges by
 /// itself may take at a time. A guess, not measured.
 const KEPT_BYTES: usize = 16 << 20;
@@ -186,7 +188,7 @@ impl Queue {
     ) -> Pushed {
         let full = full && self.weight() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
-        if backlog <= self.soft && self.held.is_empty() && !full {
+        if (backlog <= self.soft || self.takes_alone()) && self.held.is_empty() && !full {
             self.append(entry, origins);
             return Pushed::Queued;
         }
@@ -198,7 +200,12 @@ impl Queue {
     pub(crate) fn refuses(&self, entry: Entry<'_>, policy: Overflow, full: bool) -> bool {
         let full = full && self.weight() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
-        (backlog > self.soft || full) && self.refuses_behind(policy, backlog, full)
+        (full || backlog > self.soft && !self.takes_alone()) && self.refuses_behind(policy, backlog, full)
+    }
+
+    /// True when next to nothing waits and the receiver is there: then a message may be larger than what may wait.
+    fn takes_alone(&self) -> bool {
+        self.backlog() < ALONE_BYTES && !self.away
     }
 
     #[cold]

@@ -39,6 +39,7 @@ impl Node {
         session.kept_until_ms = Some(now.elapsed_ms + u64::from(session.resume_ms));
         let registrations = std::mem::take(&mut session.registrations);
         conn.clear_control();
+        self.unfinished -= conn.drop_unfinished();
         self.forget_inbound(key, now);
         self.fail_orphaned_calls(key);
         registrations.into_values().for_each(|provider| self.unregister(provider));
@@ -151,6 +152,9 @@ impl Node {
             self.unhold(publisher, MessageClass::Telemetry);
         }
         if !away {
+            if let Some(conn) = self.conns.get_mut(old) {
+                self.unfinished -= conn.drop_unfinished();
+            }
             moved.registrations.values().for_each(|provider| self.unregister(*provider));
             self.forget_inbound(old, now);
             self.barriers.retain(|barrier| barrier.conn != old);

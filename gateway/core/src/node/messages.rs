@@ -196,7 +196,7 @@ impl Node {
             self.counters.duplicates[class as usize] += 1;
             return Ok(());
         }
-        if let Err(text) = check_size(&message, publish.message.len()) {
+        if let Err(text) = check_size(&message, publish.message.len(), self.payload_bytes) {
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
         }

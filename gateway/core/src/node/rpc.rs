@@ -22,7 +22,7 @@ const PEER_GRACE_MS: u64 = 250;
 
 /// Calls and answers that wait for one reader; over it, more calls to it are refused, and
 /// its answers come without what they say. A guess, not measured.
-pub(super) const RPC_BYTES: usize = 16 << 20;
+pub(super) const RPC_BYTES: usize = 32 << 20;
 
 /// What a frame may grow by on its way, with larger numbers and the caller's or provider's name, and still be taken.
 pub(super) const GROWTH_BYTES: usize = 64;

@@ -132,7 +132,7 @@ impl Node {
             gateway_epoch: self.identity.epoch,
             limits: Some(Limits {
                 frame_bytes: limits::FRAME_BYTES as u32,
-                payload_bytes: limits::PAYLOAD_BYTES as u32,
+                payload_bytes: self.payload_bytes as u32,
                 subscriptions: limits::SUBSCRIPTIONS_PER_SESSION as u32,
                 registrations: limits::REGISTRATIONS_PER_SESSION as u32,
                 aliases: limits::ALIASES_PER_SESSION as u32,

@@ -125,7 +125,7 @@ impl Gateway {
         let mut frames = Vec::new();
         let mut taken = 0;
         let bytes = self.out.entry((conn, stream)).or_default();
-        let mut splitter = Splitter::new(2 << 20);
+        let mut splitter = Splitter::new(macula_proto::limits::FRAME_BYTES);
         splitter
             .split(bytes, |kind, body| {
                 let mut whole = Vec::new();

@@ -138,7 +138,7 @@ fn who_does_not_read_has_no_part_dropped() {
     caller.call("$sys.count", &[255, 255], u64::MAX);
     let echo =
         Call { procedure: "$sys.echo".to_owned(), payload: vec![0; 1_000_000].into(), ..Call::default() };
-    for call in 100..109 {
+    for call in 100..118 {
         caller.send(StreamKind::Rpc, kind::CALL, &Call { call, ..echo.clone() });
     }
     let other =
