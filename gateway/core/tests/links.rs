@@ -129,10 +129,10 @@ fn a_callee_that_does_not_read_gets_no_more_calls() {
     let [caller, callee] = [1, 2].map(|publisher| gateway.client(publisher, 1_000));
     gateway.send(callee, kind::REGISTER, &register(1, "p"));
     let large = v1::Call { payload: vec![0; 900_000].into(), ..call(0, "p", 1_000) };
-    for number in 1..=40 {
+    for number in 1..=80 {
         gateway.send_on(caller, StreamKind::Rpc, kind::CALL, &v1::Call { call: number, ..large.clone() });
     }
-    assert!(gateway.node.gauges().queued_bytes < 20 << 20);
+    assert!(gateway.node.gauges().queued_bytes < 36 << 20);
     gateway.credit(caller, v1::Class::Rpc, 1 << 30);
     let errors: Vec<CallError> = gateway.only(caller, StreamKind::Rpc, kind::CALL_ERROR);
     assert!(errors.iter().all(|error| error.code() == Code::ResourceExhausted) && !errors.is_empty());
@@ -144,21 +144,21 @@ fn a_caller_that_does_not_read_gets_its_answers_without_what_they_say() {
     let [caller, callee] = [1, 2].map(|publisher| gateway.client(publisher, 1_000));
     gateway.credit(callee, v1::Class::Rpc, 1 << 30);
     gateway.send(callee, kind::REGISTER, &register(1, "p"));
-    for number in 1..=40 {
+    for number in 1..=80 {
         gateway.send_on(caller, StreamKind::Rpc, kind::CALL, &call(number, "p", 60_000));
     }
     let invoked: Vec<v1::Call> = gateway.only(callee, StreamKind::Rpc, kind::CALL);
-    assert_eq!(invoked.len(), 40);
+    assert_eq!(invoked.len(), 80);
     for invoked in invoked {
         let result =
             v1::CallResult { call: invoked.call, payload: vec![0; 900_000].into(), ..Default::default() };
         gateway.send_on(callee, StreamKind::Rpc, kind::CALL_RESULT, &result);
     }
-    assert!(gateway.node.gauges().queued_bytes < 17 << 20);
+    assert!(gateway.node.gauges().queued_bytes < 33 << 20);
     gateway.credit(caller, v1::Class::Rpc, 1 << 30);
     let frames = gateway.frames(caller, StreamKind::Rpc);
     let errors = frames.iter().filter(|frame| frame.0 == kind::CALL_ERROR).count();
-    assert!(frames.len() == 40 && errors > 20, "{errors} of {}", frames.len());
+    assert!(frames.len() == 80 && errors > 20, "{errors} of {}", frames.len());
 }
 
 #[test]
