@@ -89,15 +89,15 @@ impl Node {
         if hello.resume.is_some_and(|resume| resume.gateway_epoch != self.identity.epoch) {
             self.begin_recovery(now);
         }
+        // Before anything is moved to this connection, which a refusal would lose.
+        if self.sessions.get(&id).is_some_and(|&ghost| self.run_of(ghost) > hello.epoch) {
+            let text = "a newer run of this publisher is connected".to_owned();
+            return Err(Violation { code: Code::Aborted, message: text });
+        }
         let resumed = self.resume_session(from, &hello, now);
         if let Some(&ghost) = self.sessions.get(&id) {
-            let session = self.conns.get(ghost).and_then(|conn| conn.session());
-            let known = session.map_or(0, |session| self.publishers.get(session.publisher).id.epoch);
-            if known > hello.epoch {
-                let text = "a newer run of this publisher is connected".to_owned();
-                return Err(Violation { code: Code::Aborted, message: text });
-            }
-            self.replace_ghost(ghost, known == hello.epoch, now);
+            let alive = self.run_of(ghost) == hello.epoch;
+            self.replace_ghost(ghost, alive, now);
         }
         let publisher = self.publishers.refer(PublisherId { id, epoch: hello.epoch });
         let known = self.publishers.get_mut(publisher);
@@ -258,6 +258,12 @@ impl Node {
             self.send_retained(from, number, (!shared).then_some(&pattern), now);
         }
         Ok(())
+    }
+
+    /// The run of a session's publisher.
+    fn run_of(&self, key: ConnKey) -> u64 {
+        let session = self.conns.get(key).and_then(|conn| conn.session());
+        session.map_or(0, |session| self.publishers.get(session.publisher).id.epoch)
     }
 
     /// Ends a session whose client has connected anew without resuming it. Its will is that of a process that has died,
