@@ -6,6 +6,8 @@
 mod accept;
 mod exchange;
 mod feed;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod index;
 mod payload;
 mod problem;

@@ -4,6 +4,8 @@
 //! This is the half that acts: QUIC, TLS, timers, HTTP. What goes where is decided by `macula-core`.
 
 mod admin;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod http;
 mod hub;
 mod identity;

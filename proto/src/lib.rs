@@ -4,6 +4,8 @@
 //! [`Pattern`] is legal by construction.
 
 pub mod frame;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod kind;
 pub mod limits;
 pub mod pattern;

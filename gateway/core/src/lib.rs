@@ -11,6 +11,8 @@ mod bitset;
 mod calls;
 mod conn;
 mod counters;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 mod groups;
 mod interest;
 mod json;

@@ -26,13 +26,7 @@ impl<'a> Request<'a> {
         head: &'a http::Request<()>,
         argument: &str,
     ) -> Result<Self, Problem> {
-        let decoded = percent_encoding::percent_decode_str(argument)
-            .decode_utf8()
-            .map_err(|_| Problem::invalid("the path is no UTF-8 after percent-decoding"))?;
-        if decoded.ends_with('.') {
-            return Err(Problem::invalid(format!("`{decoded}` ends with a dot; in a path, write # as %23")));
-        }
-        Ok(Self { service, connection, head, argument: decoded.into_owned() })
+        Ok(Self { service, connection, head, argument: decoded(argument)? })
     }
 
     pub(super) fn hub(&self) -> &Hub {
@@ -112,6 +106,17 @@ impl<'a> Request<'a> {
         TransportProfile::SESSION.apply(&self.connection);
         Ok(local)
     }
+}
+
+/// A name in a path, without its percent-encoding.
+pub(super) fn decoded(argument: &str) -> Result<String, Problem> {
+    let decoded = percent_encoding::percent_decode_str(argument)
+        .decode_utf8()
+        .map_err(|_| Problem::invalid("the path is no UTF-8 after percent-decoding"))?;
+    if decoded.ends_with('.') {
+        return Err(Problem::invalid(format!("`{decoded}` ends with a dot; in a path, write # as %23")));
+    }
+    Ok(decoded.into_owned())
 }
 
 /// The token of an `authorization` header; empty when there is none.

@@ -6,6 +6,8 @@
 
 mod accept;
 mod connection;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod meter;
 mod prefix;
 mod recv;

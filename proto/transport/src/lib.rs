@@ -6,6 +6,8 @@
 
 pub mod client;
 pub mod endpoint;
+#[cfg(any(test, feature = "fuzz"))]
+pub mod fuzz;
 pub mod h3quic;
 pub mod profile;
 pub mod session;

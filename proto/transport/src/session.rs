@@ -11,6 +11,8 @@ mod capsule;
 mod client;
 mod connect_stream;
 mod driver;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod handle;
 mod server;
 
