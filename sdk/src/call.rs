@@ -1,15 +1,18 @@
 //! Calling a procedure.
 
-use crate::calls::NotBegun;
+use crate::calls::{Answer, NotBegun, Waiting};
 use crate::client::Client;
 use crate::core::Core;
 use crate::error::CallError;
+use crate::mailbox::{GATHERED_BYTES, Mailbox};
 use crate::register::Reply;
+use crate::replies::{Answers, Gathered, Replies};
 use crate::status::Status;
 use bytes::Bytes;
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind, limits};
 use std::future::IntoFuture;
+use std::marker::PhantomData;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,26 +21,46 @@ use tokio::sync::oneshot;
 /// Time that a call has unless it says otherwise: what users of gRPC and HTTP clients expect.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A call about to be made; `.await` makes it. See [`Client::call`].
+/// Bytes of results that a stream lets wait here unless it says otherwise. A guess, not measured: far more than a round
+/// trip in a data centre carries, and a thousand streams still fit into memory.
+pub const DEFAULT_WINDOW: u64 = 256 << 10;
+
+/// How much longer than the gateway this client waits for the answers of all providers, since it is the gateway
+/// that tells which of them did not answer in time.
+const GATHER_GRACE: Duration = Duration::from_secs(1);
+
+/// A call about to be made; `.await` makes it. See [`Client::call`], [`Client::call_typed`], [`Client::call_all`].
 ///
 /// A call reaches at most one provider, once; nothing repeats it. Without a connection it waits for one, as long as
 /// its time lasts. Dropping the future cancels the call at the provider.
 #[must_use = "a call is made when it is awaited"]
 #[derive(Debug)]
-pub struct Call {
+pub struct Call<T = Reply> {
     client: Client,
     procedure: Topic,
     timeout: Duration,
+    window: u64,
     request: v1::Call,
+    answer: PhantomData<fn() -> T>,
 }
 
-impl Call {
+/// Marks a [`Call`] that resolves to the protobuf message `T`; see [`Client::call_typed`].
+#[derive(Debug)]
+pub struct Typed<T>(PhantomData<fn() -> T>);
+
+/// Marks a [`Call`] of every provider; see [`Client::call_all`].
+#[derive(Debug)]
+pub struct All(());
+
+impl<T> Call<T> {
     pub(crate) fn new(client: Client, procedure: Topic, payload: Bytes) -> Self {
         let request = v1::Call { procedure: procedure.to_string(), payload, ..v1::Call::default() };
-        Self { client, procedure, timeout: DEFAULT_TIMEOUT, request }
+        let (timeout, window) = (DEFAULT_TIMEOUT, DEFAULT_WINDOW);
+        Self { client, procedure, timeout, window, request, answer: PhantomData }
     }
 
-    /// How long to wait for the answer, 30 s by default. The gateway and the provider know it too.
+    /// How long to wait for the answer, 30 s by default; of a stream for its end. The gateway and the provider know it
+    /// too.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -55,51 +78,121 @@ impl Call {
         self
     }
 
-    async fn make(self) -> Result<Reply, CallError> {
-        let procedure = self.procedure.clone();
-        let fail = |code: Code, message: &str| CallError {
-            procedure: procedure.to_string(),
-            code,
-            message: message.to_owned(),
-            details: Bytes::new(),
-        };
+    /// Makes the call when there is a connection that takes it. `waiting` is made anew for each attempt.
+    async fn begin<W>(&self, waiting: impl Fn() -> (Waiting, W)) -> Result<(u64, W, Instant), CallError> {
         if self.request.payload.len() > limits::PAYLOAD_BYTES {
             let (bytes, limit) = (self.request.payload.len(), limits::PAYLOAD_BYTES);
-            return Err(fail(
-                Code::InvalidArgument,
-                &format!("the payload has {bytes} bytes, at most {limit} are allowed"),
-            ));
+            let text = format!("the payload has {bytes} bytes, at most {limit} are allowed");
+            return Err(self.fail(Code::InvalidArgument, &text));
         }
-        let core = Arc::clone(self.client.core());
+        let core = self.client.core();
         let deadline = Instant::now() + self.timeout;
         let mut overdue = pin!(core.sleep(self.timeout));
-        let mut pending = loop {
-            match Pending::begin(&core, &self.request, deadline) {
-                Ok(pending) => break pending,
-                Err(NotBegun::Closed) => return Err(fail(Code::Cancelled, "the client is closed")),
+        let late = "no connection to a gateway that takes the call within its time";
+        tokio::select! {
+            () = &mut overdue => return Err(self.fail(Code::Unavailable, late)),
+            () = core.rpc.room() => {}
+        }
+        loop {
+            let (waiting, answer) = waiting();
+            let begun = core.calls.begin(waiting, |number| {
+                // At least a millisecond: none would mean the gateway's default.
+                let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+                let call = v1::Call { call: number, timeout_ms: crate::millis(left), ..self.request.clone() };
+                core.rpc.send(kind::CALL, &call);
+            });
+            match begun {
+                Ok(number) => return Ok((number, answer, deadline)),
+                Err(NotBegun::Closed) => return Err(self.fail(Code::Cancelled, "the client is closed")),
                 Err(NotBegun::NotConnected) => {}
             }
             let mut status = core.status.subscribe();
             tokio::select! {
-                () = &mut overdue => return Err(fail(Code::Unavailable, "no connection to a gateway within the call's time")),
+                () = &mut overdue => return Err(self.fail(Code::Unavailable, late)),
                 _ = status.wait_for(|status| matches!(status, Status::Connected { .. } | Status::Closed)) => {}
             }
+        }
+    }
+
+    async fn make(self) -> Result<Reply, CallError> {
+        let one = || {
+            let (sender, receiver) = oneshot::channel();
+            (Waiting::One(sender), receiver)
         };
+        let (number, answer, deadline) = self.begin(one).await?;
+        let core = self.client.core();
+        let mut pending = Pending { core, number, answer, answered: false };
         let answer = tokio::select! {
             answer = &mut pending.answer => answer,
-            () = &mut overdue => return Err(fail(Code::DeadlineExceeded, "no answer within the call's time")),
+            () = core.sleep(deadline.saturating_duration_since(Instant::now())) => {
+                return Err(self.fail(Code::DeadlineExceeded, "no answer within the call's time"));
+            }
         };
         pending.answered = true;
+        let procedure = self.procedure.as_str();
         match answer {
-            Ok(Ok(reply)) => Ok(Reply { procedure: procedure.to_string(), ..reply }),
-            Ok(Err(error)) => Err(CallError {
-                procedure: procedure.to_string(),
-                code: error.code(),
-                message: error.message,
-                details: error.details,
-            }),
-            Err(_) => Err(fail(Code::Cancelled, "the client is closed")),
+            Ok(Ok(reply)) => Ok(Reply { procedure: procedure.to_owned(), ..reply }),
+            Ok(Err(error)) => Err(CallError::of(procedure, error)),
+            Err(_) => Err(self.fail(Code::Cancelled, "the client is closed")),
         }
+    }
+
+    fn fail(&self, code: Code, message: &str) -> CallError {
+        let (procedure, message) = (self.procedure.to_string(), message.to_owned());
+        CallError { procedure, code, message, details: Bytes::new() }
+    }
+}
+
+impl Call {
+    /// How many bytes of results may wait here for the application to take them, 256 KiB by default. No part of the stream
+    /// can be larger. The provider is held back as soon as so many wait.
+    pub fn window(mut self, bytes: u64) -> Self {
+        self.window = bytes.max(1);
+        self
+    }
+
+    /// Makes the call and resolves, once it is sent, to the stream of its results. A provider that answers once is
+    /// a stream of one, or of none when its reply is empty.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let procedure = macula_sdk::Topic::from_static("example.history");
+    /// let mut replies = client.call(&procedure, "2025").stream().await?;
+    /// while let Some(reply) = replies.next().await {
+    ///     println!("{} bytes", reply?.payload().len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no connection within the call's time. What goes wrong later is in the stream.
+    pub async fn stream(mut self) -> Result<Replies, CallError> {
+        self.request.credit = self.window;
+        let window = self.window;
+        let stream = || {
+            let mailbox = Arc::new(Mailbox::new(window));
+            (Waiting::Stream(Arc::clone(&mailbox)), mailbox)
+        };
+        let (number, mailbox, deadline) = self.begin(stream).await?;
+        Ok(Replies::new(Gathered::new(self.client, self.procedure, number, mailbox, deadline), window))
+    }
+}
+
+impl Call<All> {
+    /// Makes the call and resolves, once it is sent, to the stream of its answers, each as it comes.
+    ///
+    /// # Errors
+    /// When there is no connection within the call's time. What goes wrong later is in the stream.
+    pub async fn stream(mut self) -> Result<Answers, CallError> {
+        self.request.all = true;
+        let all = || {
+            let mailbox = Arc::new(Mailbox::new(GATHERED_BYTES));
+            (Waiting::All(Arc::clone(&mailbox)), mailbox)
+        };
+        let (number, mailbox, deadline) = self.begin(all).await?;
+        let deadline = deadline + GATHER_GRACE;
+        Ok(Answers(Gathered::new(self.client, self.procedure, number, mailbox, deadline)))
     }
 }
 
@@ -112,30 +205,60 @@ impl IntoFuture for Call {
     }
 }
 
+impl<T: prost::Message + prost::Name + Default + 'static> IntoFuture for Call<Typed<T>> {
+    type Output = Result<T, CallError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let reply = self.make().await?;
+            reply.decode_typed().map_err(|error| CallError {
+                procedure: error.topic.clone(),
+                code: Code::Internal,
+                message: error.to_string(),
+                details: Bytes::new(),
+            })
+        })
+    }
+}
+
+impl IntoFuture for Call<All> {
+    type Output = Result<Vec<crate::replies::Answer>, CallError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let mut stream = self.stream().await?;
+            let mut answers = Vec::new();
+            while let Some(answer) = stream.next().await {
+                answers.push(answer?);
+            }
+            Ok(answers)
+        })
+    }
+}
+
 /// A call under way; dropping it before the answer cancels it.
 struct Pending<'a> {
     core: &'a Core,
     number: u64,
-    answer: oneshot::Receiver<crate::calls::Answer>,
+    answer: oneshot::Receiver<Answer>,
     answered: bool,
-}
-
-impl<'a> Pending<'a> {
-    fn begin(core: &'a Core, request: &v1::Call, deadline: Instant) -> Result<Self, NotBegun> {
-        let (number, answer) = core.calls.begin(|number| {
-            // At least a millisecond: none would mean the gateway's default.
-            let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-            let call = v1::Call { call: number, timeout_ms: crate::millis(left), ..request.clone() };
-            core.rpc.send(kind::CALL, &call);
-        })?;
-        Ok(Self { core, number, answer, answered: false })
-    }
 }
 
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
-        if !self.answered && self.core.calls.forget(self.number) {
-            self.core.rpc.send(kind::CALL_CANCEL, &v1::CallCancel { call: self.number });
+        if !self.answered {
+            self.core.cancel_call(self.number);
+        }
+    }
+}
+
+impl Core {
+    /// Nobody waits for this call any longer; its provider is told if it has not answered.
+    pub(crate) fn cancel_call(&self, number: u64) {
+        if self.calls.forget(number) {
+            self.rpc.send(kind::CALL_CANCEL, &v1::CallCancel { call: number });
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The client: a handle to its I/O thread.
 
 use crate::builder::Builder;
-use crate::call::Call;
+use crate::call::{All, Call, Typed};
 use crate::core::Core;
 use crate::error::{ConnectError, FlushError, PublishError};
 use crate::events::ConnectionEvents;
@@ -9,7 +9,8 @@ use crate::message::{Class, PublisherId};
 use crate::outbox::Failures;
 use crate::publish::Publish;
 use crate::publisher::PublisherBuilder;
-use crate::register::{CallFailure, Register, Reply, Request};
+use crate::register::{CallFailure, Register, Reply, Request, content_type_of};
+use crate::reply_sender::ReplySender;
 use crate::status::{Statistics, Status};
 use crate::subscription::Subscribe;
 use bytes::Bytes;
@@ -86,7 +87,22 @@ impl Client {
         Subscribe::new(self.clone(), &pattern.into())
     }
 
-    /// Calls a procedure; `.await` the result.
+    /// Calls a procedure; `.await` the result, or [`stream`](Call::stream) its results.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use macula_sdk::{Code, Topic};
+    /// use std::time::Duration;
+    ///
+    /// let procedure: Topic = "example.upper".parse()?;
+    /// match client.call(&procedure, "hello").timeout(Duration::from_secs(2)).await {
+    ///     Ok(reply) => println!("{}", String::from_utf8_lossy(reply.payload())),
+    ///     Err(error) if error.code == Code::NotFound => println!("nobody offers it"),
+    ///     Err(error) => return Err(error.into()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call(&self, procedure: &Topic, payload: impl Into<Bytes>) -> Call {
         Call::new(self.clone(), procedure.clone(), payload.into())
     }
@@ -97,18 +113,110 @@ impl Client {
         self.call(procedure, message.encode_to_vec()).content_type(PROTOBUF)
     }
 
+    /// Calls a procedure with one protobuf message and resolves to another. The request's content type names its type; a
+    /// reply whose content type names another than `Res` is an error with code `Internal`.
+    ///
+    /// ```no_run
+    /// # use prost::Message;
+    /// # #[derive(Clone, PartialEq, Message)]
+    /// # struct Question {}
+    /// # #[derive(Clone, PartialEq, Message)]
+    /// # struct Reading {}
+    /// # impl prost::Name for Question { const NAME: &'static str = "Question"; const PACKAGE: &'static str = "example"; }
+    /// # impl prost::Name for Reading { const NAME: &'static str = "Reading"; const PACKAGE: &'static str = "example"; }
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let procedure = macula_sdk::Topic::from_static("example.reading");
+    /// let reading: Reading = client.call_typed(&procedure, &Question {}).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_typed<Req, Res>(&self, procedure: &Topic, request: &Req) -> Call<Typed<Res>>
+    where
+        Req: prost::Message + prost::Name,
+        Res: prost::Message + prost::Name + Default + 'static,
+    {
+        Call::new(self.clone(), procedure.clone(), request.encode_to_vec().into())
+            .content_type(content_type_of::<Req>())
+    }
+
+    /// Asks every provider of a procedure, in the whole mesh. `.await` for all their answers, or
+    /// [`stream`](Call::<All>::stream) them as they come. A provider that dies or does not answer in time is an answer with
+    /// an error; the call itself fails only where there is no provider at all, or no connection. Each provider answers
+    /// once.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let procedure = macula_sdk::Topic::from_static("example.version");
+    /// for answer in client.call_all(&procedure, "").await? {
+    ///     match answer.result {
+    ///         Ok(reply) => println!("{}: {}", answer.provider, String::from_utf8_lossy(reply.payload())),
+    ///         Err(error) => println!("{}: {error}", answer.provider),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_all(&self, procedure: &Topic, payload: impl Into<Bytes>) -> Call<All> {
+        Call::new(self.clone(), procedure.clone(), payload.into())
+    }
+
     /// Offers a procedure, or all procedures of a pattern; `.await` the result. The handler runs for each call as a
     /// task on the tokio runtime from which this is called, or on the client's own thread if there is none. At most
     /// [`HANDLERS`](crate::HANDLERS) run at a time. A handler that panics answers INTERNAL; one whose caller
     /// has given up is dropped at its next `.await`.
     ///
     /// A handler that holds a [`Client`] keeps it open until the registration is dropped.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use macula_sdk::{CallFailure, Code, Pattern, Reply};
+    ///
+    /// let procedure: Pattern = "example.upper".parse()?;
+    /// let registration = client
+    ///     .register(procedure, |request| async move {
+    ///         let text = std::str::from_utf8(request.payload())
+    ///             .map_err(|error| CallFailure::new(Code::InvalidArgument, error.to_string()))?;
+    ///         Ok(Reply::new(text.to_uppercase()))
+    ///     })
+    ///     .await?;
+    /// # drop(registration);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn register<H, F>(&self, procedure: impl Into<Pattern>, handler: H) -> Register
     where
         H: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
     {
         Register::new(self.clone(), &procedure.into(), handler)
+    }
+
+    /// As [`register`](Self::register), for a handler that answers in parts. A caller that takes them slowly makes
+    /// [`ReplySender::send`] wait. One that wants a single result gets it when there is only one part.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// use macula_sdk::{Pattern, Reply};
+    ///
+    /// let procedure: Pattern = "example.count".parse()?;
+    /// let registration = client
+    ///     .register_stream(procedure, |_request, mut replies| async move {
+    ///         for number in 0..1_000_000 {
+    ///             replies.send(Reply::new(number.to_string())).await?;
+    ///         }
+    ///         Ok(())
+    ///     })
+    ///     .await?;
+    /// # drop(registration);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn register_stream<H, F>(&self, procedure: impl Into<Pattern>, handler: H) -> Register
+    where
+        H: Fn(Request, ReplySender) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), CallFailure>> + Send + 'static,
+    {
+        Register::new_stream(self.clone(), &procedure.into(), handler)
     }
 
     /// Waits until the gateway has accepted, or refused, every event handed over so far.

@@ -13,6 +13,7 @@ use crate::intake::Intake;
 use crate::lane::Lane;
 use crate::message::{Class, PublisherId};
 use crate::outlet::Outlet;
+use crate::register::RegistrationState;
 use crate::registrations::{Provider, Registrations};
 use crate::session::{Opening, Session};
 use crate::status::Status;
@@ -269,12 +270,13 @@ impl Core {
         &self,
         request: v1::Register,
         provider: Provider,
+        state: watch::Sender<RegistrationState>,
     ) -> Result<(u32, oneshot::Receiver<Result<Acknowledged, RegisterError>>), RegisterError> {
         let mut registrations = self.registrations();
         if registrations.is_closed() {
             return Err(RegisterError::Closed);
         }
-        let (request, answer) = registrations.add(request, provider);
+        let (request, answer) = registrations.add(request, provider, state);
         self.control.send(kind::REGISTER, &request);
         Ok((request.registration, answer))
     }
@@ -341,7 +343,7 @@ mod tests {
     }
 
     fn provider() -> Provider {
-        Provider::new(Arc::new(|_| Box::pin(async { Ok(crate::register::Reply::default()) })), None)
+        Provider::new(Arc::new(|_, _| Box::pin(async { Ok(None) })), None)
     }
 
     #[test]
@@ -352,7 +354,11 @@ mod tests {
         assert_ne!(*core.status.borrow(), Status::Closed, "as between the two halves of the end");
         let subscribed = core.subscribe(v1::Subscribe::default(), false);
         assert!(matches!(subscribed, Err(SubscribeError::Closed)));
-        let registered = core.register(v1::Register::default(), provider());
+        let registered = core.register(
+            v1::Register::default(),
+            provider(),
+            watch::Sender::new(RegistrationState::Registered),
+        );
         assert!(matches!(registered, Err(RegisterError::Closed)));
     }
 
@@ -373,7 +379,8 @@ mod tests {
     #[test]
     fn what_a_new_connection_does_not_restore_is_sent_again() {
         let core = core();
-        let (registration, _) = core.register(v1::Register::default(), provider()).unwrap();
+        let state = watch::Sender::new(RegistrationState::Registered);
+        let (registration, _) = core.register(v1::Register::default(), provider(), state).unwrap();
         let subscription = core.subscribe(v1::Subscribe::default(), false).unwrap().request.subscription;
         let answer = |code: Code| {
             let acknowledged = Acknowledged { code: code.into(), ..Acknowledged::default() };

@@ -209,6 +209,13 @@ pub struct CallError {
     pub details: bytes::Bytes,
 }
 
+impl CallError {
+    pub(crate) fn of(procedure: &str, error: macula_proto::v1::CallError) -> Self {
+        let (procedure, code) = (procedure.to_owned(), error.code());
+        Self { procedure, code, message: error.message, details: error.details }
+    }
+}
+
 /// A payload is not the protobuf message that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the payload of `{topic}` ({content_type}) is no {wanted}: {source}")]

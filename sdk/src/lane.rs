@@ -3,8 +3,12 @@
 use crate::batches::Batches;
 use bytes::Bytes;
 use macula_proto::frame;
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
+
+/// Bytes that may wait before those who can wait do. The gateway's windows are of this size.
+const ROOM_BYTES: usize = 1 << 20;
 
 /// What a writer takes its bytes from.
 pub(crate) trait Source {
@@ -21,6 +25,7 @@ pub(crate) trait Source {
 pub(crate) struct Lane {
     state: Mutex<State>,
     wake: Notify,
+    room: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -38,6 +43,24 @@ impl Lane {
         }
     }
 
+    /// Waits until little enough waits here, or there is no connection to wait for.
+    pub(crate) async fn room(&self) {
+        loop {
+            let mut room = pin!(self.room.notified());
+            // From here on no wake-up is missed.
+            room.as_mut().enable();
+            if self.has_room() {
+                return;
+            }
+            room.await;
+        }
+    }
+
+    fn has_room(&self) -> bool {
+        let state = self.lock();
+        !state.connected || state.batches.unsent() < ROOM_BYTES
+    }
+
     /// Begins a connection.
     pub(crate) fn open(&self, credit: u64) {
         let mut state = self.lock();
@@ -51,6 +74,8 @@ impl Lane {
         let mut state = self.lock();
         state.batches.drain();
         state.connected = false;
+        drop(state);
+        self.room.notify_waiters();
     }
 
     pub(crate) fn grant(&self, total: u64) {
@@ -66,7 +91,15 @@ impl Lane {
 
 impl Source for Lane {
     fn take(&self) -> Option<Bytes> {
-        self.lock().batches.take().map(|taken| taken.bytes)
+        let mut state = self.lock();
+        let full = state.batches.unsent() >= ROOM_BYTES;
+        let taken = state.batches.take();
+        let room = full && state.batches.unsent() < ROOM_BYTES;
+        drop(state);
+        if room {
+            self.room.notify_waiters();
+        }
+        taken.map(|taken| taken.bytes)
     }
 
     fn is_drained(&self) -> bool {

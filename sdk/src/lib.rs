@@ -49,6 +49,7 @@ mod inbox;
 mod inflow;
 mod intake;
 mod lane;
+mod mailbox;
 mod manual;
 mod message;
 mod outbox;
@@ -57,6 +58,8 @@ mod publish;
 mod publisher;
 mod register;
 mod registrations;
+mod replies;
+mod reply_sender;
 mod seen;
 mod session;
 mod status;
@@ -64,7 +67,7 @@ mod subscription;
 mod subscriptions;
 
 pub use builder::{Builder, Windows};
-pub use call::{Call, DEFAULT_TIMEOUT};
+pub use call::{All, Call, DEFAULT_TIMEOUT, DEFAULT_WINDOW, Typed};
 pub use client::Client;
 pub use error::{
     Attempt, CallError, ConnectError, DecodeError, Failure, FlushError, PublishError, RegisterError,
@@ -75,8 +78,10 @@ pub use manual::{Acknowledgement, Delivery, ManualBatch, ManualSubscription};
 pub use message::{Class, Message, PublisherId};
 pub use publish::{Publish, Receipt};
 pub use publisher::{Publisher, PublisherBuilder};
-pub use register::{CallFailure, Register, Registration, Reply, Request};
+pub use register::{CallFailure, Register, Registration, RegistrationState, Reply, Request};
 pub use registrations::HANDLERS;
+pub use replies::{Answer, Answers, Replies};
+pub use reply_sender::{Cancellation, ReplySender};
 pub use status::{Statistics, Status};
 pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
 

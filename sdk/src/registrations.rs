@@ -3,18 +3,19 @@
 use crate::core::Core;
 use crate::error::RegisterError;
 use crate::message::PublisherId;
-use crate::register::{CallFailure, Reply, Request};
+use crate::register::{CallFailure, RegistrationState, Reply, Request};
+use crate::reply_sender::{Answering, ReplySender};
 use macula_proto::v1::{self, Code};
-use macula_proto::{Topic, kind, limits};
+use macula_proto::{Topic, kind};
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::AbortHandle;
 
 /// Handlers of one registration that run at a time; further calls wait for their turn. A guess, not measured:
@@ -24,9 +25,9 @@ pub const HANDLERS: usize = 256;
 /// Calls of one registration that run or wait for their turn; further ones are answered `RESOURCE_EXHAUSTED`.
 const CALLS: usize = 4 * HANDLERS;
 
-/// A handler with its future boxed.
-pub(crate) type Handler = Arc<dyn Fn(Request) -> HandlerFuture + Send + Sync>;
-type HandlerFuture = Pin<Box<dyn Future<Output = Result<Reply, CallFailure>> + Send>>;
+/// A handler with its future boxed. It gives its only reply, or none when it has sent its replies itself.
+pub(crate) type Handler = Arc<dyn Fn(Request, ReplySender) -> HandlerFuture + Send + Sync>;
+type HandlerFuture = Pin<Box<dyn Future<Output = Result<Option<Reply>, CallFailure>> + Send>>;
 
 /// A handler, and where and how many at a time it runs.
 #[derive(Clone)]
@@ -56,8 +57,7 @@ pub(crate) struct Entry {
     request: v1::Register,
     provider: Provider,
     answer: Option<oneshot::Sender<Result<v1::Acknowledged, RegisterError>>>,
-    /// It was not restored yet, and that has been logged.
-    missing: bool,
+    state: watch::Sender<RegistrationState>,
     working: usize,
 }
 
@@ -67,6 +67,15 @@ struct Working {
     /// The gateway's numbers begin anew with each gateway; these do not.
     serial: u64,
     task: AbortHandle,
+    answering: Arc<Answering>,
+}
+
+impl Working {
+    /// Nobody waits for the answer any longer.
+    fn stop(self) {
+        self.answering.cancel();
+        self.task.abort();
+    }
 }
 
 impl Registrations {
@@ -74,12 +83,12 @@ impl Registrations {
         &mut self,
         request: v1::Register,
         provider: Provider,
+        state: watch::Sender<RegistrationState>,
     ) -> (v1::Register, oneshot::Receiver<Result<v1::Acknowledged, RegisterError>>) {
         self.last += 1;
         let request = v1::Register { registration: self.last, ..request };
         let (answer, receiver) = oneshot::channel();
-        let entry =
-            Entry { request: request.clone(), provider, answer: Some(answer), missing: false, working: 0 };
+        let entry = Entry { request: request.clone(), provider, answer: Some(answer), state, working: 0 };
         self.entries.insert(self.last, entry);
         (request, receiver)
     }
@@ -123,18 +132,20 @@ impl Registrations {
                 return self.entries.remove(&number);
             }
             (None, Code::Ok) => {
-                if std::mem::take(&mut entry.missing) {
-                    tracing::info!(
-                        procedure = entry.request.procedure,
-                        "a registration was restored at last"
-                    );
+                if matches!(*entry.state.borrow(), RegistrationState::Lost { .. }) {
+                    let procedure = &entry.request.procedure;
+                    tracing::info!(procedure, "a registration was restored at last");
                 }
+                entry.state.send_replace(RegistrationState::Registered);
             }
-            // The gateway may not have noticed yet that our last session is gone, and with it the registration.
-            (None, _) => {
-                if !std::mem::replace(&mut entry.missing, true) {
-                    tracing::warn!(error = %refused(), "a registration was not restored, will try again");
+            // Another client has it: it was quicker after a reconnect, or the earlier of two that did not know of each
+            // other.
+            (None, code) => {
+                let known = matches!(*entry.state.borrow(), RegistrationState::Lost { .. });
+                if !known {
+                    tracing::warn!(error = %refused(), "a registration was lost, will ask for it again");
                 }
+                entry.state.send_replace(RegistrationState::Lost { code, message: acknowledged.message });
                 self.refused.insert(number);
             }
         }
@@ -143,10 +154,11 @@ impl Registrations {
 
     /// The connection is lost: nobody waits for the answers any longer.
     pub(crate) fn lose(&mut self) {
-        for (_, working) in self.working.drain() {
-            working.task.abort();
+        self.working.drain().for_each(|(_, working)| working.stop());
+        for entry in self.entries.values_mut() {
+            entry.working = 0;
+            entry.state.send_replace(RegistrationState::Disconnected);
         }
-        self.entries.values_mut().for_each(|entry| entry.working = 0);
     }
 
     /// Takes out everything; who waits for an answer learns that the client is closed.
@@ -157,6 +169,7 @@ impl Registrations {
         for answer in entries.iter_mut().filter_map(|entry| entry.answer.take()) {
             let _ = answer.send(Err(RegisterError::Closed));
         }
+        entries.iter().for_each(|entry| drop(entry.state.send_replace(RegistrationState::Closed)));
         entries
     }
 
@@ -172,7 +185,14 @@ impl Registrations {
     /// The caller no longer waits.
     pub(crate) fn cancel(&mut self, call: u64) {
         if let Some(working) = self.end(call, None) {
-            working.task.abort();
+            working.stop();
+        }
+    }
+
+    /// The caller takes `total` bytes of a streamed answer.
+    pub(crate) fn grant(&mut self, call: u64, total: u64) {
+        if let Some(working) = self.working.get(&call) {
+            working.answering.grant(total);
         }
     }
 
@@ -213,31 +233,27 @@ impl Core {
             return Err(CallFailure::new(Code::Unavailable, "the provider has no runtime"));
         };
         let registration = call.registration;
-        let request = Request::read(call)?;
+        let answering = Arc::new(Answering::new(call.credit));
+        let request = Request::read(call, Arc::clone(&answering))?;
         entry.working += 1;
         registrations.serial += 1;
         let serial = registrations.serial;
         let core = Arc::clone(self);
+        let replies = ReplySender::new(Arc::clone(self), number, Arc::clone(&answering));
+        let own = Arc::clone(&answering);
         // The lock is held until the task is in the table, so that it cannot end before it is known.
         let task = runtime.spawn(async move {
-            let result = provider.run(request).await;
+            let result = own.finish(provider.run(request, replies).await);
             if core.registrations().end(number, Some(serial)).is_some() {
                 core.answer(number, result);
             }
         });
-        registrations.working.insert(number, Working { registration, serial, task: task.abort_handle() });
+        let task = task.abort_handle();
+        registrations.working.insert(number, Working { registration, serial, task, answering });
         Ok(())
     }
 
     fn answer(&self, call: u64, result: Result<Reply, CallFailure>) {
-        let result = result.and_then(|reply| match reply.payload.len() {
-            bytes if bytes > limits::PAYLOAD_BYTES => {
-                let text =
-                    format!("the reply has {bytes} bytes, at most {} are allowed", limits::PAYLOAD_BYTES);
-                Err(CallFailure::new(Code::Internal, text))
-            }
-            _ => Ok(reply),
-        });
         match result {
             Ok(Reply { payload, content_type, headers, .. }) => {
                 self.rpc.send(
@@ -260,11 +276,11 @@ impl Provider {
         Self { handler, runtime, turns: Arc::new(Semaphore::new(HANDLERS)) }
     }
 
-    async fn run(self, request: Request) -> Result<Reply, CallFailure> {
+    async fn run(self, request: Request, replies: ReplySender) -> Result<Option<Reply>, CallFailure> {
         let _turn = self.turns.acquire().await;
         let procedure = request.procedure.clone();
         let handler = Arc::clone(&self.handler);
-        let started = catch_unwind(AssertUnwindSafe(move || handler(request)));
+        let started = catch_unwind(AssertUnwindSafe(move || handler(request, replies)));
         let result = match started {
             Ok(future) => Caught(future).await,
             Err(_) => Err(()),
@@ -283,12 +299,12 @@ impl fmt::Debug for Provider {
 }
 
 impl Request {
-    fn read(call: v1::Call) -> Result<Self, CallFailure> {
+    fn read(call: v1::Call, answering: Arc<Answering>) -> Result<Self, CallFailure> {
         let procedure = Topic::try_from(call.procedure.as_str())
             .map_err(|error| CallFailure::new(Code::InvalidArgument, format!("procedure: {error}")))?;
         let caller = PublisherId(call.caller[..].try_into().unwrap_or_default());
         let timeout = Duration::from_millis(u64::from(call.timeout_ms));
-        Ok(Self { procedure, caller, timeout, call })
+        Ok(Self { procedure, caller, arrived: Instant::now(), timeout, call, answering })
     }
 }
 
@@ -296,7 +312,7 @@ impl Request {
 struct Caught(HandlerFuture);
 
 impl Future for Caught {
-    type Output = Result<Result<Reply, CallFailure>, ()>;
+    type Output = Result<Result<Option<Reply>, CallFailure>, ()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
@@ -316,6 +332,19 @@ mod tests {
             .acknowledge(number, v1::Acknowledged { code: code.into(), ..v1::Acknowledged::default() })
     }
 
+    type Answered = oneshot::Receiver<Result<v1::Acknowledged, RegisterError>>;
+
+    fn add(
+        registrations: &mut Registrations,
+    ) -> (v1::Register, Answered, watch::Receiver<RegistrationState>) {
+        let handler: Handler = Arc::new(|_, _| Box::pin(async { Ok(Some(Reply::default())) }));
+        let state = watch::Sender::new(RegistrationState::Registered);
+        let watched = state.subscribe();
+        let (request, answered) =
+            registrations.add(v1::Register::default(), Provider::new(handler, None), state);
+        (request, answered, watched)
+    }
+
     fn numbers(requests: &[v1::Register]) -> Vec<u32> {
         requests.iter().map(|request| request.registration).collect()
     }
@@ -324,8 +353,7 @@ mod tests {
     fn restarted() -> Registrations {
         let mut registrations = Registrations::default();
         for _ in 0..3 {
-            let provider = Provider::new(Arc::new(|_| Box::pin(async { Ok(Reply::default()) })), None);
-            let (request, mut answered) = registrations.add(v1::Register::default(), provider);
+            let (request, mut answered, _) = add(&mut registrations);
             assert!(answer(&mut registrations, request.registration, Code::Ok).is_none());
             assert!(answered.try_recv().unwrap().is_ok());
         }
@@ -366,10 +394,34 @@ mod tests {
     #[test]
     fn a_first_request_that_is_refused_is_not_repeated() {
         let mut registrations = restarted();
-        let provider = Provider::new(Arc::new(|_| Box::pin(async { Ok(Reply::default()) })), None);
-        let (_, mut answered) = registrations.add(v1::Register::default(), provider);
+        let (_, mut answered, _) = add(&mut registrations);
         assert!(answer(&mut registrations, 4, Code::AlreadyExists).is_some());
         assert!(matches!(answered.try_recv(), Ok(Err(RegisterError::Refused { .. }))));
         assert!(registrations.retry().is_empty());
+    }
+
+    #[test]
+    fn who_watches_a_registration_sees_it_lost_and_restored() {
+        let mut registrations = Registrations::default();
+        let (request, _answered, state) = add(&mut registrations);
+        let number = request.registration;
+        let expect = |registrations: &mut Registrations, code, expected| {
+            assert!(answer(registrations, number, code).is_none());
+            assert_eq!(*state.borrow(), expected);
+        };
+        let lost = |code| RegistrationState::Lost { code, message: String::new() };
+        expect(&mut registrations, Code::Ok, RegistrationState::Registered);
+        expect(&mut registrations, Code::Aborted, lost(Code::Aborted));
+        assert_eq!(numbers(&registrations.retry()), [number], "it is asked for again");
+        expect(&mut registrations, Code::AlreadyExists, lost(Code::AlreadyExists));
+        registrations.retry();
+        expect(&mut registrations, Code::Ok, RegistrationState::Registered);
+        registrations.lose();
+        assert_eq!(*state.borrow(), RegistrationState::Disconnected);
+        registrations.restart();
+        assert!(answer(&mut registrations, number, Code::Ok).is_none());
+        assert_eq!(*state.borrow(), RegistrationState::Registered);
+        drop(registrations.close());
+        assert_eq!(*state.borrow(), RegistrationState::Closed);
     }
 }

@@ -178,6 +178,20 @@ fn a_stream_ends_when_its_caller_its_callee_or_its_time_does() {
 }
 
 #[test]
+fn a_call_over_a_link_that_is_silent_for_four_seconds_is_unavailable() {
+    let mut scene = Scene::to_peer();
+    scene.call(&stream(1, "p", 100));
+    scene.gateway.pass(3_900);
+    assert_eq!(scene.gateway.closed(scene.callee), None);
+    scene.gateway.pass(200);
+    assert!(scene.gateway.closed(scene.callee).is_some());
+    scene.gateway.remove(scene.callee);
+    assert_eq!(scene.errors(), [(1, Code::Unavailable)]);
+    scene.gateway.send_on(scene.caller, StreamKind::Rpc, kind::CALL, &call(2, "p", 60_000));
+    assert_eq!(scene.errors(), [(2, Code::NotFound)]);
+}
+
+#[test]
 fn the_callee_learns_that_its_caller_is_gone() {
     for mut scene in Scene::all() {
         let first = scene.call(&stream(1, "p", 100)).call;

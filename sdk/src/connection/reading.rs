@@ -5,7 +5,6 @@ use crate::core::{Core, LAST_PING};
 use crate::events::ConnectionEvent;
 use crate::intake::Violation;
 use crate::message::Class;
-use crate::register::Reply;
 use crate::status::Status;
 use bytes::Bytes;
 use macula_proto::frame::Splitter;
@@ -201,12 +200,23 @@ fn call_frame(core: &Arc<Core>, kind: u8, body: &[u8], chunk: &Bytes) -> Result<
     match kind {
         kind::CALL => core.serve(decode(body, chunk)?),
         kind::CALL_RESULT => {
-            let v1::CallResult { call, payload, content_type, headers, .. } = decode(body, chunk)?;
-            core.calls.answer(call, Ok(Reply { payload, content_type, headers, ..Reply::default() }));
+            let result: v1::CallResult = decode(body, chunk)?;
+            let call = result.call;
+            if !core.calls.result(result) {
+                core.rpc.send(kind::CALL_CANCEL, &v1::CallCancel { call });
+            }
         }
         kind::CALL_ERROR => {
             let error: v1::CallError = decode(body, chunk)?;
-            core.calls.answer(error.call, Err(error));
+            let call = error.call;
+            if !core.calls.error(error) {
+                core.rpc.send(kind::CALL_CANCEL, &v1::CallCancel { call });
+            }
+        }
+        kind::CALL_END => core.calls.end(v1::CallEnd::decode(body)?.call),
+        kind::CALL_CREDIT => {
+            let v1::CallCredit { call, total } = v1::CallCredit::decode(body)?;
+            core.registrations().grant(call, total);
         }
         kind::CALL_CANCEL => core.registrations().cancel(v1::CallCancel::decode(body)?.call),
         kind if kind >= kind::FIRST_SKIPPABLE => {}
