@@ -1,7 +1,10 @@
 //! Errors as problem+json (RFC 9457).
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use macula_proto::v1::Code;
+use serde_json::{Map, Value};
 
 /// Seconds after which a client may try again what is impossible just now. A guess, not measured.
 const RETRY_AFTER: u32 = 1;
@@ -12,6 +15,8 @@ pub(crate) struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
+    /// Whatever else a provider says, in base64.
+    details: String,
     /// What belongs to the status, as `allow` does to 405.
     headers: Vec<(&'static str, String)>,
 }
@@ -19,7 +24,8 @@ pub(crate) struct Problem {
 impl Problem {
     /// `code` is for programs, `detail` for people: what is wrong, and what to do.
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let problem = Self { status, code, detail: detail.into(), headers: Vec::new() };
+        let problem =
+            Self { status, code, detail: detail.into(), details: String::new(), headers: Vec::new() };
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 problem.header("retry-after", RETRY_AFTER.to_string())
@@ -56,6 +62,12 @@ impl Problem {
         Self::new(status, code.as_str_name(), detail)
     }
 
+    /// What a provider adds for programs.
+    pub(crate) fn details(mut self, details: &[u8]) -> Self {
+        self.details = STANDARD.encode(details);
+        self
+    }
+
     /// A header beside the problem.
     pub(crate) fn header(mut self, name: &'static str, value: String) -> Self {
         self.headers.push((name, value));
@@ -81,12 +93,23 @@ impl Problem {
     }
 
     pub(crate) fn body(&self) -> String {
-        let problem = serde_json::json!({
-            "title": self.status.canonical_reason().unwrap_or("Client Closed Request"),
-            "status": self.status.as_u16(),
-            "code": self.code,
-            "detail": self.detail,
-        });
-        format!("{problem}\n")
+        let mut problem = self.object();
+        problem.insert(
+            "title".to_owned(),
+            self.status.canonical_reason().unwrap_or("Client Closed Request").into(),
+        );
+        problem.insert("status".to_owned(), self.status.as_u16().into());
+        format!("{}\n", Value::Object(problem))
+    }
+
+    /// What is wrong, without what only a response has.
+    pub(crate) fn object(&self) -> Map<String, Value> {
+        let mut object = Map::new();
+        object.insert("code".to_owned(), self.code.into());
+        object.insert("detail".to_owned(), self.detail.as_str().into());
+        if !self.details.is_empty() {
+            object.insert("details".to_owned(), self.details.as_str().into());
+        }
+        object
     }
 }

@@ -13,7 +13,7 @@ use prost::Message as _;
 /// Request headers that travel with the message as they are.
 const CARRIED: [&str; 2] = ["traceparent", "tracestate"];
 /// What the names of further headers of the message begin with.
-const HEADER_PREFIX: &str = "macula-header-";
+pub(super) const HEADER_PREFIX: &str = "macula-header-";
 
 pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Result<(), Problem> {
     let topic: Topic = request.argument().parse().map_err(|error| Problem::invalid(format!("{error}")))?;
@@ -46,7 +46,7 @@ pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Res
     Ok(())
 }
 
-fn headers(request: &Request<'_>) -> Vec<Header> {
+pub(super) fn headers(request: &Request<'_>) -> Vec<Header> {
     let header = |name: &str, value: &str| Header { name: name.to_owned(), value: value.to_owned() };
     let carried =
         CARRIED.iter().map(|name| (*name, request.header(name))).filter(|(_, value)| !value.is_empty());

@@ -4,6 +4,7 @@
 mod support;
 
 mod bounds;
+mod calls;
 mod client;
 mod drain;
 mod messages;
