@@ -37,7 +37,7 @@ async fn mistakes_are_answered_with_a_problem_that_says_what_to_do() {
             "INVALID_ARGUMENT",
             "MACULA_SCHEMAS",
         ),
-        ("POST", "/v1/topics/a.b", &[("content-length", "2000000")], 413, "INVALID_ARGUMENT", "1032192"),
+        ("POST", "/v1/topics/a.b", &[("content-length", "20000000")], 413, "INVALID_ARGUMENT", "16777216"),
         ("GET", "/v1/topics/a.b?retaind", &[], 400, "INVALID_ARGUMENT", "there is retained"),
         ("GET", "/v1/topics/a.b?limit=x", &[], 400, "INVALID_ARGUMENT", "number"),
         ("GET", "/v1/topics/a.b?events=forget", &[], 400, "INVALID_ARGUMENT", "drop_oldest"),

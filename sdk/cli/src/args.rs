@@ -254,9 +254,15 @@ pub(crate) struct CallArgs {
     /// Header; may be given several times
     #[arg(long = "header", value_parser = header, value_name = "NAME=VALUE")]
     pub(crate) headers: Vec<(String, String)>,
-    /// How long the call may take
+    /// How long the call may take, with all that it streams
     #[arg(long, value_parser = duration, value_name = "TIME", default_value = "5s")]
     pub(crate) timeout: Duration,
+    /// Take the results of a procedure that answers in parts, each as it comes
+    #[arg(long)]
+    pub(crate) stream: bool,
+    /// Ask every provider in the mesh; each answer begins with the provider's id
+    #[arg(long, conflicts_with_all = ["stream", "raw"])]
+    pub(crate) all: bool,
     /// Write the result byte for byte, without a newline
     #[arg(long)]
     pub(crate) raw: bool,
@@ -267,6 +273,8 @@ Examples:
   macula call be.cortexiq.simulation.set_speed '{\"speed\":1000}' --type cortexiq.v1.SetSpeedRequest
   macula call example.upper hello --timeout 2s
   macula call example.report - --json < query.json | jq .
+  macula call example.ticks --stream --timeout 1h
+  macula call example.version --all
 
 An error is told on stderr as CODE: message, such as
   NOT_FOUND: nobody has registered `example.upper`";
@@ -289,6 +297,9 @@ pub(crate) struct ServeArgs {
     /// The command speaks JSON and its results are sent as this protobuf message
     #[arg(long = "type", value_name = "MESSAGE", conflicts_with = "echo", value_parser = crate::input::message_type)]
     pub(crate) message: Option<String>,
+    /// Send every line that the command writes as a result of its own, as it comes
+    #[arg(long, conflicts_with = "echo")]
+    pub(crate) lines: bool,
     /// Command to run for every call
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
@@ -298,7 +309,7 @@ const SERVE_ABOUT: &str = "\
 Offer a procedure that a command answers, until Ctrl-C.
 
 The command is run once for every call, several at a time. It gets the argument on stdin, and what it writes to stdout \
-is the result. When it fails, the caller gets INTERNAL with what it wrote to stderr; when the caller gives up, it is \
+is the result; with --lines, every line is one of a stream that the caller takes by --stream. When it fails, the caller gets INTERNAL with what it wrote to stderr; when the caller gives up, it is \
 killed. In its environment are CALL_PROCEDURE, CALL_CALLER and CALL_CONTENT_TYPE.
 
 With --type, arguments that are messages of CortexIQ come as JSON.";
@@ -312,6 +323,7 @@ Examples:
   macula serve example.echo --echo
   macula serve example.upper -- tr a-z A-Z
   macula serve 'example.files.*' --policy round-robin -- sh -c 'cat \"/srv/${CALL_PROCEDURE##*.}\"'
+  macula serve example.ticks --lines -- sh -c 'while sleep 1; do date; done'
   macula serve example.now --content-type application/json -- date '+{\"time\":%s}'";
 
 const DOCTOR_ABOUT: &str = "\

@@ -8,13 +8,13 @@ use crate::output::Output;
 use crate::render::Body;
 use cortexiq_proto::json;
 use macula_proto::limits::PAYLOAD_BYTES;
-use macula_sdk::{CallFailure, Code, Reply, Request, Status};
+use macula_sdk::{CallFailure, Code, Reply, ReplySender, Request, Status};
 use serde_json::json;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::process::Command;
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::{ChildStdout, Command};
 
 /// How much of a failed command's complaint the caller gets.
 const STDERR_BYTES: u64 = 4 << 10;
@@ -22,11 +22,18 @@ const STDERR_BYTES: u64 = 4 << 10;
 pub(crate) async fn run(args: ServeArgs, connection: &Connection, mut output: Output) -> Result<(), Error> {
     let provider = Arc::new(Provider::new(&args));
     let client = connection.connect().await?;
-    let handler = move |request| {
-        let provider = Arc::clone(&provider);
-        async move { provider.answer(request).await }
+    let register = if args.lines {
+        client.register_stream(args.procedure.clone(), move |request, replies| {
+            let provider = Arc::clone(&provider);
+            async move { provider.answer_by_line(request, replies).await }
+        })
+    } else {
+        client.register(args.procedure.clone(), move |request| {
+            let provider = Arc::clone(&provider);
+            async move { provider.answer(request).await }
+        })
     };
-    let _registration = client.register(args.procedure.clone(), handler).policy(args.policy.into()).await?;
+    let _registration = register.policy(args.policy.into()).await?;
     let mut status = client.status();
     if let Status::Connected { gateway } = &*status.borrow() {
         eprintln!("serving {} at {gateway}; Ctrl-C ends", args.procedure);
@@ -65,26 +72,61 @@ impl Provider {
     }
 
     async fn answer(&self, request: Request) -> Result<Reply, CallFailure> {
-        let Some((program, arguments)) = self.command.split_first() else {
+        let Some((program, command)) = self.command(&request) else {
             return Ok(Reply::new(request.payload().clone()).with_content_type(request.content_type()));
         };
+        // Dropping it, because time is up or the caller has gone, kills the command.
+        let run = run_command(command, self.input(&request));
+        let result = tokio::time::timeout(request.timeout(), run).await;
+        let result = result.map_err(|_| late())?.map_err(|problem| explain(&request, program, &problem))?;
+        self.reply(result)
+    }
+
+    /// Sends every line as it is written.
+    async fn answer_by_line(&self, request: Request, mut replies: ReplySender) -> Result<(), CallFailure> {
+        let Some((program, command)) = self.command(&request) else {
+            return replies.send(Reply::new(request.payload().clone())).await;
+        };
+        // What the caller is told rather than that the command was killed for it.
+        let mut failure = None;
+        let send = async |stdout: ChildStdout| {
+            let mut stdout = BufReader::new(stdout);
+            loop {
+                let mut line = Vec::new();
+                let read = (&mut stdout).take(PAYLOAD_BYTES as u64 + 1).read_until(b'\n', &mut line).await;
+                if read.map_err(|error| format!("its output cannot be read: {error}"))? == 0 {
+                    return Ok(());
+                }
+                line.pop_if(|last| *last == b'\n');
+                let sent = async { replies.send(self.reply(line)?).await };
+                if let Err(error) = sent.await {
+                    failure = Some(error);
+                    return Err("a line could not be sent".to_owned());
+                }
+            }
+        };
+        let run = run_child(command, self.input(&request), send);
+        let result = tokio::time::timeout(request.timeout(), run).await.map_err(|_| late())?;
+        match failure {
+            Some(failure) => Err(failure),
+            None => result.map_err(|problem| explain(&request, program, &problem)),
+        }
+    }
+
+    /// The program, and how it is run for a call; none echoes.
+    fn command(&self, request: &Request) -> Option<(&OsStr, Command)> {
+        let (program, arguments) = self.command.split_first()?;
         let mut command = Command::new(program);
         command
             .args(arguments)
             .env("CALL_PROCEDURE", request.procedure().as_str())
             .env("CALL_CALLER", request.caller().to_string())
             .env("CALL_CONTENT_TYPE", request.content_type());
-        // Dropping it, because time is up or the caller has gone, kills the command.
-        let run = run_command(command, self.input(&request));
-        let result = tokio::time::timeout(request.timeout(), run).await;
-        let late =
-            || CallFailure::new(Code::DeadlineExceeded, "the command took longer than the call may last");
-        let result = result.map_err(|_| late())?.map_err(|problem| {
-            let problem = format!("{}: {problem}", program.display());
-            eprintln!("{}: {problem}", request.procedure());
-            CallFailure::new(Code::Internal, problem)
-        })?;
-        let payload = self.payload(result).map_err(|problem| CallFailure::new(Code::Internal, problem))?;
+        Some((program, command))
+    }
+
+    fn reply(&self, stdout: Vec<u8>) -> Result<Reply, CallFailure> {
+        let payload = self.payload(stdout).map_err(|problem| CallFailure::new(Code::Internal, problem))?;
         Ok(Reply::new(payload).with_content_type(self.content_type.as_str()))
     }
 
@@ -105,22 +147,21 @@ impl Provider {
     }
 }
 
+fn late() -> CallFailure {
+    CallFailure::new(Code::DeadlineExceeded, "the command took longer than the call may last")
+}
+
+fn explain(request: &Request, program: &OsStr, problem: &str) -> CallFailure {
+    let problem = format!("{}: {problem}", program.display());
+    eprintln!("{}: {problem}", request.procedure());
+    CallFailure::new(Code::Internal, problem)
+}
+
 /// Runs a command to its end; what it wrote, or why that is no result.
-async fn run_command(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
-    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-    let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) = pipes else {
-        unreachable!("all three were asked to be pipes")
-    };
-    let (mut result, mut complaint) = (Vec::new(), Vec::new());
-    let feed = async move {
-        // A command need not read its input to the end.
-        let _ = stdin.write_all(&input).await;
-        Ok(())
-    };
-    let read_result = async {
-        let read = (&mut stdout).take(PAYLOAD_BYTES as u64 + 1).read_to_end(&mut result).await;
+async fn run_command(command: Command, input: Vec<u8>) -> Result<Vec<u8>, String> {
+    let mut result = Vec::new();
+    let read = async |stdout: ChildStdout| {
+        let read = stdout.take(PAYLOAD_BYTES as u64 + 1).read_to_end(&mut result).await;
         match read.map_err(|error| format!("its output cannot be read: {error}"))? {
             // The command is killed rather than heard to its end, which may never come.
             bytes if bytes > PAYLOAD_BYTES => {
@@ -129,15 +170,37 @@ async fn run_command(mut command: Command, input: Vec<u8>) -> Result<Vec<u8>, St
             _ => Ok(()),
         }
     };
+    run_child(command, input, read).await?;
+    Ok(result)
+}
+
+/// Runs a command to its end while `read` reads what it writes.
+async fn run_child(
+    mut command: Command,
+    input: Vec<u8>,
+    read: impl AsyncFnOnce(ChildStdout) -> Result<(), String>,
+) -> Result<(), String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
+    let pipes = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (Some(mut stdin), Some(stdout), Some(mut stderr)) = pipes else {
+        unreachable!("all three were asked to be pipes")
+    };
+    let mut complaint = Vec::new();
+    let feed = async move {
+        // A command need not read its input to the end.
+        let _ = stdin.write_all(&input).await;
+        Ok(())
+    };
     let read_complaint = async {
         let _ = (&mut stderr).take(STDERR_BYTES).read_to_end(&mut complaint).await;
         // The rest, or the command would wait for a reader.
         let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
         Ok(())
     };
-    tokio::try_join!(feed, read_result, read_complaint)?;
+    tokio::try_join!(feed, read(stdout), read_complaint)?;
     let status = child.wait().await.map_err(|error| format!("its end cannot be awaited: {error}"))?;
-    if status.success() { Ok(result) } else { Err(failure(status, &complaint)) }
+    if status.success() { Ok(()) } else { Err(failure(status, &complaint)) }
 }
 
 fn failure(status: ExitStatus, complaint: &[u8]) -> String {

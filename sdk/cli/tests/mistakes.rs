@@ -36,8 +36,8 @@ fn an_illegal_topic_is_told_before_anything_is_dialled() {
 
 #[test]
 fn a_payload_that_is_too_large_is_told_before_anything_is_dialled() {
-    let large = vec![b'x'; 1_032_193];
-    let expected = "error: the payload has 1032193 bytes, at most 1032192 are allowed; split it";
+    let large = vec![b'x'; 16_777_217];
+    let expected = "error: the payload has 16777217 bytes, at most 16777216 are allowed; split it";
     assert_eq!(complaint(&alone(&["pub", "a", "-"], &large), 2), expected);
     assert_eq!(complaint(&alone(&["call", "a", "-"], &large), 2), expected);
 }

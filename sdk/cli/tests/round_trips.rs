@@ -195,6 +195,57 @@ fn a_command_may_speak_json_where_the_wire_has_protobuf() {
 }
 
 #[test]
+fn every_provider_answers_and_the_failure_of_one_is_told_beside_the_others() {
+    let world = World::start("all");
+    let serve = ["serve", "example.who", "--policy", "random", "--"];
+    let mut serving = Vec::new();
+    for script in ["echo one", "echo two", "echo broken >&2; exit 1"] {
+        serving.push(world.begin(&[&serve[..], &["sh", "-c", script]].concat()));
+    }
+    let done = world.run(&["call", "example.who", "--all"]);
+    let mut texts: Vec<&str> = done.stdout.lines().filter_map(|line| line.split("  ").nth(1)).collect();
+    texts.sort_unstable();
+    assert_eq!((done.code, &texts[..]), (Some(1), &["one", "two"][..]), "{}", done.stdout);
+    assert!(
+        done.stderr.contains(": INTERNAL: ") && done.stderr.contains("some providers failed"),
+        "{}",
+        done.stderr
+    );
+
+    drop(serving.pop());
+    drop(serving.pop());
+    let done = world.run(&["call", "example.who", "--all", "--output", "json"]);
+    let answer: Value =
+        serde_json::from_str(done.stdout.lines().next().expect("one line")).expect("an object");
+    assert_eq!(answer["provider"].as_str().map(str::len), Some(32), "{answer}");
+}
+
+#[test]
+fn results_that_stream_are_shown_one_by_one() {
+    let world = World::start("stream");
+    let _serve = world.begin(&["serve", "example.echo", "--echo"]);
+    let done = world.run(&["call", "example.echo", "once", "--stream"]);
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "once\n"), "a single result is a stream of one");
+    let script = "read count; seq $count; [ $count = 3 ] || { echo no more >&2; exit 1; }";
+    let _count = world.begin(&["serve", "example.count", "--lines", "--", "sh", "-c", script]);
+    let done = world.run_with(&["call", "example.count", "-", "--stream"], b"3\n");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(0), "1\n2\n3\n"), "{}", done.stderr);
+    let done = world.run_with(&["call", "example.count", "-", "--stream"], b"2\n");
+    assert_eq!((done.code, done.stdout.as_str()), (Some(1), "1\n2\n"));
+    assert!(done.stderr.starts_with("INTERNAL: ") && done.stderr.contains("no more"), "{}", done.stderr);
+    let done = world.run_with(&["call", "example.count", "-"], b"3\n");
+    assert!(done.stderr.starts_with("INVALID_ARGUMENT: "), "{}", done.stderr);
+    // One that never ends is killed when its caller leaves.
+    let _ticks = world.begin(&["serve", "example.ticks", "--lines", "--", "yes"]);
+    let done = world.run(&["call", "example.ticks", "--stream", "--timeout", "300ms"]);
+    assert!(
+        done.stderr.starts_with("DEADLINE_EXCEEDED: ") && done.stdout.starts_with("y\ny\n"),
+        "{}",
+        done.stderr
+    );
+}
+
+#[test]
 fn errors_of_calls_begin_with_their_code() {
     let world = World::start("errors");
     let done = world.run(&["call", "example.nobody"]);
