@@ -192,7 +192,8 @@ impl Client {
     }
 
     /// As [`register`](Self::register), for a handler that answers in parts. A caller that takes them slowly makes
-    /// [`ReplySender::send`] wait. One that wants a single result gets it when there is only one part.
+    /// [`ReplySender::send`] wait. One that wants a single result gets it when there is only one part. A handler counts as
+    /// running, as one of [`HANDLERS`](crate::HANDLERS), until it has sent its last part.
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
