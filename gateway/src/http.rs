@@ -16,6 +16,7 @@ mod query;
 mod realm;
 mod request;
 mod resource;
+mod retained;
 mod rpc;
 mod subscribe;
 
@@ -39,6 +40,8 @@ const RESOURCES: &[Resource] = &[
     Resource::at("/v1/topics/{topic}", "POST publishes to a topic, GET streams what matches a pattern")
         .get(|r, x| Box::pin(subscribe::serve(r, x)))
         .post(|r, x| Box::pin(publish::serve(r, x))),
+    Resource::at("/v1/retained/{pattern}", "the values kept for topics that match a pattern")
+        .get(|r, x| Box::pin(retained::serve(r, x))),
     Resource::at("/v1/rpc/{procedure}", "calls a procedure").post(|r, x| Box::pin(rpc::serve(r, x))),
 ];
 

@@ -5,6 +5,7 @@ use crate::connection;
 use crate::core::Core;
 use crate::error::{ConnectError, SettingsError};
 use crate::message::PublisherId;
+use crate::will::LastWill;
 use macula_proto::v1::Windows as Credit;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub struct Builder {
     publisher: Option<PublisherId>,
     session_name: String,
     resume_window: Duration,
+    last_will: Option<LastWill>,
     windows: Windows,
     outbox_bytes: usize,
     connect_timeout: Duration,
@@ -71,6 +73,7 @@ pub(crate) struct Config {
     pub(crate) publisher: Option<PublisherId>,
     pub(crate) session_name: String,
     pub(crate) resume_window: Duration,
+    pub(crate) last_will: Option<LastWill>,
     pub(crate) windows: Credit,
     pub(crate) outbox_bytes: usize,
     pub(crate) connect_timeout: Duration,
@@ -116,6 +119,7 @@ impl Default for Builder {
             publisher: None,
             session_name: String::new(),
             resume_window: DEFAULT_RESUME_WINDOW,
+            last_will: None,
             windows: Windows::default(),
             outbox_bytes: DEFAULT_OUTBOX,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
@@ -256,6 +260,12 @@ impl Builder {
         self
     }
 
+    /// What the gateway publishes if this client dies; nothing by default.
+    pub fn last_will(mut self, will: LastWill) -> Self {
+        self.last_will = Some(will);
+        self
+    }
+
     /// Bytes of events that are kept until they are settled, that is, acknowledged by all their receivers; 16 MiB by
     /// default. When they are full, the oldest leave that the gateway has accepted, counted in
     /// [`Statistics::unsettled`](crate::Statistics::unsettled); if there are none, publishing waits.
@@ -298,6 +308,7 @@ impl Builder {
         if self.realm.is_empty() {
             problems.push("the realm is empty".to_owned());
         }
+        problems.extend(self.last_will.as_ref().and_then(LastWill::problem));
         if !problems.is_empty() {
             return Err(SettingsError { problems });
         }
@@ -311,6 +322,7 @@ impl Builder {
             publisher: self.publisher,
             session_name: self.session_name,
             resume_window: self.resume_window,
+            last_will: self.last_will,
             windows: Credit {
                 rpc: window(self.windows.rpc),
                 event: window(self.windows.event),

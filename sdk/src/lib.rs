@@ -65,6 +65,7 @@ mod session;
 mod status;
 mod subscription;
 mod subscriptions;
+mod will;
 
 pub use builder::{Builder, Windows};
 pub use call::{All, Call, DEFAULT_TIMEOUT, DEFAULT_WINDOW, Typed};
@@ -84,6 +85,7 @@ pub use replies::{Answer, Answers, Replies};
 pub use reply_sender::{Cancellation, ReplySender};
 pub use status::{Statistics, Status};
 pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
+pub use will::LastWill;
 
 pub use macula_proto::v1::{CallPolicy, Code, Overflow};
 pub use macula_proto::{Pattern, Topic, pattern, topic};

@@ -63,6 +63,7 @@ pub struct Message {
     sequence: u64,
     class: Class,
     retained: bool,
+    removal: bool,
 }
 
 /// What a delivery says besides the message itself.
@@ -82,8 +83,19 @@ impl Message {
         let view = wire::Message::decode(&body).ok()?;
         let (payload, key) = (place(&body, view.payload), place(&body, view.key.as_bytes()));
         let Envelope { name, publisher, sequence, class, retained } = envelope;
-        let time_to_live_ms = view.time_to_live_ms;
-        Some(Self { payload, key, time_to_live_ms, name, publisher, sequence, class, retained, body })
+        let (time_to_live_ms, removal) = (view.time_to_live_ms, view.remove);
+        Some(Self {
+            payload,
+            key,
+            time_to_live_ms,
+            name,
+            publisher,
+            sequence,
+            class,
+            retained,
+            removal,
+            body,
+        })
     }
 
     /// Bytes that it takes in all.
@@ -148,6 +160,11 @@ impl Message {
     /// A retained value from before the subscription, rather than a live message.
     pub fn retained(&self) -> bool {
         self.retained
+    }
+
+    /// A removal: the retained value of this topic and key is no more. It may come with a payload, as a farewell.
+    pub fn is_removal(&self) -> bool {
+        self.removal
     }
 
     /// How long after publication the message is of use; `None` for ever.

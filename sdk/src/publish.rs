@@ -43,6 +43,7 @@ pub struct Publish {
     headers: Vec<u8>,
     time_to_live_ms: u32,
     retain: bool,
+    remove: bool,
 }
 
 impl Publish {
@@ -57,6 +58,7 @@ impl Publish {
             headers: Vec::new(),
             time_to_live_ms: 0,
             retain: false,
+            remove: false,
         }
     }
 
@@ -87,6 +89,13 @@ impl Publish {
     /// Keep the message as the value of its topic and key, for subscribers to come.
     pub fn retain(mut self) -> Self {
         self.retain = true;
+        self
+    }
+
+    /// Forget the value of this topic and key. Subscribers receive the message with
+    /// [`is_removal`](crate::Message::is_removal); those to come receive nothing.
+    pub fn remove(mut self) -> Self {
+        self.remove = true;
         self
     }
 
@@ -140,6 +149,7 @@ impl Publish {
         let mut message = wire::Message::new(&self.payload, &self.key).with_headers(&self.headers);
         message.time_to_live_ms = self.time_to_live_ms;
         message.retain = self.retain;
+        message.remove = self.remove;
         Ok(message)
     }
 }

@@ -15,6 +15,7 @@ mod rpc;
 mod session;
 mod settle;
 mod system;
+mod values;
 
 use crate::bitset::BitSet;
 use crate::calls::Calls;

@@ -309,3 +309,78 @@ fn a_link_that_comes_up_brings_the_whole_store_page_by_page() {
     gateway.send(link, kind::ACK, &v1::Ack { position: 52 });
     assert_eq!(gateway.node.gauges().queued_bytes, 0);
 }
+
+/// Keys of the values that `$sys.retained` answers for a pattern, and how many parts it took.
+fn last(
+    gateway: &mut Gateway,
+    client: ConnKey,
+    number: u64,
+    pattern: &str,
+    credit: u64,
+) -> (Vec<String>, usize) {
+    let payload = pattern.as_bytes().to_vec().into();
+    let call = v1::Call { payload, credit, ..common::call(number, "$sys.retained", 60_000) };
+    gateway.send_on(client, StreamKind::Rpc, kind::CALL, &call);
+    let (mut keys, mut parts, mut granted) = (Vec::new(), 0, credit);
+    loop {
+        let results: Vec<v1::CallResult> = gateway.only(client, StreamKind::Rpc, kind::CALL_RESULT);
+        assert!(!results.is_empty(), "an answer comes for the credit that it needs");
+        for result in results {
+            let values = v1::RetainedValues::decode(&result.payload[..]).unwrap().values;
+            assert!(result.payload.len() <= 64 << 10 || values.len() == 1);
+            keys.extend(values.into_iter().map(|value| value.message.unwrap().key));
+            parts += 1;
+            granted += result.payload.len() as u64;
+            if !result.more {
+                return (keys, parts);
+            }
+        }
+        gateway.send_on(
+            client,
+            StreamKind::Rpc,
+            kind::CALL_CREDIT,
+            &v1::CallCredit { call: number, total: granted },
+        );
+    }
+}
+
+#[test]
+fn the_store_is_read_without_subscribing() {
+    let mut gateway = Gateway::new();
+    let writer = publisher(&mut gateway, 1, "a.b");
+    let reader = gateway.client(2, WINDOW);
+    assert_eq!(last(&mut gateway, reader, 1, "#", 1 << 20), (vec![], 1), "an empty store answers, too");
+    for sequence in 1..=100 {
+        publish(&mut gateway, writer, sequence, value(&sequence.to_string(), &[0; 5_000]));
+    }
+    publish(&mut gateway, writer, 101, removal("7"));
+    let all: Vec<String> = (1..=100).filter(|key| *key != 7).map(|key: u32| key.to_string()).collect();
+    // Through the whole store, and by the topic's name.
+    for (number, pattern) in [(2, "#"), (3, "a.b"), (4, " a.*\n")] {
+        let (keys, parts) = last(&mut gateway, reader, number, pattern, 1 << 20);
+        assert_eq!((&keys, parts), (&all, 9), "{pattern}");
+        let (keys, parts) = last(&mut gateway, reader, number + 10, pattern, 6_000);
+        assert_eq!((&keys, parts), (&all, 99), "a part is never larger than the first credit");
+    }
+    assert_eq!(last(&mut gateway, reader, 5, "a.c", 1 << 20), (vec![], 1));
+    let (keys, _) = last(&mut gateway, reader, 6, "+", 1 << 20);
+    assert_eq!(keys, [""; 0]);
+    assert_eq!(gateway.node.gauges().calls, 0);
+
+    // A single result is enough for a few values, and not for many.
+    let single = |number, pattern: &str| v1::Call {
+        payload: pattern.as_bytes().to_vec().into(),
+        ..common::call(number, "$sys.retained", 1_000)
+    };
+    gateway.send_on(reader, StreamKind::Rpc, kind::CALL, &single(7, "a.b"));
+    let results: Vec<v1::CallResult> = gateway.only(reader, StreamKind::Rpc, kind::CALL_RESULT);
+    assert_eq!(v1::RetainedValues::decode(&results[0].payload[..]).unwrap().values.len(), 99);
+    for sequence in 102..=500 {
+        publish(&mut gateway, writer, sequence, value(&sequence.to_string(), &[0; 5_000]));
+    }
+    gateway.send_on(reader, StreamKind::Rpc, kind::CALL, &single(8, "#"));
+    gateway.send_on(reader, StreamKind::Rpc, kind::CALL, &single(9, "a..b"));
+    let errors: Vec<v1::CallError> = gateway.only(reader, StreamKind::Rpc, kind::CALL_ERROR);
+    let codes: Vec<(u64, Code)> = errors.iter().map(|error| (error.call, error.code())).collect();
+    assert_eq!(codes, [(8, Code::InvalidArgument), (9, Code::InvalidArgument)]);
+}

@@ -169,6 +169,11 @@ impl Exchange {
         }
     }
 
+    /// Ends the response in its middle, so that the client does not take it for complete.
+    pub(super) fn break_off(&mut self) {
+        self.stream.stop_stream(Code::H3_INTERNAL_ERROR);
+    }
+
     fn went<E>(&mut self, sent: Result<Result<(), E>, tokio::time::error::Elapsed>) -> bool {
         match sent {
             Ok(result) => result.is_ok(),

@@ -3,7 +3,7 @@
 use super::request::Request;
 use bytes::Bytes;
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{Code, Deliver, Dropped, Gap, PublisherAlias, TopicAlias};
+use macula_proto::v1::{Code, Deliver, Dropped, Gap, Message, PublisherAlias, TopicAlias};
 use prost::Message as _;
 use serde_json::{Map, Value, json};
 use std::collections::HashMap;
@@ -136,31 +136,60 @@ impl<'a> Feed<'a> {
     }
 }
 
-fn message(request: &Request<'_>, aliases: &Aliases, class: &str, deliver: Deliver) -> Option<Item> {
+fn message(request: &Request<'_>, aliases: &Aliases, class: &'static str, deliver: Deliver) -> Option<Item> {
     let topic = aliases.topics.get(&deliver.topic)?;
     let publisher = aliases.publishers.get(&deliver.publisher)?;
-    let message = deliver.message.unwrap_or_default();
-    let mut object = Map::new();
-    let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
-    put("topic", topic.topic.as_str().into());
-    put("key", message.key.into());
-    put("class", class.into());
-    put("publisher", publisher.publisher.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into());
-    put("epoch", publisher.epoch.into());
-    put("sequence", deliver.sequence.into());
-    if deliver.retained {
-        put("retained", true.into());
+    let shown = Shown {
+        topic: &topic.topic,
+        content_type: &topic.content_type,
+        class,
+        publisher: &publisher.publisher,
+        epoch: publisher.epoch,
+        sequence: deliver.sequence,
+        retained: deliver.retained,
+        resent: deliver.resent,
+    };
+    Some(Item::Message(shown.object(request, deliver.message.unwrap_or_default())))
+}
+
+/// What is shown of a message beside what its publisher wrote.
+pub(super) struct Shown<'a> {
+    pub(super) topic: &'a str,
+    pub(super) content_type: &'a str,
+    pub(super) class: &'static str,
+    pub(super) publisher: &'a [u8],
+    pub(super) epoch: u64,
+    pub(super) sequence: u64,
+    pub(super) retained: bool,
+    pub(super) resent: bool,
+}
+
+impl Shown<'_> {
+    /// The message as an object.
+    pub(super) fn object(&self, request: &Request<'_>, message: Message) -> Map<String, Value> {
+        let mut object = Map::new();
+        let mut put = |name: &str, value: Value| object.insert(name.to_owned(), value);
+        put("topic", self.topic.into());
+        put("key", message.key.into());
+        put("class", self.class.into());
+        put("publisher", self.publisher.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into());
+        put("epoch", self.epoch.into());
+        put("sequence", self.sequence.into());
+        if self.retained {
+            put("retained", true.into());
+        }
+        if self.resent {
+            put("resent", true.into());
+        }
+        if message.remove {
+            put("remove", true.into());
+        }
+        if !message.headers.is_empty() {
+            let headers = message.headers.into_iter().map(|header| (header.name, header.value));
+            put("headers", headers.collect());
+        }
+        put("content_type", self.content_type.into());
+        request.show(&mut object, self.content_type, &message.payload);
+        object
     }
-    if deliver.resent {
-        put("resent", true.into());
-    }
-    if message.remove {
-        put("remove", true.into());
-    }
-    if !message.headers.is_empty() {
-        put("headers", message.headers.into_iter().map(|header| (header.name, header.value)).collect());
-    }
-    put("content_type", topic.content_type.as_str().into());
-    request.show(&mut object, &topic.content_type, &message.payload);
-    Some(Item::Message(object))
 }

@@ -120,6 +120,45 @@ async fn retained_values_come_first_and_their_end_is_told() {
     assert_eq!((&live["json"], &live["retained"]), (&2.into(), &serde_json::Value::Null));
 }
 
+#[tokio::test]
+async fn the_values_that_are_kept_are_read_as_an_array_or_as_lines() {
+    let gateway = support::gateway("http").await;
+    let mut http = Http::connect(&gateway).await;
+    let empty = http.exchange("GET", "/v1/retained/test.%23", &[], b"").await;
+    assert!(empty.status == 200 && empty.body == "[]\n", "{empty:?}");
+    for number in 1..=200 {
+        let key = number.to_string();
+        let retain =
+            [("macula-retain", "true"), ("macula-key", &key[..]), ("content-type", "application/json")];
+        let body = format!("\"{}\"", "x".repeat(1_000));
+        assert_eq!(http.exchange("POST", "/v1/topics/test.kept", &retain, &body).await.status, 202);
+    }
+    let remove = [("macula-remove", "true"), ("macula-key", "7")];
+    assert_eq!(http.exchange("POST", "/v1/topics/test.kept", &remove, b"").await.status, 202);
+
+    let values = http.exchange("GET", "/v1/retained/test.%23", &[], b"").await;
+    let values: serde_json::Value = serde_json::from_str(&values.body).expect("an array");
+    let keys: Vec<&str> =
+        values.as_array().expect("an array").iter().filter_map(|v| v["key"].as_str()).collect();
+    let expected: Vec<String> = (1..=200).filter(|n| *n != 7).map(|n: u32| n.to_string()).collect();
+    assert_eq!(keys, expected);
+    let first = &values[0];
+    assert_eq!((&first["topic"], &first["class"]), (&"test.kept".into(), &"event".into()));
+    assert_eq!((&first["retained"], &first["json"]), (&true.into(), &"x".repeat(1_000).into()));
+
+    let lines = [("accept", "application/x-ndjson")];
+    let lines = http.exchange("GET", "/v1/retained/test.kept", &lines, b"").await;
+    assert_eq!(lines.body.lines().count(), 199);
+    let last: serde_json::Value =
+        serde_json::from_str(lines.body.lines().last().expect("one")).expect("JSON");
+    assert_eq!((&last["key"], &last["sequence"]), (&"200".into(), &1.into()));
+
+    let wrong = http.exchange("GET", "/v1/retained/test..kept", &[], b"").await;
+    assert_eq!(wrong.status, 400);
+    let system = http.exchange("POST", "/v1/topics/$sys.slow", &[], b"{}").await;
+    assert_eq!(system.status, 403, "{system:?}");
+}
+
 /// The core keeps 16 MiB of events for a reader that does not acknowledge, and then nothing more comes.
 #[tokio::test]
 async fn a_subscription_goes_on_past_what_the_gateway_keeps() {

@@ -164,6 +164,12 @@ pub(crate) struct PubArgs {
     /// Keep the message as the value of its topic and key, for subscribers to come
     #[arg(long)]
     pub(crate) retain: bool,
+    /// Forget the value of its topic and key; subscribers are told by this message
+    #[arg(long, conflicts_with = "retain")]
+    pub(crate) remove: bool,
+    /// How long the message is of use, such as 30s; as a retained value it then vanishes
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) ttl: Option<Duration>,
     /// Deliver at least once (event) or at most once (telemetry)
     #[arg(long, value_parser = class, default_value = "event", value_name = "event|telemetry")]
     pub(crate) class: Class,
@@ -187,6 +193,7 @@ forgotten.";
 const PUB_EXAMPLES: &str = "\
 Examples:
   macula pub example.room.temperature 21.5 --key kitchen --retain
+  macula pub example.room.temperature --key kitchen --remove
   macula pub example.door '{\"open\":true}' --json
   echo '{\"provider_id\":\"bra_p01\",\"day_price\":0.15}' |
     macula pub be.cortexiq.provider.contract.offered - --type cortexiq.v1.ContractOffered --key bra_p01

@@ -101,6 +101,12 @@ impl Run {
         if self.args.retain {
             publish = publish.retain();
         }
+        if self.args.remove {
+            publish = publish.remove();
+        }
+        if let Some(time) = self.args.ttl {
+            publish = publish.time_to_live(time);
+        }
         for (name, value) in &self.args.headers {
             publish = publish.header(name, value);
         }

@@ -60,8 +60,13 @@ impl Body {
 
 /// A message as one line: topic, key, payload.
 pub(crate) fn line(message: &Message) -> String {
+    let (topic, key) = (message.topic(), key(message.key()));
     let body = Body::of(message.content_type(), message.payload());
-    format!("{} {} {}", message.topic(), key(message.key()), body.line())
+    match (message.is_removal(), message.payload()) {
+        (true, []) => format!("{topic} {key} (removed)"),
+        (true, _) => format!("{topic} {key} (removed) {}", body.line()),
+        (false, _) => format!("{topic} {key} {}", body.line()),
+    }
 }
 
 /// A message as an object, with the members that the gateway's event streams have.
@@ -77,6 +82,9 @@ pub(crate) fn object(message: &Message) -> Value {
     insert("content_type", message.content_type().into());
     if message.retained() {
         insert("retained", true.into());
+    }
+    if message.is_removal() {
+        insert("remove", true.into());
     }
     let headers = headers(message.headers());
     if !headers.is_empty() {

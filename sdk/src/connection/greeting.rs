@@ -3,6 +3,7 @@
 use crate::builder::Url;
 use crate::core::Core;
 use crate::error::Failure;
+use crate::will::LastWill;
 use macula_proto::frame::{self, FrameError, Splitter};
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::limits;
@@ -70,7 +71,7 @@ fn hello(core: &Core) -> Result<Vec<u8>, Failure> {
         resume: core.resumption(),
         acknowledges: true,
         resume_ms: crate::millis(core.config.resume_window),
-        ..Hello::default()
+        last_will: core.config.last_will.as_ref().map(LastWill::wire),
     };
     let mut out = vec![StreamKind::Control as u8];
     frame::put_message(&mut out, kind::HELLO, &hello);

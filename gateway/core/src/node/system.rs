@@ -5,7 +5,7 @@
 //! caller grants credit. No client can register a name that begins with `$`.
 
 use super::Node;
-use super::rpc::RPC_BYTES;
+use super::rpc::{GROWTH_BYTES, RPC_BYTES};
 use crate::calls::Asked;
 use crate::key::{ConnKey, ProviderKey};
 use crate::time::Now;
@@ -15,7 +15,6 @@ use macula_proto::kind;
 use macula_proto::v1::{Call, CallResult, Code};
 use macula_proto::{Topic, limits};
 use std::fmt;
-use std::iter::Peekable;
 
 /// Answers a call. `Call.caller` names the client; `Call.credit` is the largest part that it takes, 0 when it takes
 /// a single result only.
@@ -24,6 +23,7 @@ pub(super) type Procedure = fn(&mut Node, &Call, Now) -> Answer;
 /// What there is, by name.
 const PROCEDURES: &[(&str, Procedure)] = &[
     ("$sys.echo", echo),
+    ("$sys.retained", super::values::retained),
     #[cfg(test)]
     ("$sys.count", tests::count),
 ];
@@ -32,14 +32,14 @@ const PROCEDURES: &[(&str, Procedure)] = &[
 pub(super) enum Answer {
     /// A single result.
     Reply(Reply),
-    /// A stream of results, taken one by one as the caller grants credit. None may be larger than `Call.credit`. It
-    /// is asked for in later turns, so it owns what it tells.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no procedure of today answers with a stream"))]
-    Parts(Box<dyn Iterator<Item = Reply> + Send>),
+    /// A stream of results, taken one by one as the caller grants credit. None may be larger than `Call.credit`.
+    Parts(Parts),
     /// No result.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no procedure of today fails"))]
     Error(Code, String),
 }
+
+/// Gives the next part of a stream; `None` at its end. It is asked in later turns, so it looks into the node then.
+pub(super) type Parts = Box<dyn FnMut(&Node) -> Option<Reply> + Send>;
 
 /// One result.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,9 +54,21 @@ pub(super) struct Reply {
 pub(super) struct Streams(HashMap<u64, Stream>);
 
 struct Stream {
-    parts: Peekable<Box<dyn Iterator<Item = Reply> + Send>>,
+    parts: Parts,
+    /// The next part, once it has been asked for.
+    next: Option<Option<Reply>>,
     /// The caller never grants more at a time.
     window: u64,
+}
+
+impl Stream {
+    fn peek(&mut self, node: &Node) -> Option<&Reply> {
+        self.next.get_or_insert_with(|| (self.parts)(node)).as_ref()
+    }
+
+    fn take(&mut self, node: &Node) -> Option<Reply> {
+        self.next.take().unwrap_or_else(|| (self.parts)(node))
+    }
 }
 
 impl Streams {
@@ -94,10 +106,10 @@ impl Node {
                 Ok(())
             }
             Answer::Parts(parts) => {
-                let mut parts = parts.peekable();
+                let mut stream = Stream { parts, next: None, window: call.credit };
                 if call.credit == 0 {
-                    let only = parts.next().unwrap_or_default();
-                    if parts.peek().is_some() {
+                    let only = stream.take(self).unwrap_or_default();
+                    if stream.peek(self).is_some() {
                         let text = format!("`{procedure}` answers with a stream: call it with credit");
                         return Err((Code::InvalidArgument, text));
                     }
@@ -115,7 +127,7 @@ impl Node {
                 };
                 let number = self.calls.add(asked, now.elapsed_ms + u64::from(call.timeout_ms));
                 self.count_call(from);
-                self.system.0.insert(number, Stream { parts, window: call.credit });
+                self.system.0.insert(number, stream);
                 self.pump(number);
                 Ok(())
             }
@@ -130,17 +142,19 @@ impl Node {
             if self.rpc_backlog(asked.caller) > RPC_BYTES / 2 {
                 return;
             }
-            let Some(Stream { parts, window }) = self.system.0.get_mut(&call) else { return };
-            let bytes = parts.peek().map_or(0, |part| part.payload.len());
-            if bytes as u64 > *window {
+            let Some(mut stream) = self.system.0.remove(&call) else { return };
+            let bytes = stream.peek(self).map_or(0, |part| part.payload.len());
+            let window = stream.window;
+            if bytes as u64 > window {
                 let text = format!("a part has {bytes} bytes, and the call's credit is {window}: grant more");
                 return self.end_with(call, Code::ResourceExhausted, text);
             }
             if bytes as u64 > asked.credit - asked.sent {
+                self.system.0.insert(call, stream);
                 return;
             }
-            let part = parts.next().unwrap_or_default();
-            let more = parts.peek().is_some();
+            let part = stream.take(self).unwrap_or_default();
+            let more = stream.peek(self).is_some();
             if let Some(asked) = self.calls.get_mut(call) {
                 asked.sent += bytes as u64;
             }
@@ -149,6 +163,7 @@ impl Node {
                 self.calls.end(call);
                 return self.conclude(call, &asked);
             }
+            self.system.0.insert(call, stream);
         }
     }
 
@@ -164,7 +179,7 @@ impl Node {
 
     fn send_part(&mut self, to: ConnKey, call: u64, reply: Reply, more: bool) {
         let Reply { payload, content_type } = reply;
-        debug_assert!(payload.len() <= limits::PAYLOAD_BYTES, "parts fit into a frame");
+        debug_assert!(payload.len() <= limits::FRAME_BYTES - GROWTH_BYTES, "parts fit into a frame");
         let result = CallResult { call, payload, content_type, more, ..CallResult::default() };
         self.send_rpc(to, kind::CALL_RESULT, &result);
     }

@@ -12,7 +12,8 @@ pub(super) fn count(_: &mut Node, call: &Call, _: Now) -> Answer {
         return Answer::Error(Code::InvalidArgument, "two bytes, please".to_owned());
     };
     let part = move |number| Reply { payload: vec![number; usize::from(size)].into(), ..Reply::default() };
-    Answer::Parts(Box::new((0..count).map(part)))
+    let mut parts = (0..count).map(part);
+    Answer::Parts(Box::new(move |_| parts.next()))
 }
 
 const NOW: Now = Now { elapsed_ms: 0, unix_ms: 1 << 40 };
