@@ -25,6 +25,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(5);
 const FAREWELL: Duration = Duration::from_secs(1);
 const NO_HELLO: &str = "no Hello within five seconds; it is the first frame on the control stream";
 
+/// Time that a connection may be there without asking for anything, or with a request whose head does not come to its
+/// end. A guess, not measured; browsers give up idle connections after as long.
+const IDLE: Duration = Duration::from_secs(30);
+
 /// The sessions that are open, for the admin port.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(DashMap<ConnKey, SessionInfo>);
@@ -96,6 +100,8 @@ pub(crate) async fn serve(
                     tracing::error!(%error, "the task of a request failed");
                 }
             }
+            // Only the driver is left. Dropping it closes the connection in order.
+            () = tokio::time::sleep(IDLE), if tasks.len() == 1 => return tasks.shutdown().await,
         }
     }
     // The connection is lost; its tasks notice, and read what had arrived before.

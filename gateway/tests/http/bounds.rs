@@ -1,13 +1,14 @@
 //! Clients that are slow on purpose: how long the gateway bears it.
 
-use crate::client::{Http, Reader};
+use crate::client::{self, Http, Reader};
 use crate::support;
 use bytes::Bytes;
 use h3::error::StreamError;
 use std::time::{Duration, Instant};
 
-/// What the gateway says of bodies and of readers, and what may come on top.
+/// What the gateway grants bodies and readers, and idle connections; and what may come on top.
 const BOUND: Duration = Duration::from_secs(20);
+const IDLE: Duration = Duration::from_secs(30);
 const SLACK: Duration = Duration::from_secs(5);
 
 #[tokio::test]
@@ -22,6 +23,29 @@ async fn a_body_that_does_not_come_is_not_waited_for() {
     assert!(begun.elapsed() >= BOUND, "not before {BOUND:?}");
     assert_eq!(response.status(), 408);
     assert!(Reader::new(stream).rest().await.contains("20 seconds"));
+}
+
+#[tokio::test]
+async fn a_connection_that_asks_for_nothing_is_closed_and_one_that_listens_is_not() {
+    const H3_NO_ERROR: u64 = 0x100;
+    let gateway = support::gateway("idle").await;
+    let mut http = Http::connect(&gateway).await;
+    let (_, events) = http.send("GET", "/v1/topics/test.idle?limit=1", &[], b"").await;
+    let idle = client::connect(gateway.local_addr()).await;
+    // Of a request only the beginning: HEADERS of a hundred bytes.
+    let (mut request, _response) = idle.open_bi().await.expect("opened");
+    request.write_all(&[0x01, 0x40, 100]).await.expect("sent");
+    let begun = Instant::now();
+    let closed = tokio::time::timeout(IDLE + SLACK, idle.closed()).await.expect("closed in time");
+    assert!(begun.elapsed() > IDLE - SLACK, "{:?} is too early", begun.elapsed());
+    match closed {
+        quinn::ConnectionError::ApplicationClosed(close) => {
+            assert_eq!(close.error_code.into_inner(), H3_NO_ERROR)
+        }
+        other => panic!("{other}"),
+    }
+    assert_eq!(http.exchange("POST", "/v1/topics/test.idle", &[], "x").await.status, 202);
+    assert!(Reader::new(events).rest().await.contains("test.idle"));
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use macula_gateway::Gateway;
 use macula_transport::endpoint;
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::{ClientTls, DevAuthority};
+use std::net::SocketAddr;
 use std::time::Duration;
 
 type Stream = h3::client::RequestStream<h3_quinn::BidiStream<Bytes>, Bytes>;
@@ -16,6 +17,16 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Http {
     pub(crate) requests: h3::client::SendRequest<h3_quinn::OpenStreams, Bytes>,
     authority: String,
+}
+
+/// A connection of which HTTP/3 knows nothing yet.
+pub(crate) async fn connect(address: SocketAddr) -> quinn::Connection {
+    let dir = DevAuthority::default_dir(|name| std::env::var_os(name));
+    let roots = DevAuthority::open_or_create(&dir).expect("the gateway has made it").roots();
+    let tls = ClientTls::session(roots, None).expect("legal settings");
+    let socket = endpoint::client_endpoint().expect("a socket");
+    let connecting = endpoint::connect(&socket, address, "localhost", &tls, &TransportProfile::SESSION);
+    connecting.await.expect("the gateway listens")
 }
 
 /// A response whose body has been read to its end.
@@ -31,14 +42,8 @@ impl Http {
         Self::connect_to(gateway.local_addr()).await
     }
 
-    pub(crate) async fn connect_to(address: std::net::SocketAddr) -> Self {
-        let dir = DevAuthority::default_dir(|name| std::env::var_os(name));
-        let roots = DevAuthority::open_or_create(&dir).expect("the gateway has made it").roots();
-        let tls = ClientTls::session(roots, None).expect("legal settings");
-        let socket = endpoint::client_endpoint().expect("a socket");
-        let connection = endpoint::connect(&socket, address, "localhost", &tls, &TransportProfile::SESSION)
-            .await
-            .expect("the gateway listens");
+    pub(crate) async fn connect_to(address: SocketAddr) -> Self {
+        let connection = connect(address).await;
         let (mut driver, requests) =
             h3::client::new(h3_quinn::Connection::new(connection)).await.expect("HTTP/3");
         tokio::spawn(async move { std::future::poll_fn(|context| driver.poll_close(context)).await });
