@@ -3,6 +3,7 @@
 //!
 //! This is the half that acts: QUIC, TLS, timers, HTTP. What goes where is decided by `macula-core`.
 
+mod accept;
 mod admin;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

@@ -1,14 +1,15 @@
 //! A running gateway: one data thread for all sessions and links, and the admin port beside it.
 
+use crate::accept;
 use crate::admin::{self, Probe};
 use crate::http::Service;
 use crate::hub::{Hub, Status};
 use crate::identity::identity;
 use crate::links::{self, Dialler, Settled};
-use crate::sessions::{self, Sessions};
+use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::trust::Trust;
-use macula_transport::endpoint::{ServerEndpoint, alpn, client_endpoint, connect};
+use macula_transport::endpoint::{ServerEndpoint, client_endpoint, connect};
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::ClientTls;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -26,8 +27,6 @@ const SETTLE: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(5);
 /// Longest wait for what is still queued after that.
 const FLUSH: Duration = Duration::from_secs(2);
-/// Handshakes under way from which on clients have to prove their address first.
-const RETRY_FROM: usize = 256;
 /// Longest wait of the admin port for the data thread.
 const STATUS_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -302,7 +301,7 @@ impl Data {
         let mut acceptor = JoinSet::new();
         let service =
             Service::new(self.hub.clone(), self.settings.origins.clone(), self.settings.schemas.clone());
-        acceptor.spawn_local(accept(
+        acceptor.spawn_local(accept::accept(
             Rc::new(service),
             self.server.clone(),
             self.sessions.clone(),
@@ -382,58 +381,6 @@ async fn settle(hub: Hub, settled: Vec<Rc<Settled>>, readiness: watch::Sender<Re
         settling
     });
     tracing::info!(links = hub.peers().len(), "ready");
-}
-
-/// Accepts connections, for ever.
-async fn accept(
-    service: Rc<Service>,
-    server: ServerEndpoint,
-    sessions: Arc<Sessions>,
-    readiness: watch::Receiver<Readiness>,
-) {
-    let mut connections: JoinSet<()> = JoinSet::new();
-    let handshakes = Rc::new(std::cell::Cell::new(0usize));
-    loop {
-        tokio::select! {
-            incoming = server.accept() => {
-                let Some(incoming) = incoming else { return };
-                if handshakes.get() >= RETRY_FROM && incoming.may_retry() {
-                    let _ = incoming.retry();
-                    continue;
-                }
-                let Ok(connecting) = server.admit(incoming) else { continue };
-                handshakes.set(handshakes.get() + 1);
-                let (service, sessions, readiness) = (service.clone(), sessions.clone(), readiness.clone());
-                let handshakes = handshakes.clone();
-                connections.spawn_local(async move {
-                    let connection = connecting.await;
-                    handshakes.set(handshakes.get() - 1);
-                    match connection {
-                        Ok(connection) => serve(service, connection, sessions, readiness).await,
-                        Err(error) => tracing::debug!(%error, "a handshake failed"),
-                    }
-                });
-            }
-            Some(result) = connections.join_next() => {
-                if let Err(error) = result && error.is_panic() {
-                    tracing::error!(%error, "the task of a connection failed");
-                }
-            }
-        }
-    }
-}
-
-async fn serve(
-    service: Rc<Service>,
-    connection: quinn::Connection,
-    sessions: Arc<Sessions>,
-    mut readiness: watch::Receiver<Readiness>,
-) {
-    if alpn(&connection).as_deref() == Some(macula_transport::ALPN_MESH) {
-        return links::accept(service.hub.clone(), connection).await;
-    }
-    let _ = readiness.wait_for(|readiness| *readiness != Readiness::Settling).await;
-    sessions::serve(service, connection, &sessions, readiness).await;
 }
 
 /// Connects to the gateway's own port as a client does: a handshake and nothing more.
