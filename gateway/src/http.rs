@@ -23,6 +23,7 @@ mod subscribe;
 use crate::hub::Hub;
 use crate::origins::Origins;
 use crate::schemas::Schemas;
+use crate::settings::Settings;
 use exchange::{Bodies, Exchange};
 use http::{HeaderMap, Method, StatusCode};
 use macula_transport::session::RequestStream;
@@ -49,13 +50,20 @@ const RESOURCES: &[Resource] = &[
 pub(crate) struct Service {
     pub(crate) hub: Hub,
     pub(crate) schemas: Schemas,
+    payload_bytes: usize,
     origins: Origins,
     bodies: Rc<Bodies>,
 }
 
 impl Service {
-    pub(crate) fn new(hub: Hub, origins: Origins, schemas: Schemas) -> Self {
-        Self { hub, schemas, origins, bodies: Rc::default() }
+    pub(crate) fn new(hub: Hub, settings: &Settings) -> Self {
+        Self {
+            hub,
+            schemas: settings.schemas.clone(),
+            payload_bytes: settings.payload_bytes,
+            origins: settings.origins.clone(),
+            bodies: Rc::default(),
+        }
     }
 
     /// Refuses pages that are not to be served.

@@ -299,8 +299,7 @@ impl Data {
         let trust = self.trust.clone();
         tasks.spawn_local(async move { trust.renew().await });
         let mut acceptor = JoinSet::new();
-        let service =
-            Service::new(self.hub.clone(), self.settings.origins.clone(), self.settings.schemas.clone());
+        let service = Service::new(self.hub.clone(), &self.settings);
         acceptor.spawn_local(accept::accept(
             Rc::new(service),
             self.server.clone(),

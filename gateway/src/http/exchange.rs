@@ -1,22 +1,23 @@
 //! One request and its response on an HTTP/3 stream, within bounds of time and memory.
 
 use super::problem::Problem;
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use h3::error::Code;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use macula_transport::session::RequestStream;
 use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::time::Instant;
 
-/// Time for a whole body to arrive: 1 MiB at 420 kbit/s. A guess, not measured.
+/// Time for each [`PART`] of a body to arrive, and so for a short one: 420 kbit/s. A guess, not measured.
 const BODY_TIME: Duration = Duration::from_secs(20);
-/// Time for one piece of a response to find room; a reader that takes nothing for so long has gone. A guess, not measured; twice
-/// the time that `block` holds publishers back by default.
+/// Time for each [`PART`] of a response to find room; a reader that takes nothing for so long has gone. A guess, not
+/// measured; twice the time that `block` holds publishers back by default.
 const STALL_TIME: Duration = Duration::from_secs(20);
-/// Bodies of all requests together, while they are read and answered. A guess, not measured: sixty-four of the
-/// longest.
-const BODIES_BYTES: usize = 64 << 20;
+const PART: usize = 1 << 20;
+/// Bodies of all requests together, while they are read and answered. A guess, not measured: eight of the longest.
+const BODIES_BYTES: usize = 128 << 20;
 /// Time for which a browser may remember what a preflight allowed, in seconds.
 const PREFLIGHT_AGE: &str = "600";
 /// A request whose head has been read.
@@ -54,24 +55,14 @@ impl Exchange {
 
     /// The whole body, of at most `limit` bytes. Counts as held until the exchange is over.
     pub(super) async fn body(&mut self, limit: usize) -> Result<Bytes, Problem> {
-        match tokio::time::timeout(BODY_TIME, self.read_body(limit)).await {
-            Ok(body) => body,
-            Err(_) => {
-                let text = format!("the body did not arrive within {} seconds", BODY_TIME.as_secs());
-                Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED", text))
-            }
-        }
-    }
-
-    async fn read_body(&mut self, limit: usize) -> Result<Bytes, Problem> {
         if self.announced.is_some_and(|announced| announced > limit as u64) {
             return Err(too_large(limit));
         }
         let mut body = Vec::new();
-        while let Some(mut chunk) = self
-            .stream
-            .recv_data()
+        let mut deadline = Instant::now() + BODY_TIME;
+        while let Some(mut chunk) = tokio::time::timeout_at(deadline, self.stream.recv_data())
             .await
+            .map_err(|_| too_slow())?
             .map_err(|error| Problem::invalid(format!("the body broke off: {error}")))?
         {
             let length = chunk.remaining();
@@ -83,12 +74,10 @@ impl Exchange {
                 return Err(Problem::of(macula_proto::v1::Code::ResourceExhausted, text));
             }
             self.held += length;
-            while chunk.has_remaining() {
-                let part = chunk.chunk();
-                body.extend_from_slice(part);
-                let taken = part.len();
-                chunk.advance(taken);
+            if body.len() / PART != (body.len() + length) / PART {
+                deadline = Instant::now() + BODY_TIME;
             }
+            body.put(&mut chunk);
         }
         self.read = true;
         match self.announced {
@@ -156,8 +145,15 @@ impl Exchange {
 
     /// The next piece of the body; false when the client is gone, or has read nothing for long.
     pub(super) async fn piece(&mut self, piece: impl Into<Bytes>) -> bool {
-        let sent = tokio::time::timeout(STALL_TIME, self.stream.send_data(piece.into())).await;
-        self.went(sent)
+        let mut rest: Bytes = piece.into();
+        while !rest.is_empty() {
+            let part = rest.split_to(rest.len().min(PART));
+            let sent = tokio::time::timeout(STALL_TIME, self.stream.send_data(part)).await;
+            if !self.went(sent) {
+                return false;
+            }
+        }
+        true
     }
 
     /// Ends the response.
@@ -204,6 +200,11 @@ impl Bodies {
     fn give_back(&self, bytes: usize) {
         self.0.set(self.0.get() - bytes);
     }
+}
+
+fn too_slow() -> Problem {
+    let text = format!("nothing more of the body has come for {} seconds", BODY_TIME.as_secs());
+    Problem::new(StatusCode::REQUEST_TIMEOUT, "DEADLINE_EXCEEDED", text)
 }
 
 fn too_large(limit: usize) -> Problem {

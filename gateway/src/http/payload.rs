@@ -29,7 +29,7 @@ impl Request<'_> {
         let content_type = self.header("content-type").trim();
         check_media_type(content_type)?;
         let named = self.described_json(content_type)?.map(str::to_owned);
-        let bytes = exchange.body(limits::PAYLOAD_BYTES).await?;
+        let bytes = exchange.body(self.payload_limit()).await?;
         match named {
             None => Ok(Payload { content_type: content_type.to_owned(), bytes }),
             Some(message) => self.encoded(&message, &bytes),

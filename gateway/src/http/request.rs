@@ -37,6 +37,11 @@ impl<'a> Request<'a> {
         &self.service.schemas
     }
 
+    /// Bytes that a body may have at most.
+    pub(super) fn payload_limit(&self) -> usize {
+        self.service.payload_bytes
+    }
+
     /// True when only the head of the response is wanted.
     pub(super) fn is_head(&self) -> bool {
         self.head.method() == Method::HEAD

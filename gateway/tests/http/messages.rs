@@ -159,6 +159,19 @@ async fn the_values_that_are_kept_are_read_as_an_array_or_as_lines() {
     assert_eq!(system.status, 403, "{system:?}");
 }
 
+#[tokio::test]
+async fn the_longest_payload_comes_through() {
+    let gateway = support::gateway("http").await;
+    let mut http = Http::connect(&gateway).await;
+    let (_, lines) =
+        http.send("GET", "/v1/topics/test.long?limit=1", &[("accept", "application/x-ndjson")], b"").await;
+    let payload = vec![b'x'; macula_proto::limits::PAYLOAD_BYTES];
+    assert_eq!(http.exchange("POST", "/v1/topics/test.long", &[], &payload).await.status, 202);
+    let line = Reader::new(lines).until("\n").await;
+    // Four letters of base64 for each three bytes.
+    assert!(line.len() > payload.len() / 3 * 4 && line.ends_with("\"}"), "{} letters", line.len());
+}
+
 /// The core keeps 16 MiB of events for a reader that does not acknowledge, and then nothing more comes.
 #[tokio::test]
 async fn a_subscription_goes_on_past_what_the_gateway_keeps() {

@@ -2,6 +2,7 @@
 
 use crate::client::Http;
 use crate::support;
+use macula_gateway::{Gateway, Settings};
 
 #[tokio::test]
 async fn mistakes_are_answered_with_a_problem_that_says_what_to_do() {
@@ -84,6 +85,12 @@ async fn a_body_that_is_too_long_is_refused_with_and_without_an_announcement() {
     }
     let most = vec![b'x'; macula_proto::limits::PAYLOAD_BYTES];
     assert_eq!(http.exchange("POST", "/v1/topics/a.b", &[], &most).await.status, 202);
+
+    let narrow = Settings { payload_bytes: 10, ..support::settings("narrow") };
+    let narrow = Gateway::start(narrow).await.expect("it starts");
+    let mut http = Http::connect(&narrow).await;
+    assert_eq!(http.exchange("POST", "/v1/topics/a.b", &[], [0; 11]).await.status, 413);
+    assert_eq!(http.exchange("POST", "/v1/topics/a.b", &[], [0; 10]).await.status, 202);
 }
 
 #[tokio::test]
