@@ -4,31 +4,15 @@ mod support;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use macula_transport::endpoint;
-use macula_transport::profile::TransportProfile;
-use macula_transport::tls::{ClientTls, DevAuthority};
 use serde_json::{Value, json};
 use std::process::Command;
 use support::tools;
-
-/// The certificate that the gateway shows.
-async fn certificate(address: std::net::SocketAddr) -> Vec<u8> {
-    let dir = DevAuthority::default_dir(|name| std::env::var_os(name));
-    let roots = DevAuthority::open_or_create(&dir).expect("the gateway has made it").roots();
-    let tls = ClientTls::session(roots, None).expect("legal settings");
-    let socket = endpoint::client_endpoint().expect("a socket");
-    let connecting = endpoint::connect(&socket, address, "localhost", &tls, &TransportProfile::SESSION);
-    let connection = connecting.await.expect("the gateway listens");
-    let chain = connection.peer_identity().expect("a certificate");
-    let chain = chain.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().expect("a chain");
-    chain[0].to_vec()
-}
 
 #[tokio::test]
 async fn a_page_opens_a_session_is_told_why_it_is_refused_and_a_foreign_page_gets_none() {
     let gateway = support::gateway("browser").await;
     gateway.ready().await;
-    let certificate = STANDARD.encode(certificate(gateway.local_addr()).await);
+    let certificate = STANDARD.encode(support::certificate(gateway.local_addr()).await);
     let port = gateway.local_addr().port().to_string();
     let output = tokio::task::spawn_blocking(move || {
         let (chromium, modules) = (tools::chromium(), tools::node_modules("browser"));

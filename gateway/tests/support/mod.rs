@@ -6,6 +6,9 @@ pub(crate) mod process;
 pub(crate) mod tools;
 
 use macula_gateway::{Gateway, PeerAddress, Settings};
+use macula_transport::endpoint;
+use macula_transport::profile::TransportProfile;
+use macula_transport::tls::{ClientTls, DevAuthority};
 use std::net::SocketAddr;
 
 /// Settings of a gateway on free ports of the loopback interface.
@@ -39,4 +42,17 @@ pub(crate) async fn gateway_with_peers(name: &str, peers: &[&Gateway]) -> Gatewa
 /// URL of a gateway for clients.
 pub(crate) fn url(gateway: &Gateway) -> String {
     format!("https://localhost:{}", gateway.local_addr().port())
+}
+
+/// The certificate that the gateway shows.
+pub(crate) async fn certificate(address: SocketAddr) -> Vec<u8> {
+    let dir = DevAuthority::default_dir(|name| std::env::var_os(name));
+    let roots = DevAuthority::open_or_create(&dir).expect("the gateway has made it").roots();
+    let tls = ClientTls::session(roots, None).expect("legal settings");
+    let socket = endpoint::client_endpoint().expect("a socket");
+    let connecting = endpoint::connect(&socket, address, "localhost", &tls, &TransportProfile::SESSION);
+    let connection = connecting.await.expect("the gateway listens");
+    let chain = connection.peer_identity().expect("a certificate");
+    let chain = chain.downcast::<Vec<rustls::pki_types::CertificateDer<'static>>>().expect("a chain");
+    chain[0].to_vec()
 }

@@ -40,15 +40,48 @@ pub(crate) fn chromium() -> PathBuf {
 
 /// The modules that the lock file in `tests/<folder>` names, installed once for all tests.
 pub(crate) fn node_modules(folder: &str) -> PathBuf {
-    let (target, _lock) = (target().join(folder), lock("apt"));
+    install_modules(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder), folder)
+}
+
+/// The client for browsers in `sdk/web`, compiled: a folder with its modules in `dist` and those it uses in
+/// `node_modules`.
+pub(crate) fn web_client() -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../sdk/web");
+    let modules = install_modules(&source, "web-client");
+    let folder = modules.parent().expect("it has a parent").to_owned();
+    let _lock = lock("web-client");
+    for file in ["tsconfig.json", "tsconfig.build.json"] {
+        std::fs::copy(source.join(file), folder.join(file)).expect("the target directory is writable");
+    }
+    let _ = std::fs::remove_dir_all(folder.join("src"));
+    copy_all(&source.join("src"), &folder.join("src"));
+    let mut compiler = Command::new(modules.join(".bin/tsc"));
+    run(compiler.args(["-p", "tsconfig.build.json"]).current_dir(&folder), "cd sdk/web && npm run build");
+    folder
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("the target directory is writable");
+    for entry in std::fs::read_dir(from).expect("the sources are there") {
+        let path = entry.expect("a folder can be listed").path();
+        let to = to.join(path.file_name().expect("it is in a folder"));
+        if path.is_dir() {
+            copy_all(&path, &to);
+        } else {
+            std::fs::copy(&path, &to).expect("the target directory is writable");
+        }
+    }
+}
+
+fn install_modules(source: &Path, name: &str) -> PathBuf {
+    let (target, _lock) = (target().join(name), lock("apt"));
     if !Command::new("npm").arg("--version").output().is_ok_and(|output| output.status.success()) {
         apt_install("nodejs npm");
     }
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(folder);
     std::fs::create_dir_all(&target).expect("the target directory is writable");
     let read = |dir: &Path| std::fs::read(dir.join("package-lock.json")).unwrap_or_default();
     let done = target.join("done");
-    if read(&source) != read(&target) || !done.exists() {
+    if read(source) != read(&target) || !done.exists() {
         for file in ["package.json", "package-lock.json"] {
             std::fs::copy(source.join(file), target.join(file)).expect("the target directory is writable");
         }

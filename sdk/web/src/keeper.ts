@@ -114,21 +114,28 @@ export class Keeper {
 
   /** Tries all gateways in turn. */
   async #greetAny(): Promise<Connection> {
-    const dial = this.#options.dial ?? webTransport(this.#options.certificateHashes ?? []);
     let last = new MaculaError('INVALID_ARGUMENT', 'no URL to connect to');
     for (const url of this.#urls) {
-      const hello = await this.#hello();
-      const transport = dial(url);
-      const timer = setTimeout(() => transport.close(), this.#options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS);
       try {
-        return await Connection.greet(transport, hello);
+        return await this.#greet(url);
       } catch (error) {
-        last = error as MaculaError;
-      } finally {
-        clearTimeout(timer);
+        last = error instanceof MaculaError ? error : new MaculaError('UNAVAILABLE', String(error));
       }
     }
     throw last;
+  }
+
+  async #greet(url: string): Promise<Connection> {
+    const { certificateHashes: hashes = [], connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
+    const hello = await this.#hello();
+    const dial = this.#options.dial ?? webTransport(typeof hashes === 'function' ? await hashes() : hashes);
+    const transport = dial(url);
+    const timer = setTimeout(() => transport.close(), connectTimeoutMs);
+    try {
+      return await Connection.greet(transport, hello);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async #hello(): Promise<Hello> {

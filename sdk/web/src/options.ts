@@ -11,8 +11,8 @@ export interface ConnectOptions {
   /** `https://host:9443`; of several, the first that answers. */
   readonly url: string | readonly string[];
   readonly realm: string;
-  /** SHA-256 of the gateway's certificates, for those that the web does not know. */
-  readonly certificateHashes?: readonly Uint8Array[];
+  /** SHA-256 of the gateway's certificates, for those that the web does not know; or what tells those of now. */
+  readonly certificateHashes?: readonly Uint8Array[] | (() => readonly Uint8Array[] | Promise<readonly Uint8Array[]>);
   /** Bearer token, or what gives a fresh one for each connection. */
   readonly token?: string | (() => string | Promise<string>);
   /** Name and version of the application, for the gateway's logs. */
