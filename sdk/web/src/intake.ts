@@ -72,7 +72,9 @@ export class Intake {
       throw new RangeError('a delivery names an alias that was never told');
     }
     const run = `${publisher.publisher}/${publisher.epoch}`;
-    const news = this.#class === 'telemetry' || this.#seen.admit(run, deliver.sequence, deliver.resent);
+    // Kept values come out of the order of their publishers.
+    const ordered = this.#class === 'event' && !deliver.retained;
+    const news = !ordered || this.#seen.admit(run, deliver.sequence, deliver.resent);
     const wanted = deliver.subscriptions.map((number) => this.#sink.wanted(number)).filter((to) => to !== undefined);
     const place = this.#acks?.receive(news ? wanted.length : 0);
     if (!news) return;

@@ -339,12 +339,14 @@ describe('a lost connection', () => {
     expect((await Promise.all(publishing)).map(({ sequence }) => sequence)).toEqual([1n, 2n, 3n]);
 
     tell(next, 'event');
+    deliver(next, 'event', 9n, 'nine, kept', { retained: true });
+    expect(await take(subscription)).toBe('nine, kept');
     deliver(next, 'event', 5n, 'five again', { resent: true });
     deliver(next, 'event', 6n, 'six', { resent: true });
     expect(await take(subscription)).toBe('six');
     let position = 0n;
     void subscription.next();
-    while (position < 4n) ({ position } = await next.expect(Kind.ack, AckSchema));
+    while (position < 5n) ({ position } = await next.expect(Kind.ack, AckSchema));
   });
 
   test('at the same gateway sends only what it has not accepted', async () => {
