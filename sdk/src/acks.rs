@@ -102,6 +102,18 @@ impl Acks {
         }
     }
 
+    /// The application is done with the part of a block that it has been given.
+    pub(crate) fn progress(&self, block: &Block) {
+        let given = (block.len() - block.remaining()) as u64;
+        if let (None, Some(hold)) = (block.manual, block.hold) {
+            let mut state = self.lock();
+            if hold.session == state.session {
+                // Other frames may lie between those of the block, never fewer.
+                state.blocks.raise(hold.ordinal, block.first + given);
+            }
+        }
+    }
+
     /// A subscription is no more: what it holds will not be asked for again.
     pub(crate) fn forget(&self, subscription: u32) {
         let mut state = self.lock();
@@ -243,6 +255,18 @@ impl Holds {
             self.first += 1;
         }
         self.first > before
+    }
+
+    /// Moves a hold up, though not past the one behind it.
+    fn raise(&mut self, ordinal: u64, position: u64) {
+        let Some(index) = ordinal.checked_sub(self.first).and_then(|index| usize::try_from(index).ok())
+        else {
+            return;
+        };
+        let next = self.entries.get(index + 1).map_or(u64::MAX, |entry| entry.position);
+        if let Some(entry) = self.entries.get_mut(index) {
+            entry.position = entry.position.max(position.min(next));
+        }
     }
 
     fn lowest(&self) -> Option<u64> {

@@ -258,6 +258,11 @@ impl Core {
             subscriptions.release(number, Instant::now() + CLAIM);
             return;
         }
+        // What a member of a group has not used goes to another one: the gateway has to know exactly.
+        if let Some(block) = unused.front() {
+            self.acks.progress(block);
+        }
+        self.acks.flush(|position| self.acknowledge(position));
         if subscriptions.remove(number) {
             self.control.send(kind::UNSUBSCRIBE, &v1::Unsubscribe { subscription: number });
         }

@@ -6,6 +6,7 @@ use common::{Gateway, hello, subscribe};
 use macula_core::ConnKey;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{self, Class, Code, Hello, Overflow, Resumption, Welcome};
+use macula_proto::wire;
 use prost::Message as _;
 
 /// A client that acknowledges and is kept for ten seconds.
@@ -289,6 +290,23 @@ fn another_process_takes_a_named_session_over_with_what_was_not_acknowledged() {
     assert_eq!(answers[0].code(), Code::Ok);
     ack(&mut gateway, heir, frames.len() as u64);
     assert_eq!(settled(&mut gateway, from), Some(3));
+}
+
+#[test]
+fn what_was_acknowledged_of_a_batch_is_not_handed_over() {
+    let mut gateway = Gateway::new();
+    let from = publisher(&mut gateway, 1);
+    let named = |id| Hello { session_name: "projections".to_owned(), ..steady(id) };
+    let (reader, _) = greet(&mut gateway, &named(2));
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(7, "a"));
+    let mut chunk = Vec::new();
+    for sequence in 1..=4 {
+        wire::encode_publish(&mut chunk, 1, sequence, &wire::Message::new(b"x", ""), false);
+    }
+    gateway.bytes(from, StreamKind::Event, &chunk);
+    ack(&mut gateway, reader, 4);
+    let (heir, _) = greet(&mut gateway, &named(3));
+    assert_eq!(gateway.sequences(heir, StreamKind::Event), [3, 4]);
 }
 
 #[test]

@@ -5,6 +5,8 @@
 pub(crate) mod process;
 pub(crate) mod tools;
 
+pub(crate) mod path;
+
 use macula_gateway::{Gateway, PeerAddress, Settings};
 use macula_transport::endpoint;
 use macula_transport::profile::TransportProfile;

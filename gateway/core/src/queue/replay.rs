@@ -55,19 +55,26 @@ impl Queue {
             self.unsent -= front.bytes.len();
             self.sealed.pop_front();
         }
+        self.acknowledged = position;
+        self.skip_acknowledged();
+        true
+    }
+
+    /// Takes the frames that were acknowledged off the first batch, which is settled as a whole.
+    fn skip_acknowledged(&mut self) {
+        let position = self.acknowledged;
         if let Some(front) = self.sealed.front_mut().filter(|front| front.start() < position) {
             let before = front.bytes.len();
             front.skip_to(position);
             self.unsent -= before - front.bytes.len();
         }
-        self.acknowledged = position;
-        true
     }
 
     /// Another process takes the receiver's place: what was not acknowledged comes first on its stream, behind the
     /// aliases that it names, and positions begin anew.
     pub(crate) fn hand_over(&mut self, describe: impl Fn(Alias, &mut Vec<u8>)) {
         self.unsend();
+        self.skip_acknowledged();
         let mut named = (BTreeSet::new(), BTreeSet::new());
         let mut note = |kind, body: &[u8]| {
             if kind == kind::DELIVER
@@ -106,8 +113,10 @@ impl Queue {
     /// and itself are of.
     pub(crate) fn unacknowledged(&self, mut each: impl FnMut(&[u8], &[Mark])) {
         for batch in self.kept.iter().chain(&self.sealed) {
+            let mut position = batch.start();
             for_each_frame(&batch.bytes, |kind, body| {
-                if kind == kind::DELIVER {
+                position += 1;
+                if kind == kind::DELIVER && position > self.acknowledged {
                     each(body, &batch.marks);
                 }
             });
