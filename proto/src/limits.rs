@@ -23,6 +23,10 @@ pub const PAYLOAD_BYTES: usize = 16 << 20;
 /// encoding.
 pub const FRAME_BYTES: usize = PAYLOAD_BYTES + (64 << 10);
 
+/// Largest payload of a last will, in bytes: every session may leave one with its gateway, so it is a notice, not a
+/// document. A guess, not measured.
+pub const WILL_BYTES: usize = 64 << 10;
+
 /// Largest frame on the control stream of a session, in bytes: the frames there are small.
 pub const CONTROL_FRAME_BYTES: usize = 1 << 20;
 

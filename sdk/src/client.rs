@@ -3,7 +3,7 @@
 use crate::builder::Builder;
 use crate::call::{All, Call, Typed};
 use crate::core::Core;
-use crate::error::{ConnectError, FlushError, PublishError};
+use crate::error::{CallError, ConnectError, FlushError, PublishError};
 use crate::events::ConnectionEvents;
 use crate::message::{Class, PublisherId};
 use crate::outbox::Failures;
@@ -13,6 +13,7 @@ use crate::register::{CallFailure, Register, Reply, Request, content_type_of};
 use crate::reply_sender::ReplySender;
 use crate::status::{Statistics, Status};
 use crate::subscription::Subscribe;
+use crate::values::{self, Values};
 use bytes::Bytes;
 use macula_proto::{Pattern, Topic};
 use std::sync::Arc;
@@ -85,6 +86,27 @@ impl Client {
     /// Subscribes to the topics that match; `.await` the result.
     pub fn subscribe(&self, pattern: impl Into<Pattern>) -> Subscribe {
         Subscribe::new(self.clone(), &pattern.into())
+    }
+
+    /// Reads the retained values of the topics that match, without subscribing: what the gateway's own store holds now.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut values = client.last("be.cortexiq.home.measured".parse::<macula_sdk::Pattern>()?).await?;
+    /// while let Some(value) = values.next().await {
+    ///     let value = value?;
+    ///     println!("{} {}: {} bytes", value.topic(), value.key(), value.payload().len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When there is no connection within the time of a call. What goes wrong later is in the values.
+    pub async fn last(&self, pattern: impl Into<Pattern>) -> Result<Values, CallError> {
+        let pattern: Pattern = pattern.into();
+        let call = self.call(&Topic::from_static(values::PROCEDURE), pattern.as_str().to_owned());
+        Ok(Values::new(call.window(values::WINDOW).stream().await?))
     }
 
     /// Calls a procedure; `.await` the result, or [`stream`](Call::stream) its results.

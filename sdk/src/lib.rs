@@ -65,6 +65,7 @@ mod session;
 mod status;
 mod subscription;
 mod subscriptions;
+mod values;
 mod will;
 
 pub use builder::{Builder, Windows};
@@ -85,6 +86,7 @@ pub use replies::{Answer, Answers, Replies};
 pub use reply_sender::{Cancellation, ReplySender};
 pub use status::{Statistics, Status};
 pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
+pub use values::Values;
 pub use will::LastWill;
 
 pub use macula_proto::v1::{CallPolicy, Code, Overflow};

@@ -89,7 +89,7 @@ impl LastWill {
         let headers: usize =
             self.message.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
         let checked = check("key", self.message.key.len(), limits::KEY_BYTES)
-            .and_then(|()| check("payload", self.message.payload.len(), limits::PAYLOAD_BYTES))
+            .and_then(|()| check("payload", self.message.payload.len(), limits::WILL_BYTES))
             .and_then(|()| check("list of headers", headers, limits::HEADER_BYTES))
             .and_then(|()| check("content type", self.content_type.len(), limits::CONTENT_TYPE_BYTES));
         let problem = |text: String| format!("the last will on `{}`: {text}", self.topic);
@@ -119,7 +119,7 @@ mod tests {
         assert_eq!(LastWill::new(&topic, "x").key("k").header("n", "v").problem(), None);
         let long = LastWill::new(&topic, "x").key("k".repeat(256)).problem().unwrap();
         assert!(long.contains("`a`") && long.contains("key"), "{long}");
-        assert!(LastWill::new(&topic, vec![0; 1 << 20]).problem().is_some());
+        assert!(LastWill::new(&topic, vec![0; limits::WILL_BYTES + 1]).problem().is_some());
         assert!(LastWill::new(&topic, "").content_type("t".repeat(256)).problem().is_some());
         assert!(LastWill::new(&Topic::from_static("$sys.slow"), "x").problem().is_some());
     }

@@ -15,10 +15,6 @@ pub(crate) struct Will {
     pub(crate) message: Vec<u8>,
 }
 
-/// Largest payload of a last will, which every session may leave with the gateway: a notice, not a document. A guess,
-/// not measured.
-const WILL_BYTES: usize = 64 << 10;
-
 impl Will {
     /// Takes the last will of a client whose run is `epoch`, or tells what is wrong with it.
     pub(crate) fn read(told: LastWill, epoch: u64) -> Result<Self, (Code, String)> {
@@ -40,7 +36,7 @@ impl Will {
         }
         let message = told.message.unwrap_or_default().encode_to_vec();
         let view = wire::Message::decode(&message).map_err(|error| invalid(error.to_string()))?;
-        check_size(&view, message.len(), WILL_BYTES).map_err(invalid)?;
+        check_size(&view, message.len(), limits::WILL_BYTES).map_err(invalid)?;
         Ok(Self { class, topic, content_type: told.content_type, message })
     }
 }
@@ -82,7 +78,7 @@ mod tests {
         let key = |bytes| Some(Message { key: "k".repeat(bytes), ..Message::default() });
         assert_eq!(Will::read(LastWill { message: key(255), ..will() }, 1).unwrap().topic.as_str(), "a.b");
         assert_eq!(code(LastWill { message: key(256), ..will() }, 1), Code::InvalidArgument);
-        let large = Some(Message { payload: vec![0; WILL_BYTES + 1].into(), ..Message::default() });
+        let large = Some(Message { payload: vec![0; limits::WILL_BYTES + 1].into(), ..Message::default() });
         assert_eq!(code(LastWill { message: large, ..will() }, 1), Code::InvalidArgument);
         assert_eq!(code(LastWill { topic: "a.*".to_owned(), ..will() }, 1), Code::InvalidArgument);
         assert_eq!(code(LastWill { class: Class::Rpc.into(), ..will() }, 1), Code::InvalidArgument);

@@ -40,6 +40,7 @@ Examples:
   macula doctor                                  Is everything in order?
   macula sub 'be.cortexiq.provider.*'            Watch the offers of the energy market
   macula pub example.room.temperature 21.5       Publish a message
+  macula get example.room.temperature            What was kept of it
   macula serve example.upper -- tr a-z A-Z       Offer a procedure
   macula call example.upper hello                Call it
 
@@ -87,6 +88,9 @@ pub(crate) enum Command {
     /// Subscribe, and print what is published
     #[command(long_about = SUB_ABOUT, after_help = SUB_EXAMPLES)]
     Sub(SubArgs),
+    /// Print the retained values, and end
+    #[command(after_help = GET_EXAMPLES)]
+    Get(GetArgs),
     /// Call a procedure, and print its result
     #[command(after_help = CALL_EXAMPLES)]
     Call(CallArgs),
@@ -249,6 +253,23 @@ Examples:
   macula sub '$sys.#' --retained";
 
 #[derive(Debug, clap::Args)]
+pub(crate) struct GetArgs {
+    /// Topic or pattern; quote it, since the shell knows * and # too
+    #[arg(value_parser = pattern)]
+    pub(crate) pattern: Pattern,
+    /// Write nothing but the payloads, byte for byte, with nothing in between
+    #[arg(long)]
+    pub(crate) raw: bool,
+}
+
+const GET_EXAMPLES: &str = "\
+Examples:
+  macula get example.room.temperature
+  macula get 'be.cortexiq.home.*' --output json | jq .key
+
+What is printed is as in macula sub. It is an error when no value is kept.";
+
+#[derive(Debug, clap::Args)]
 pub(crate) struct CallArgs {
     /// Procedure, such as be.cortexiq.query.homes
     #[arg(value_parser = topic)]
@@ -316,8 +337,8 @@ const SERVE_ABOUT: &str = "\
 Offer a procedure that a command answers, until Ctrl-C.
 
 The command is run once for every call, several at a time. It gets the argument on stdin, and what it writes to stdout \
-is the result; with --lines, every line is one of a stream that the caller takes by --stream. When it fails, the caller gets INTERNAL with what it wrote to stderr; when the caller gives up, it is \
-killed. In its environment are CALL_PROCEDURE, CALL_CALLER and CALL_CONTENT_TYPE.
+is the result; with --lines, every line is one of a stream that the caller takes by --stream. When it fails, the \
+caller gets INTERNAL with what it wrote to stderr; when the caller gives up, it is killed. In its environment are CALL_PROCEDURE, CALL_CALLER and CALL_CONTENT_TYPE.
 
 With --type, arguments that are messages of CortexIQ come as JSON.";
 

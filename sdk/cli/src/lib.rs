@@ -9,6 +9,7 @@ mod cert;
 mod connect;
 mod doctor;
 mod error;
+mod get;
 mod input;
 mod output;
 mod probe;
@@ -71,6 +72,7 @@ async fn run(args: Args) -> Result<(), Error> {
     match args.command {
         Command::Pub(args) => publish::run(args, &connection, output).await,
         Command::Sub(args) => subscribe::run(args, &connection, output).await,
+        Command::Get(args) => get::run(args, &connection, output).await,
         Command::Call(args) => call::run(args, &connection, output).await,
         Command::Serve(args) => serve::run(args, &connection, output).await,
         Command::Cert(_) => Ok(()),

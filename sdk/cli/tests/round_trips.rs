@@ -29,6 +29,26 @@ fn an_offer_is_published_from_json_and_printed_as_in_the_seed() {
 }
 
 #[test]
+fn a_kept_value_is_read_until_it_is_removed() {
+    let world = World::start("values");
+    let none = world.run(&["get", "example.room.*"]);
+    assert_eq!(
+        (none.code, none.stderr.as_str()),
+        (Some(1), "error: no value is kept for `example.room.*`\n")
+    );
+    for key in ["hall", "kitchen"] {
+        let kept = world.run(&["pub", "example.room.temperature", "21.5", "--key", key, "--retain"]);
+        assert_eq!(kept.code, Some(0), "{}", kept.stderr);
+    }
+    let both = world.run(&["get", "example.room.*"]);
+    assert_eq!(both.stdout, "example.room.temperature hall 21.5\nexample.room.temperature kitchen 21.5\n");
+    let removed = world.run(&["pub", "example.room.temperature", "--key", "hall", "--remove"]);
+    assert_eq!(removed.code, Some(0), "{}", removed.stderr);
+    assert_eq!(world.run(&["get", "example.#", "--raw"]).stdout, "21.5");
+    assert_eq!(world.run(&["get", "example..room"]).code, Some(2));
+}
+
+#[test]
 fn an_object_has_the_members_of_the_event_stream() {
     let world = World::start("objects");
     let mut sub = world.begin(&["sub", "example.#", "--output", "json", "--count", "3"]);
