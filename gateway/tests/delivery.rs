@@ -8,9 +8,8 @@ use macula_sdk::{
 };
 use std::collections::BTreeMap;
 use std::future::IntoFuture as _;
-use std::net::UdpSocket;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
+use support::doomed::Doomed;
 use support::path::Path;
 use support::{gateway, url};
 
@@ -122,57 +121,9 @@ async fn settled_means_that_the_readers_have_come_back_for_more() {
     soon(settled).await.expect("settled");
 }
 
-/// A gateway in a process of its own, which can be killed.
-struct Doomed {
-    port: u16,
-    child: Child,
-}
-
-impl Doomed {
-    fn start(port: u16) -> Self {
-        Self { port, child: Self::spawn(port) }
-    }
-
-    fn spawn(port: u16) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_macula-gateway"))
-            .env("MACULA_GATEWAY_HOST", "127.0.0.1")
-            .env("MACULA_GATEWAY_PORT", port.to_string())
-            .env("MACULA_ADMIN_HOST", "127.0.0.1")
-            .env("MACULA_ADMIN_PORT", "0")
-            .env("MACULA_REALM", REALM)
-            .env("MACULA_NODE_NAME", "doomed")
-            .env("MACULA_ADVERTISE", "localhost:1")
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("the gateway starts")
-    }
-
-    fn url(&self) -> String {
-        format!("https://localhost:{}", self.port)
-    }
-
-    /// Kills it without a word and starts another run of it.
-    fn die_and_rise(&mut self) {
-        self.child.kill().expect("it was running");
-        self.child.wait().expect("it is gone");
-        self.child = Self::spawn(self.port);
-    }
-}
-
-impl Drop for Doomed {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn free_port() -> u16 {
-    UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port()
-}
-
 #[tokio::test]
 async fn a_gateway_that_is_killed_loses_nothing_and_doubles_nothing() {
-    let mut gateway = Doomed::start(free_port());
+    let mut gateway = Doomed::start(REALM);
     let (reader, publisher) = (connect(gateway.url()).await, connect(gateway.url()).await);
     let mut subscription = reader.subscribe(pattern("test.*")).await.expect("subscribed");
     // Some are settled, some are accepted and still on their way, some are not even sent when it dies.

@@ -2,10 +2,10 @@
 
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub(crate) mod doomed;
+pub(crate) mod path;
 pub(crate) mod process;
 pub(crate) mod tools;
-
-pub(crate) mod path;
 
 use macula_gateway::{Gateway, PeerAddress, Settings};
 use macula_transport::endpoint;
