@@ -30,6 +30,7 @@ if [[ $("$tool" inspect -f '{{.State.Running}}' "$container" 2>/dev/null || true
   fi
 fi
 
+# shellcheck disable=SC2016  # the dollar is a variable of the template
 networks=$("$tool" inspect -f '{{range $name, $network := .NetworkSettings.Networks}}{{$name}} {{end}}' "$container" 2>/dev/null || true)
 if [[ " $networks" != *" kind "* ]]; then
   run "$tool" network connect --alias "$host" kind "$container"

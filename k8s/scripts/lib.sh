@@ -1,10 +1,12 @@
 # shellcheck shell=bash
 # What all scripts of this folder share. Sourced, never run.
 
+# shellcheck disable=SC2034  # for those who source this
 K8S="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 # The clusters of the seed document.
 # shellcheck disable=SC2034  # for those who source this
 CLUSTERS=(macula-hub be-antwerp be-brabant be-east-flanders)
+# shellcheck disable=SC2034
 REGISTRY="registry.macula.local:5000"
 DRY_RUN=false
 

@@ -1,0 +1,1 @@
+"""The four clusters on one machine without Kubernetes: their manifests, built as for KinD, run by `podman kube play`."""

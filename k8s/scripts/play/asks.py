@@ -1,0 +1,264 @@
+"""What the running clusters promise, asked of them."""
+
+import re
+import time
+import urllib.request
+from pathlib import Path
+
+from check.metrics import exported
+
+from .podman import Failed, command, write_files
+from .world import REGISTRY, World, all_images, container_of, has_source
+
+GATEWAY = "macula-gateway-service"
+# From the promise of the gateway: everyone is back within ten seconds of its return.
+BACK = 10
+LARGEST_GATEWAY_IMAGE = 15_000_000
+REGIONS = {"antwerp", "brabant", "east-flanders"}
+
+
+def everything(world: World, minutes: int):
+    images(world)
+    ask("the mesh is whole: every gateway has three links", lambda: mesh_is_whole(world), 30)
+    doctors_agree(world)
+    host_ports(world)
+    ask("homes of Antwerp have contracts with providers of Brabant", lambda: signed(world, "antwerp", "brabant"), 120)
+    for home, provider in (("brabant", "east-flanders"), ("east-flanders", "antwerp")):
+        ask(f"and homes of {home} with providers of {provider}", lambda: signed(world, home, provider), 120)
+    ask("PostgreSQL holds quarter-hours of all regions", lambda: stored(world), 60)
+    metrics(world)
+    under_load(world, minutes)
+    certificates_are_taken_up(world)
+    a_killed_gateway_heals(world)
+    probes_hold(world)
+
+
+def ask(promise: str, holds, patience: float):
+    """Waits until something holds. `holds` gives what it sees, or raises Failed with what is missing."""
+    began = time.monotonic()
+    while True:
+        try:
+            seen = holds()
+            break
+        except Failed as failure:
+            if time.monotonic() - began > patience:
+                raise Failed(f"{promise}: {failure}") from None
+            time.sleep(0.5)
+    print(f"ok {promise} ({seen}; {time.monotonic() - began:.1f} s)")
+
+
+def require(holds: bool, missing: str):
+    if not holds:
+        raise Failed(missing)
+
+
+def images(world: World):
+    """Sizes; the same binaries give the same image."""
+    names = sorted({image for things in world.objects.values() for image in all_images(things) if image.startswith(REGISTRY)})
+    for name in names:
+        if not has_source(name):
+            continue
+        size = int(command("podman", "image", "inspect", "--format", "{{.Size}}", name).stdout)
+        user = command("podman", "image", "inspect", "--format", "{{.User}}", name).stdout.strip()
+        require(user == "65532:65532", f"{name} runs as {user}")
+        require(GATEWAY not in name or size <= LARGEST_GATEWAY_IMAGE, f"{name} has {size} bytes")
+        print(f"ok image {name.removeprefix(REGISTRY)}: {size / 1e6:.1f} MB")
+
+
+def scrape(world: World, cluster: str, name: str) -> dict[str, float]:
+    """Metrics, summed over labels."""
+    workload = world.find(cluster, name)
+    ok, text = world.get(world.clusters[cluster], workload, 9444, "/metrics")
+    require(ok, f"{cluster}: {name} has no metrics: {text}")
+    values = {}
+    for line in text.splitlines():
+        if line and not line.startswith("#"):
+            metric, value = re.split(r"[ {]", line, maxsplit=1)[0], line.rsplit(" ", 1)[1]
+            values[metric] = values.get(metric, 0) + float(value)
+    return values
+
+
+def mesh_is_whole(world: World) -> str:
+    links = {name: scrape(world, name, GATEWAY)["macula_mesh_peers_connected"] for name in world.clusters}
+    require(all(count == len(world.clusters) - 1 for count in links.values()), f"links: {links}")
+    return "6 links"
+
+
+def doctors_agree(world: World):
+    for name, cluster in world.clusters.items():
+        app = next(workload for workload in world.workloads[name] if workload.name not in (GATEWAY, "postgres"))
+        done = cluster.podman("exec", container_of(app), "/macula", "doctor", check=False)
+        require(done.returncode == 0, f"{name}: /macula doctor in {app.name}: {done.stdout}{done.stderr}")
+        require("4 gateways know" in done.stdout, f"{name}: the doctor does not see four gateways: {done.stdout}")
+    print("ok /macula doctor in a pod of every cluster reaches all four gateways")
+
+
+def host_ports(world: World):
+    """As on a KinD machine: the gateway at UDP 30080, its admin port at 30081, the dashboard at 30000."""
+    authority = world.place / "secrets/ca/ca.pem"
+    done = command(
+        world.binaries / "macula", "doctor", "--url", "https://localhost:30080", "--ca", authority, check=False
+    )
+    require(done.returncode == 0, f"the gateway at 30080/udp: {done.stdout}{done.stderr}")
+    print("ok the gateway of the hub answers at 30080/udp of this machine")
+    with urllib.request.urlopen("http://localhost:30081/readyz", timeout=5) as response:
+        require(response.status == 200, "the admin port at 30081")
+    print("ok its admin port answers at 30081")
+    if "cortex-iq-dashboard" in world.skipped:
+        print("-- the dashboard at 30000 is skipped: it has no binary yet")
+        return
+    with urllib.request.urlopen("http://localhost:30000/", timeout=5) as response:
+        require(response.status == 200, "the dashboard at 30000")
+    print("ok the dashboard answers at 30000")
+
+
+def sql(world: World, query: str) -> str:
+    hub = world.clusters["macula-hub"]
+    container = container_of(world.find("macula-hub", "postgres"))
+    psql = ["psql", "--username=postgres", "--dbname=cortex_iq_dashboard", "--no-align", "--tuples-only", "--command", query]
+    return hub.podman("exec", container, *psql).stdout.strip()
+
+
+def signed(world: World, home: str, provider: str) -> str:
+    """Contracts of homes of one region with providers of another, in the read models."""
+    count = int(
+        sql(
+            world,
+            f"SELECT count(*) FROM contracts WHERE home_region = '{home}' AND provider_region = '{provider}'",
+        )
+    )
+    require(count > 0, "no contract yet")
+    return f"{count} contracts"
+
+
+def stored(world: World) -> str:
+    rows = dict(
+        line.split("|")
+        for line in sql(
+            world,
+            "SELECT region, count(*) FROM measurements JOIN homes USING (run, home) GROUP BY region",
+        ).splitlines()
+    )
+    require(set(rows) == REGIONS, f"rows of {sorted(rows)} only")
+    return ", ".join(f"{region}: {count} rows" for region, count in sorted(rows.items()))
+
+
+def metrics(world: World):
+    """What is exported is what alerts and dashboards may name."""
+    seen = set()
+    for name, workloads in world.workloads.items():
+        for workload in workloads:
+            if workload.name != "postgres":
+                seen |= set(scrape(world, name, workload.name))
+    listing = Path(__file__).resolve().parents[2] / "base/observability/metrics.txt"
+    known = exported(listing)
+    if "cortex-iq-dashboard" in world.skipped:
+        known = {metric for metric in known if not metric.startswith("cortexiq_dashboard_")}
+    seen -= {metric for metric in seen if metric.startswith("go_")}
+    require(not seen - known, f"{listing.name} lacks {sorted(seen - known)}")
+    require(not known - seen, f"{listing.name} has {sorted(known - seen)}, which nobody exports")
+    print(f"ok {len(seen)} metrics are exported, and all are listed")
+
+
+def memory(world: World) -> list[tuple[str, str, int, str]]:
+    rows = []
+    for name, workloads in world.workloads.items():
+        for workload in workloads:
+            pid = world.clusters[name].pid(container_of(workload))
+            status = Path(f"/proc/{pid}/status").read_text()
+            peak = int(re.search(r"VmHWM:\s+(\d+)", status)[1]) * 1024
+            rows.append((name, workload.name, peak, next(iter(workload.memory.values()))))
+    return rows
+
+
+def under_load(world: World, minutes: int):
+    """The year runs at the speed of the manifests; then the most memory that each process ever had."""
+    before, began = scrape(world, "macula-hub", "cortex-iq-projections"), time.monotonic()
+    time.sleep(60 * minutes)
+    after, passed = scrape(world, "macula-hub", "cortex-iq-projections"), time.monotonic() - began
+    rate = (after["cortexiq_projections_measurements_total"] - before["cortexiq_projections_measurements_total"]) / passed
+    require(rate > 0, "nothing is stored any more")
+    print(f"ok {rate:.0f} quarter-hours a second are stored, over {passed:.0f} s")
+    factors = {"Mi": 2**20, "Gi": 2**30}
+    for cluster, name, peak, limit in memory(world):
+        allowed = int(limit[:-2]) * factors[limit[-2:]]
+        share = 100 * peak / allowed
+        print(f"   {cluster:<17} {name:<24} {peak / 2**20:7.1f} MiB of {limit} ({share:.0f} %)")
+        # The processes of PostgreSQL share most of what they have; its limit is of all of them together.
+        require(name == "postgres" or peak <= allowed, f"{cluster}: {name} needs more memory than it may have")
+
+
+def certificates_are_taken_up(world: World):
+    """A renewed certificate reaches the gateway as a changed file, and needs no restart."""
+    cluster = "be-brabant"
+    workload = world.find(cluster, GATEWAY)
+    container = container_of(workload)
+    pid = world.clusters[cluster].pid(container)
+    secrets = world.place / "secrets"
+    command(
+        world.binaries / "macula", "cert", "issue", "--authority", secrets / "ca", "--dir", world.place / "renewed",
+        "--gateway", cluster, "--days", "13", "--name", "gateway-brabant", "--name", "macula-gateway-service",
+        "--name", "localhost",
+    )  # fmt: skip
+    folder = next(iter(workload.files))
+    write_files(folder, {file.name: file.read_bytes() for file in (world.place / "renewed").iterdir()}, workload.files[folder][1])
+
+    def taken_up():
+        require("the mounted certificates were reloaded" in world.clusters[cluster].logs(container, 200), "no word of it")
+        require(world.clusters[cluster].pid(container) == pid, "the gateway was restarted")
+        return "no restart"
+
+    ask("a renewed certificate is taken up", taken_up, 15)
+    ask("and the mesh is whole", lambda: mesh_is_whole(world), 30)
+
+
+def a_killed_gateway_heals(world: World):
+    """SIGKILL of the process; podman starts the container again, as the kubelet would."""
+    cluster = world.clusters["be-antwerp"]
+    container = container_of(world.find("be-antwerp", GATEWAY))
+    old = cluster.pid(container)
+    homes_before = scrape(world, "be-antwerp", "cortex-iq-homes")["cortexiq_homes_measured_total"]
+    command("kill", "-KILL", old)
+
+    def restarted():
+        now = cluster.pid(container)
+        require(now not in (0, old), "the container is not back")
+        return f"pid {old} to {now}"
+
+    ask("a gateway that is killed comes back", restarted, 60)
+    ask("the mesh is whole again", lambda: mesh_is_whole(world), 30 + BACK)
+
+    def goes_on():
+        homes = scrape(world, "be-antwerp", "cortex-iq-homes")
+        require(homes["cortexiq_homes_ready"] == 1, "the homes have no gateway")
+        require(homes["cortexiq_homes_measured_total"] != homes_before, "the homes measure nothing")
+        return f"{homes['cortexiq_homes_measured_total'] - homes_before:.0f} more quarter-hours"
+
+    ask("its homes go on", goes_on, BACK)
+
+
+def probes_hold(world: World):
+    """After all of that every probe of every manifest says yes."""
+    count = 0
+    for name, workloads in world.workloads.items():
+        for workload in workloads:
+            for probe in workload.probes:
+                ok, text = world.ask(world.clusters[name], workload, probe)
+                require(ok, f"{name}: {probe.kind} of {workload.name}: {text}")
+                count += 1
+    print(f"ok {count} probes of the manifests say yes")
+
+
+def stops_politely(world: World):
+    """SIGTERM as process 1 ends every container by itself, within its grace period, with exit code 0."""
+    for name, cluster in world.clusters.items():
+        # Applications before what they need.
+        for workload in reversed(world.workloads[name]):
+            container = container_of(workload)
+            began = time.monotonic()
+            cluster.podman("stop", "--time", workload.grace, container, timeout=workload.grace + 60)
+            took = time.monotonic() - began
+            code = cluster.inspect(container)["State"]["ExitCode"]
+            require(code == 0, f"{name}: {workload.name} ended with {code} after SIGTERM: {cluster.logs(container)}")
+            require(took < workload.grace, f"{name}: {workload.name} took {took:.0f} of {workload.grace} s to stop")
+            print(f"ok {name}: {workload.name} stopped after {took:.1f} s of {workload.grace} s")
