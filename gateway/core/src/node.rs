@@ -399,6 +399,7 @@ impl Node {
             queued_bytes: self.queued,
             calls: self.calls.len(),
             groups: self.groups.len(),
+            recoverable: self.recovery.as_ref().map_or(0, Recovery::len),
         }
     }
 
@@ -587,6 +588,8 @@ pub struct Gauges {
     pub calls: usize,
     /// Groups with members anywhere in the mesh.
     pub groups: usize,
+    /// Events held for clients that come back after a start.
+    pub recoverable: usize,
 }
 
 /// A peer whose link is up.

@@ -28,6 +28,13 @@ pub(super) struct Recovery {
     overflowed: bool,
 }
 
+impl Recovery {
+    /// Events that are held.
+    pub(super) fn len(&self) -> usize {
+        self.log.len()
+    }
+}
+
 #[derive(Debug)]
 struct Logged {
     topic: u32,

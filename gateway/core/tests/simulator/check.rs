@@ -84,6 +84,7 @@ fn accepted(network: &Network) {
             "Accepted tells the last event of client {}",
             client.index
         );
+        assert_eq!(client.settled, client.sequences[0], "the events of client {} settle", client.index);
     }
 }
 

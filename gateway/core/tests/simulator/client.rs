@@ -124,6 +124,18 @@ pub(crate) struct Client {
     pub(crate) ends: Vec<(Class, u32)>,
     pub(crate) calls: BTreeMap<u64, CallRecord>,
     pub(crate) accepted: u64,
+    pub(crate) settled: u64,
+    /// How long its sessions are kept.
+    pub(crate) resume_ms: u32,
+    /// Session and run of the gateway that it was connected to last.
+    last: Option<(u64, u64)>,
+    /// Sessions that went on after their connection was lost.
+    pub(crate) resumed: u32,
+    /// Frames of the event stream, and how many of them were acknowledged.
+    position: u64,
+    acknowledged: u64,
+    /// What came on class streams before Welcome.
+    early: Vec<(StreamKind, Vec<u8>)>,
     pub(crate) closed: Option<(Code, String)>,
     /// Calls to answer later.
     later: Vec<u64>,
@@ -163,6 +175,13 @@ impl Client {
             ends: Vec::new(),
             calls: BTreeMap::new(),
             accepted: 0,
+            settled: 0,
+            resume_ms: 0,
+            last: None,
+            resumed: 0,
+            position: 0,
+            acknowledged: 0,
+            early: Vec::new(),
             closed: None,
             later: Vec::new(),
             streams: BTreeMap::new(),
@@ -191,21 +210,29 @@ impl Client {
         self.session += 1;
         self.closed = None;
         self.splitters = (0..4).map(|_| Splitter::new(1 << 20)).collect();
-        self.incoming = Default::default();
+        self.incoming[1] = Incoming::default();
+        self.early.clear();
         self.got = [0; 4];
         self.granted = [u64::MAX, self.window, self.window, self.window];
         self.sent = [0; 4];
         self.credit = [u64::MAX, 0, 0, 0];
         let windows = Windows { rpc: self.window, event: self.window, telemetry: self.window };
-        let hello = v1::Hello {
-            versions: vec![1],
-            realm: REALM.to_owned(),
-            client: format!("client {}", self.index),
-            publisher: self.publisher().into(),
-            epoch: 1,
-            windows: Some(windows),
-            ..v1::Hello::default()
-        };
+        let hello =
+            v1::Hello {
+                versions: vec![1],
+                realm: REALM.to_owned(),
+                client: format!("client {}", self.index),
+                publisher: self.publisher().into(),
+                epoch: 1,
+                windows: Some(windows),
+                acknowledges: true,
+                secret: vec![self.index as u8; 16].into(),
+                resume_ms: self.resume_ms,
+                resume: self.last.filter(|_| self.resume_ms > 0).map(|(session, gateway_epoch)| {
+                    v1::Resumption { session, gateway_epoch, position: self.position }
+                }),
+                ..v1::Hello::default()
+            };
         self.control(kind::HELLO, &hello);
     }
 
@@ -221,7 +248,6 @@ impl Client {
             call.outcome = Some(Outcome::Abandoned);
         }
         self.subscriptions.retain(|_, subscription| !subscription.gone);
-        self.subscriptions.values_mut().for_each(|subscription| subscription.acknowledged = false);
         self.registrations.values_mut().for_each(|registration| registration.code = None);
     }
 
@@ -360,6 +386,10 @@ impl Client {
         if self.asleep || (self.slow && !now) {
             return;
         }
+        if self.position > self.acknowledged && self.welcomed {
+            self.acknowledged = self.position;
+            self.control(kind::ACK, &v1::Ack { position: self.position });
+        }
         for stream in [StreamKind::Rpc, StreamKind::Event, StreamKind::Telemetry] {
             let index = stream as usize;
             let total = self.got[index] + self.window;
@@ -372,6 +402,9 @@ impl Client {
     }
 
     pub(crate) fn receive(&mut self, stream: StreamKind, bytes: &[u8]) {
+        if !self.welcomed && stream != StreamKind::Control {
+            return self.early.push((stream, bytes.to_vec()));
+        }
         let index = stream as usize;
         self.got[index] += bytes.len() as u64;
         assert!(
@@ -386,6 +419,9 @@ impl Client {
             })
             .expect("the gateway sends frames");
         self.splitters[index] = splitter;
+        for (stream, bytes) in std::mem::take(&mut self.early) {
+            self.receive(stream, &bytes);
+        }
         self.grant(false);
     }
 
@@ -393,6 +429,10 @@ impl Client {
         match (stream, kind) {
             (StreamKind::Control, _) => self.on_control(kind, body),
             (StreamKind::Rpc, _) => self.on_rpc(kind, body),
+            (StreamKind::Event, _) => {
+                self.position += 1;
+                self.on_message(Class::Event, kind, body);
+            }
             (_, _) => self.on_message(stream.class().expect("a class stream"), kind, body),
         }
     }
@@ -411,6 +451,18 @@ impl Client {
                 );
                 self.accepted = accepted;
             }
+            kind::SETTLED => {
+                let settled = v1::Settled::decode(body).expect("a Settled").sequence;
+                assert!(
+                    settled > self.settled && settled <= self.sequences[0],
+                    "Settled goes up to what was sent"
+                );
+                self.settled = settled;
+            }
+            kind::PING => {
+                let nonce = v1::Ping::decode(body).expect("a Ping").nonce;
+                self.control(kind::PONG, &v1::Pong { nonce });
+            }
             kind::CREDIT => {
                 let credit = v1::Credit::decode(body).expect("a Credit");
                 let index = StreamKind::of(credit.class()).expect("credit names a class") as usize;
@@ -428,9 +480,26 @@ impl Client {
         assert!(!self.welcomed, "one Welcome");
         self.welcomed = true;
         self.accepted = welcome.accepted;
+        self.settled = welcome.settled;
+        self.last = Some((welcome.session, welcome.gateway_epoch));
+        if welcome.resumed {
+            self.resumed += 1;
+            // It is the session of before.
+            self.session -= 1;
+        } else {
+            self.incoming[0] = Incoming::default();
+            (self.position, self.acknowledged) = (0, 0);
+            self.subscriptions.values_mut().for_each(|subscription| subscription.acknowledged = false);
+        }
+        self.acknowledged = self.acknowledged.min(self.position);
         let windows = welcome.windows.expect("Welcome grants credit");
         self.credit = [u64::MAX, windows.rpc, windows.event, windows.telemetry];
-        let again: Vec<v1::Subscribe> = self.subscriptions.values().map(|s| s.request.clone()).collect();
+        let again: Vec<v1::Subscribe> = self
+            .subscriptions
+            .values()
+            .filter(|subscription| !subscription.acknowledged)
+            .map(|subscription| subscription.request.clone())
+            .collect();
         again.iter().for_each(|request| self.control(kind::SUBSCRIBE, request));
         let again: Vec<v1::Register> = self.registrations.values().map(|r| r.request.clone()).collect();
         again.iter().for_each(|request| self.control(kind::REGISTER, request));

@@ -8,7 +8,7 @@ mod network;
 mod pipe;
 mod rng;
 
-use client::{Keep, Op};
+use client::{Keep, Op, slot};
 use macula_proto::v1::{CallPolicy, Class, Overflow};
 use macula_proto::{Pattern, Topic};
 use network::Network;
@@ -89,6 +89,9 @@ fn storms() {
         let mut network = linked(rng);
         populate(&mut network, 3, |_| (Overflow::Default, Overflow::Block));
         plan_registrations(&mut network);
+        for client in network.clients.iter_mut().step_by(2) {
+            client.resume_ms = 5_000;
+        }
         network.rest();
         network.stormy = true;
         for _ in 0..network.rng.between(1, 5) {
@@ -104,6 +107,9 @@ fn storms() {
         network.cut.clear();
         network.rest();
         check::nothing_strange(&network);
+        // Telemetry is not kept for those who are away, and they are told.
+        let resumed = network.clients.iter_mut().filter(|client| client.resumed > 0);
+        resumed.for_each(|client| client.losses[slot(Class::Telemetry)] = 0);
         let mark = network.published.len();
         network.clients.iter_mut().for_each(|client| client.calls.clear());
         plan_messages(&mut network, 20, 500);
