@@ -65,7 +65,10 @@ async fn what_there_is_can_be_found_out() {
     let index = http.exchange("GET", "/", &[], "").await;
     assert_eq!(index.status, 200);
     for resource in index.json()["resources"].as_array().expect("a list") {
-        let path = resource["path"].as_str().expect("a path").replace(['{', '}'], "");
+        let path = resource["path"].as_str().expect("a path");
+        let documented = format!("| `{}` |", path.replace("{topic}", "{pattern}"));
+        assert!(include_str!("../../HTTP.md").contains(&documented), "{path} is missing in HTTP.md");
+        let path = path.replace(['{', '}'], "");
         let options = http.exchange("OPTIONS", &path, &[], "").await;
         assert_eq!(options.status, StatusCode::NO_CONTENT, "{path}");
         let methods = resource["methods"].as_str().expect("methods");
