@@ -121,6 +121,12 @@ fn exposition(status: &Status) -> String {
         "Messages seen before and dropped.",
         &by_class(counters.duplicates),
     );
+    family(
+        "expired_total",
+        "counter",
+        "Messages whose time to live ended in a queue.",
+        &[("", counters.expired)],
+    );
     family("refused_publishes_total", "counter", "Publishes that were refused.", &[("", counters.refused)]);
     family(
         "held_publishers_total",
@@ -162,15 +168,18 @@ fn exposition(status: &Status) -> String {
     );
     family("sent_bytes_total", "counter", "Bytes handed to sessions and links.", &[("", counters.bytes_out)]);
     for (name, help, value) in [
-        ("sessions", "Sessions.", gauges.sessions),
+        ("sessions", "Sessions, those that wait for their client included.", gauges.sessions),
+        ("sessions_kept", "Sessions whose connection is lost and that may be resumed.", gauges.kept),
         ("mesh_peers_connected", "Links that are up.", gauges.links),
         ("subscriptions", "Subscriptions of local sessions.", gauges.subscriptions),
+        ("groups", "Groups with members anywhere in the mesh.", gauges.groups),
         ("registrations", "Registrations of local sessions.", gauges.registrations),
+        ("recoverable_events", "Events held for clients that come back after a start.", gauges.recoverable),
         ("topics", "Topics with an alias.", gauges.topics),
         ("retained_values", "Retained values.", gauges.retained),
         ("retained_bytes", "Bytes of retained values and tombstones.", gauges.retained_bytes),
         ("retained_tombstones", "Removed values that are remembered.", gauges.tombstones),
-        ("queued_bytes", "Bytes that wait to be sent.", gauges.queued_bytes),
+        ("queued_bytes", "Bytes that wait to be sent, or acknowledged.", gauges.queued_bytes),
         ("calls_in_flight", "Calls without an answer yet.", gauges.calls),
     ] {
         family(name, "gauge", help, &[("", value as u64)]);

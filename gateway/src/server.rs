@@ -336,7 +336,12 @@ impl Data {
         // 2. Sessions move.
         self.hub.say_moving(0);
         let deadline = tokio::time::Instant::now() + GRACE;
-        while self.hub.status().gauges.sessions > 0 && tokio::time::Instant::now() < deadline {
+        // Those that have left already may resume elsewhere or later; they are not waited for.
+        let here = || {
+            let gauges = self.hub.status().gauges;
+            gauges.sessions > gauges.kept
+        };
+        while here() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         // 3. Links and the sessions that stayed get what is queued for them.

@@ -111,10 +111,11 @@ async fn a_restart_in_order_loses_nothing() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     tokio::time::sleep(restart.saturating_sub(down.elapsed())).await;
+    let down = down.elapsed();
     gateway.rise();
     publishing.await.expect("all are published");
     let received = reading.await.expect("all are read");
-    println!("restart of {:?}: {received:?}", down.elapsed());
+    println!("down for {down:?}: {received:?}");
     assert_eq!((received.events, received.gaps), (events, Vec::new()));
 }
 

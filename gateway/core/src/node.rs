@@ -582,7 +582,7 @@ pub struct Gauges {
     pub retained_bytes: usize,
     /// Retained values that were removed or are over, and are remembered as that.
     pub tombstones: usize,
-    /// Bytes that wait to be sent.
+    /// Bytes that wait to be sent, or to be acknowledged.
     pub queued_bytes: usize,
     /// Calls without an answer yet.
     pub calls: usize,
