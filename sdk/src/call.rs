@@ -8,6 +8,7 @@ use crate::mailbox::{GATHERED_BYTES, Mailbox};
 use crate::register::Reply;
 use crate::replies::{Answers, Gathered, Replies};
 use crate::status::Status;
+use crate::trace::{self, TraceParent};
 use bytes::Bytes;
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind, limits};
@@ -70,6 +71,11 @@ impl<T> Call<T> {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request.headers.push(v1::Header { name: name.into(), value: value.into() });
         self
+    }
+
+    /// Tells the trace that the call belongs to, in the header `traceparent`.
+    pub fn traceparent(self, trace: TraceParent) -> Self {
+        self.header(trace::HEADER, trace.to_string())
     }
 
     /// Media type of the payload.

@@ -65,6 +65,7 @@ mod session;
 mod status;
 mod subscription;
 mod subscriptions;
+mod trace;
 mod values;
 mod will;
 
@@ -86,6 +87,7 @@ pub use replies::{Answer, Answers, Replies};
 pub use reply_sender::{Cancellation, ReplySender};
 pub use status::{Statistics, Status};
 pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
+pub use trace::{TraceParent, TraceParentError};
 pub use values::Values;
 pub use will::LastWill;
 

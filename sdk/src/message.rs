@@ -1,6 +1,7 @@
 //! A received message, and who published it.
 
 use crate::error::DecodeError;
+use crate::trace::{self, TraceParent};
 use bytes::Bytes;
 use macula_proto::{Topic, slot, v1, wire};
 use std::fmt;
@@ -180,6 +181,11 @@ impl Message {
     /// Value of the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().into_iter().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// The trace that it belongs to, if it says so.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.header(trace::HEADER)?.parse().ok()
     }
 
     /// The payload as a protobuf message.

@@ -4,6 +4,7 @@ use crate::aliases::Name;
 use crate::client::Client;
 use crate::error::PublishError;
 use crate::message::Class;
+use crate::trace::{self, TraceParent};
 use bytes::Bytes;
 use macula_proto::{Topic, limits, wire};
 use std::future::IntoFuture;
@@ -103,6 +104,11 @@ impl Publish {
     pub fn header(mut self, name: &str, value: &str) -> Self {
         wire::encode_header(&mut self.headers, name, value);
         self
+    }
+
+    /// Tells the trace that the message belongs to, in the header `traceparent`.
+    pub fn traceparent(self, trace: TraceParent) -> Self {
+        self.header(trace::HEADER, &trace.to_string())
     }
 
     /// Media type of the payload.

@@ -5,6 +5,7 @@ use crate::error::{DecodeError, RegisterError};
 use crate::message::PublisherId;
 use crate::registrations::{Handler, Provider};
 use crate::reply_sender::{Answering, Cancellation, ReplySender};
+use crate::trace::{self, TraceParent};
 use bytes::Bytes;
 use macula_proto::v1::{self, Acknowledged, CallPolicy, Code, Scope};
 use macula_proto::{Pattern, Topic};
@@ -88,6 +89,11 @@ impl Request {
     /// Value of the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find_map(|(found, value)| (found == name).then_some(value))
+    }
+
+    /// The trace that the call belongs to, if it says so.
+    pub fn traceparent(&self) -> Option<TraceParent> {
+        self.header(trace::HEADER)?.parse().ok()
     }
 
     /// Name and value of each header.

@@ -5,6 +5,7 @@ use crate::error::RegisterError;
 use crate::message::PublisherId;
 use crate::register::{CallFailure, RegistrationState, Reply, Request};
 use crate::reply_sender::{Answering, ReplySender};
+use crate::trace;
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind};
 use std::collections::{BTreeSet, HashMap};
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::AbortHandle;
+use tracing::Instrument as _;
 
 /// Handlers of one registration that run at a time; further calls wait for their turn. A guess, not measured:
 /// enough to wait for a database many times over.
@@ -242,12 +244,19 @@ impl Core {
         let replies = ReplySender::new(Arc::clone(self), number, Arc::clone(&answering));
         let own = Arc::clone(&answering);
         // The lock is held until the task is in the table, so that it cannot end before it is known.
-        let task = runtime.spawn(async move {
+        let span = tracing::info_span!(
+            "call",
+            procedure = %request.procedure(),
+            caller = %request.caller(),
+            traceparent = request.header(trace::HEADER),
+        );
+        let work = async move {
             let result = own.finish(provider.run(request, replies).await);
             if core.registrations().end(number, Some(serial)).is_some() {
                 core.answer(number, result);
             }
-        });
+        };
+        let task = runtime.spawn(work.instrument(span));
         let task = task.abort_handle();
         registrations.working.insert(number, Working { registration, serial, task, answering });
         Ok(())
