@@ -7,9 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard};
 use std::task::{Context, Poll, Waker};
 
-/// Answers that wait for the application at most, whatever their size. Parts without payload cost no credit. A guess, not
-/// measured.
-const ANSWERS: usize = 16 << 10;
+/// Answers that wait for the application at most, whatever their size: as many as the default window holds of one byte
+/// each. Parts without payload cost no credit.
+const ANSWERS: usize = crate::call::DEFAULT_WINDOW as usize;
 
 /// What several providers say and the application has not taken, in bytes; what finds no room becomes an
 /// error of its provider. A guess, not measured: four of the largest replies, or thousands of usual ones.
