@@ -411,14 +411,17 @@ impl Queue {
         }
         while self.open.bytes.len() < BATCH_BYTES {
             let Some(Frame { bytes, mark, expires_ms }) = self.held.pop_front() else { break };
+            let before = self.open.bytes.len();
             if expires_ms > 0 && expires_ms <= now_ms {
+                frame::put(&mut self.open.bytes, kind::EXPIRED, &[]);
+                self.open.count(mark, 0, origins);
                 self.expired += 1;
             } else {
                 self.open.bytes.extend_from_slice(&bytes);
                 self.open.count(mark, expires_ms, origins);
-                self.unsent += bytes.len();
-                self.position += 1;
             }
+            self.unsent += self.open.bytes.len() - before;
+            self.position += 1;
             origins.release(mark);
         }
     }

@@ -1,6 +1,6 @@
 //! Messages for groups: each goes to one member, chosen by the gateway where the message enters the mesh.
 
-use super::messages::{Moving, encode_shared, tell_aliases};
+use super::messages::{Moving, encode_shared, expires_ms, tell_aliases};
 use super::{Node, Violation};
 use crate::groups::{Fence, Member, Name, Place};
 use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
@@ -415,7 +415,7 @@ impl Node {
             key: &message.key,
             message: &encoded,
             mark: if class == MessageClass::Event { self.segment.0 } else { Mark::default() },
-            expires_ms: 0,
+            expires_ms: expires_ms(message.time_to_live_ms, now),
         };
         match self.groups.find(&Name { pattern, group: back.group }) {
             Some(key) => {
@@ -449,7 +449,7 @@ impl Node {
         if !shares {
             return Vec::new();
         }
-        conn.events().unacknowledged(|body, marks| {
+        conn.events().unacknowledged(|body, marks, expires_ms| {
             let Ok(deliver) = wire::Deliver::decode(body) else { return };
             let mut groups: Vec<GroupKey> = deliver.subscriptions().filter_map(group_of).collect();
             let named = deliver.members().filter_map(|id| behind.iter().find(|(_, other)| *other == id));
@@ -469,7 +469,7 @@ impl Node {
                     key: message.key.into(),
                     message: deliver.message.into(),
                     mark: mark.unwrap_or_default(),
-                    expires_ms: 0,
+                    expires_ms,
                 };
                 found.push((group, parked));
             }

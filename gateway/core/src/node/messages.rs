@@ -13,8 +13,8 @@ use crate::topics::Topics;
 use crate::will::check_size;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{
-    Accepted, Code, Dropped, Gap, NotHere, Overflow, Pause, PublishRefused, PublisherAlias, Resent, Resume,
-    TopicAlias,
+    Accepted, Code, Dropped, Expired, Gap, NotHere, Overflow, Pause, PublishRefused, PublisherAlias, Resent,
+    Resume, TopicAlias,
 };
 use macula_proto::{Topic, frame, limits, wire};
 use prost::Message as _;
@@ -54,7 +54,7 @@ impl Node {
             kind::PUBLISH if !link => self.on_publish(from, class, body, now),
             kind::DELIVER if link => self.on_forward(from, class, body, now),
             kind::NOT_HERE if link => self.on_not_here(from, class, NotHere::decode(body)?, now),
-            kind::RESENT if !link => {
+            kind::RESENT if !link && class == MessageClass::Event => {
                 let Resent { sequence } = Resent::decode(body)?;
                 if let Some(conn) = self.conns.get_mut(from) {
                     conn.inbound(class.stream()).resent = sequence;
@@ -62,6 +62,11 @@ impl Node {
                 Ok(())
             }
             kind::TOPIC_ALIAS => self.on_topic_alias(from, link, class, &TopicAlias::decode(body)?),
+            // A message that waited too long at the peer.
+            kind::EXPIRED if link => {
+                Expired::decode(body)?;
+                Ok(())
+            }
             kind::PUBLISHER_ALIAS if link => {
                 self.on_publisher_alias(from, class, &PublisherAlias::decode(body)?, now)
             }
@@ -220,7 +225,7 @@ impl Node {
             key: message.key,
             message: publish.message,
             mark,
-            expires_ms: expires_ms(&message, now),
+            expires_ms: expires_ms(message.time_to_live_ms, now),
         };
         if keeps && self.keep(moving, now) == Kept::Full {
             let text = "the gateway holds as many retained values as it can".to_owned();
@@ -277,7 +282,7 @@ impl Node {
             key: message.key,
             message: forward.message,
             mark,
-            expires_ms: expires_ms(&message, now),
+            expires_ms: expires_ms(message.time_to_live_ms, now),
         };
         let members: Vec<u64> = forward.members().collect();
         if forward.redirected {
@@ -565,8 +570,8 @@ impl Node {
 
 /// When a message that has come now is of no use any more, 0 for never.
 #[inline]
-pub(super) fn expires_ms(message: &wire::Message<'_>, now: Now) -> u64 {
-    match message.time_to_live_ms {
+pub(super) fn expires_ms(time_to_live_ms: u32, now: Now) -> u64 {
+    match time_to_live_ms {
         0 => 0,
         ttl => now.elapsed_ms + u64::from(ttl),
     }

@@ -69,7 +69,7 @@ impl Node {
             key: message.key,
             message: own.message,
             mark: Mark::default(),
-            expires_ms: super::messages::expires_ms(&message, now),
+            expires_ms: super::messages::expires_ms(message.time_to_live_ms, now),
         };
         if !(keeps && self.keep(moving, now) == Kept::Full) {
             self.deliver(false, moving, now);

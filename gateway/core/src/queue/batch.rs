@@ -15,7 +15,7 @@ pub(super) struct Open {
     pub(super) bytes: Vec<u8>,
     frames: u32,
     pub(super) marks: Vec<Mark>,
-    expiring: Vec<Expiring>,
+    pub(super) expiring: Vec<Expiring>,
 }
 
 /// Frames that are added to no longer.
@@ -27,12 +27,12 @@ pub(super) struct Batch {
     pub(super) end: u64,
     /// Segments that its events are of.
     pub(super) marks: Vec<Mark>,
-    expiring: Vec<Expiring>,
+    pub(super) expiring: Vec<Expiring>,
 }
 
 /// A message that is of no use from some time on.
 #[derive(Clone, Copy, Debug)]
-struct Expiring {
+pub(super) struct Expiring {
     /// Its place among the frames of the batch.
     frame: u32,
     at_ms: u64,
@@ -130,6 +130,11 @@ impl Batch {
         self.bytes = out.into();
         expired
     }
+}
+
+/// When the message at this place among the frames is of no use any more, 0 for never.
+pub(super) fn expiry(expiring: &[Expiring], frame: u32) -> u64 {
+    expiring.binary_search_by_key(&frame, |known| known.frame).map_or(0, |found| expiring[found].at_ms)
 }
 
 /// Calls `each` with kind and body of every frame of bytes that this gateway has encoded.

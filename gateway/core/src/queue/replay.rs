@@ -1,7 +1,7 @@
 //! What happens to a queue of events when its receiver comes back, is replaced, or is gone for good.
 
 use super::Queue;
-use super::batch::{Batch, for_each_frame};
+use super::batch::{Batch, expiry, for_each_frame};
 use crate::bitset::BitSet;
 use crate::origins::{Mark, Origins};
 use macula_proto::v1::Class;
@@ -109,25 +109,29 @@ impl Queue {
         self.acknowledged = 0;
     }
 
-    /// Calls `each` with the body of every delivery that was not acknowledged, and the segments that its neighbours
-    /// and itself are of.
-    pub(crate) fn unacknowledged(&self, mut each: impl FnMut(&[u8], &[Mark])) {
+    /// Calls `each` with every delivery that was not acknowledged: its body, the segments that its neighbours and itself
+    /// are of, and when it is of no use any more (0 for never).
+    pub(crate) fn unacknowledged(&self, mut each: impl FnMut(&[u8], &[Mark], u64)) {
         for batch in self.kept.iter().chain(&self.sealed) {
-            let mut position = batch.start();
+            let mut index = 0;
             for_each_frame(&batch.bytes, |kind, body| {
-                position += 1;
+                let position = batch.start() + u64::from(index) + 1;
                 if kind == kind::DELIVER && position > self.acknowledged {
-                    each(body, &batch.marks);
+                    each(body, &batch.marks, expiry(&batch.expiring, index));
                 }
+                index += 1;
             });
         }
+        let mut index = 0;
         for_each_frame(&self.open.bytes, |kind, body| {
             if kind == kind::DELIVER {
-                each(body, &self.open.marks);
+                each(body, &self.open.marks, expiry(&self.open.expiring, index));
             }
+            index += 1;
         });
         for frame in self.held.frames() {
-            for_each_frame(&frame.bytes, |_, body| each(body, std::slice::from_ref(&frame.mark)));
+            let marks = std::slice::from_ref(&frame.mark);
+            for_each_frame(&frame.bytes, |_, body| each(body, marks, frame.expires_ms));
         }
     }
 
