@@ -17,8 +17,10 @@ pub(crate) struct Publishers {
 #[derive(Debug)]
 pub(crate) struct Publisher {
     pub(crate) id: PublisherId,
-    /// Highest sequence seen, per class.
-    last: [u64; 2],
+    /// Highest sequence that its own sessions here have sent, per class.
+    accepted: [u64; 2],
+    /// Highest sequence of its events that came over links.
+    forwarded: u64,
     /// Queues, here or behind a link, that make it wait, per class.
     pub(crate) held: [u32; 2],
     /// Where its messages come from now.
@@ -45,7 +47,8 @@ impl Publishers {
         }
         let entry = Publisher {
             id,
-            last: [0; 2],
+            accepted: [0; 2],
+            forwarded: 0,
             held: [0; 2],
             origin: None,
             home: None,
@@ -117,18 +120,33 @@ impl Publishers {
 }
 
 impl Publisher {
-    /// Takes notice of a message; false when it or a later one was seen before.
+    /// Takes notice of a message of its own session here; false when it or a later one was sent before.
     #[inline]
-    pub(crate) fn advance(&mut self, class: MessageClass, sequence: u64) -> bool {
-        let last = &mut self.last[class as usize];
-        let fresh = sequence > *last;
+    pub(crate) fn accept(&mut self, class: MessageClass, sequence: u64) -> bool {
+        let accepted = &mut self.accepted[class as usize];
+        let fresh = sequence > *accepted;
         if fresh {
-            *last = sequence;
+            *accepted = sequence;
         }
         fresh
     }
 
-    pub(crate) fn last(&self, class: MessageClass) -> u64 {
-        self.last[class as usize]
+    /// Takes notice of an event that came over a link; false when it or a later one was here before.
+    #[inline]
+    pub(crate) fn forward(&mut self, sequence: u64) -> bool {
+        let fresh = !self.is_known(sequence);
+        self.forwarded = self.forwarded.max(sequence);
+        fresh
+    }
+
+    /// True when this event or a later one was here before, in whatever way.
+    pub(crate) fn is_known(&self, sequence: u64) -> bool {
+        sequence <= self.forwarded.max(self.accepted[MessageClass::Event as usize])
+    }
+
+    /// How far its own sessions here have sent. What came over links is not theirs: a gateway has it only as far as it
+    /// is wanted there.
+    pub(crate) fn accepted(&self, class: MessageClass) -> u64 {
+        self.accepted[class as usize]
     }
 }

@@ -191,13 +191,16 @@ impl Node {
             return Err(Violation::invalid("a publish before Welcome"));
         };
         let inbound = conn.inbound(class.stream());
-        let resent = publish.sequence <= inbound.resent;
+        let mut resent = publish.sequence <= inbound.resent;
         let topic = inbound
             .topic(publish.topic)
             .ok_or_else(|| Violation::invalid(format!("topic alias {} was never told", publish.topic)))?;
         self.counters.published[class as usize] += 1;
         let mark = self.mark_of_publisher(publisher, class, publish.sequence);
-        if !self.publishers.get_mut(publisher).advance(class, publish.sequence) {
+        let known = self.publishers.get_mut(publisher);
+        // It may have come over a link before, to those here who wanted it then.
+        resent |= class == MessageClass::Event && known.is_known(publish.sequence);
+        if !known.accept(class, publish.sequence) {
             self.counters.duplicates[class as usize] += 1;
             return Ok(());
         }
@@ -299,7 +302,7 @@ impl Node {
             return Ok(());
         }
         // Telemetry is never sent again, and conflation on the way may have put a newer message before an older one.
-        let mut fresh = class == MessageClass::Telemetry || known.advance(class, forward.sequence);
+        let mut fresh = class == MessageClass::Telemetry || known.forward(forward.sequence);
         if forward.stamp != 0 {
             self.clock.see(forward.stamp, now);
             // What another peer's store has brought here already was delivered then.
@@ -307,7 +310,10 @@ impl Node {
         }
         if !fresh {
             self.counters.duplicates[class as usize] += 1;
-            return Ok(());
+            // One that is sent again goes on to the receivers, who know what they had: so it settles behind the first.
+            if !forward.resent {
+                return Ok(());
+            }
         }
         self.deliver(true, moving, now);
         if !members.is_empty() {
@@ -513,7 +519,7 @@ impl Node {
         if !session.live {
             return;
         }
-        let sequence = self.publishers.get(session.publisher).last(MessageClass::Event);
+        let sequence = self.publishers.get(session.publisher).accepted(MessageClass::Event);
         if sequence > session.accepted {
             session.accepted = sequence;
             self.send_control(key, kind::ACCEPTED, &Accepted { sequence, matches: None });

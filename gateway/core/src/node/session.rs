@@ -102,7 +102,7 @@ impl Node {
         let publisher = self.publishers.refer(PublisherId { id, epoch: hello.epoch });
         let known = self.publishers.get_mut(publisher);
         (known.origin, known.home) = (Some(from), Some(from));
-        let accepted = self.publishers.get(publisher).last(MessageClass::Event);
+        let accepted = self.publishers.get(publisher).accepted(MessageClass::Event);
         let settled = self.settled(publisher, accepted);
         let resume_ms = if hello.acknowledges { hello.resume_ms.min(LONGEST_RESUME_MS) } else { 0 };
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
