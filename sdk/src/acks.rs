@@ -4,6 +4,10 @@
 //! block of a subscription that acknowledges by itself is one hold, at its first frame, so that the cost is that of a
 //! block and not of a message; of a subscription that is acknowledged by hand every message is a hold of its own.
 //! Frames that nobody holds are done when they have come.
+//!
+//! In a session that begins anew nothing is acknowledged before the application is done with what it has from the session
+//! before: publishers send that again, it is dropped here as known, and were it acknowledged now, nobody would have it
+//! any more if the process died.
 
 use crate::block::Block;
 use std::collections::{HashMap, VecDeque};
@@ -23,7 +27,6 @@ pub(crate) struct Acks {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Holds of an earlier session hold nothing.
     session: u32,
     /// Frames that have come.
     received: u64,
@@ -33,6 +36,14 @@ struct State {
     bytes: u64,
     /// The timer is on its way.
     armed: bool,
+    held: Held,
+    /// What is still held of earlier sessions.
+    earlier: Vec<(u32, Held)>,
+}
+
+/// What the application has of one session.
+#[derive(Debug, Default)]
+struct Held {
     /// Blocks of all subscriptions that acknowledge by themselves.
     blocks: Holds,
     /// Messages of the others, by subscription.
@@ -78,7 +89,8 @@ impl Acks {
             }
             (None, Some(hold)) => {
                 let mut state = self.lock();
-                if hold.session == state.session && state.blocks.end(hold.ordinal..hold.ordinal + 1) {
+                let end = |held: &mut Held| held.blocks.end(hold.ordinal..hold.ordinal + 1);
+                if state.of_session(hold.session, end) {
                     self.advance(&mut state, block.bytes, send);
                 }
             }
@@ -95,9 +107,10 @@ impl Acks {
         send: impl FnOnce(u64),
     ) {
         let mut state = self.lock();
-        let State { session, messages, .. } = &mut *state;
         let range = hold.ordinal..hold.ordinal + items as u64;
-        if hold.session == *session && messages.get_mut(&subscription).is_some_and(|holds| holds.end(range)) {
+        let end =
+            |held: &mut Held| held.messages.get_mut(&subscription).is_some_and(|holds| holds.end(range));
+        if state.of_session(hold.session, end) {
             self.advance(&mut state, bytes, send);
         }
     }
@@ -109,7 +122,7 @@ impl Acks {
             let mut state = self.lock();
             if hold.session == state.session {
                 // Other frames may lie between those of the block, never fewer.
-                state.blocks.raise(hold.ordinal, block.first + given);
+                state.held.blocks.raise(hold.ordinal, block.first + given);
             }
         }
     }
@@ -117,7 +130,11 @@ impl Acks {
     /// A subscription is no more: what it holds will not be asked for again.
     pub(crate) fn forget(&self, subscription: u32) {
         let mut state = self.lock();
-        if state.messages.remove(&subscription).is_some() {
+        let State { held, earlier, .. } = &mut *state;
+        let all = std::iter::once(held).chain(earlier.iter_mut().map(|(_, held)| held));
+        let held = all.filter_map(|held| held.messages.remove(&subscription)).count();
+        earlier.retain(|(_, held)| held.lowest().is_some());
+        if held > 0 {
             self.arm(&mut state);
         }
     }
@@ -126,7 +143,11 @@ impl Acks {
     pub(crate) fn restart(&self, resumed: bool) {
         let mut state = self.lock();
         if !resumed {
-            *state = State { session: state.session + 1, ..State::default() };
+            let State { session, held, mut earlier, .. } = std::mem::take(&mut *state);
+            if held.lowest().is_some() {
+                earlier.push((session, held));
+            }
+            *state = State { session: session + 1, earlier, ..State::default() };
         }
         // What was told last may have been lost.
         state.told = 0;
@@ -175,8 +196,27 @@ impl Acks {
 impl State {
     /// The first so many frames are done.
     fn position(&self) -> u64 {
-        let held = self.messages.values().chain([&self.blocks]).filter_map(Holds::lowest).min();
-        held.map_or(self.received, |position| position - 1)
+        if !self.earlier.is_empty() {
+            return 0;
+        }
+        self.held.lowest().map_or(self.received, |position| position - 1)
+    }
+
+    /// Ends a hold of a session; true when what there is to acknowledge may have changed.
+    fn of_session(&mut self, session: u32, end: impl FnOnce(&mut Held) -> bool) -> bool {
+        if session == self.session {
+            return end(&mut self.held);
+        }
+        let Some(index) = self.earlier.iter().position(|(earlier, _)| *earlier == session) else {
+            return false;
+        };
+        let (_, held) = &mut self.earlier[index];
+        end(held);
+        if held.lowest().is_some() {
+            return false;
+        }
+        self.earlier.swap_remove(index);
+        self.earlier.is_empty()
     }
 
     /// Sent while the lock is held, so that no acknowledgement of one session is sent in another.
@@ -189,6 +229,13 @@ impl State {
     }
 }
 
+impl Held {
+    /// The lowest position that is held.
+    fn lowest(&self) -> Option<u64> {
+        self.messages.values().chain([&self.blocks]).filter_map(Holds::lowest).min()
+    }
+}
+
 /// Takes the holds of one read.
 #[derive(Debug)]
 pub(crate) struct Holder<'a> {
@@ -198,7 +245,7 @@ pub(crate) struct Holder<'a> {
 impl Holder<'_> {
     /// Holds the frames of a block that the application is to get. Blocks come in the order of their first frames.
     pub(crate) fn hold(&mut self, block: &mut Block) {
-        let State { session, blocks, messages, .. } = &mut *self.state;
+        let State { session, held: Held { blocks, messages }, .. } = &mut *self.state;
         let ordinal = match block.manual {
             _ if block.first == 0 => return,
             None => blocks.push(block.first),

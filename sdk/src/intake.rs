@@ -6,6 +6,7 @@
 use crate::block::Place;
 use crate::message::{Class, PublisherId, PublisherRun, TopicName};
 use crate::seen::Seen;
+use crate::shares::Shares;
 use crate::subscription::Notification;
 use crate::subscriptions::Subscriptions;
 use bytes::Bytes;
@@ -40,6 +41,7 @@ struct Tables {
     aliases: HashMap<PublisherRun, u32>,
     /// What has been seen of publishers that have no alias now.
     seen: Seen,
+    shares: Shares,
 }
 
 /// The meaning of an alias, and where it stands in the block that used it last.
@@ -53,7 +55,7 @@ struct Told<T> {
 #[derive(Clone, Copy, Debug)]
 struct Publisher {
     run: PublisherRun,
-    /// Highest sequence that has been delivered.
+    /// Highest sequence that has been delivered, but for those of groups.
     highest: u64,
 }
 
@@ -79,6 +81,7 @@ impl Intake {
             publishers: Vec::new(),
             aliases: HashMap::new(),
             seen: Seen::default(),
+            shares: Shares::default(),
         };
         Self { splitter: Splitter::new(limits::FRAME_BYTES), tables, chunk: 0, open: false }
     }
@@ -139,11 +142,17 @@ impl Tables {
             return Err(Violation::Other("a delivery names an alias that was never told".to_owned()));
         };
         // Retained values come out of the order of their publishers.
-        if !deliver.retained {
-            if deliver.resent && deliver.sequence <= publisher.value.highest && self.class == Class::Event {
+        if self.class == Class::Event && !deliver.retained {
+            // What a group is given comes in a frame of its own.
+            let shared = deliver.subscriptions().next().filter(|number| to.is_shared(*number));
+            let highest = &mut publisher.value.highest;
+            let fresh = match shared {
+                Some(number) => self.shares.admit(number, publisher.value.run, deliver.sequence),
+                None => deliver.sequence > std::mem::replace(highest, (*highest).max(deliver.sequence)),
+            };
+            if deliver.resent && !fresh {
                 return Ok(0);
             }
-            publisher.value.highest = publisher.value.highest.max(deliver.sequence);
         }
         let offset = (deliver.message.as_ptr() as usize).wrapping_sub(chunk.as_ptr() as usize);
         let lies_within = offset <= chunk.len() && deliver.message.len() <= chunk.len() - offset;

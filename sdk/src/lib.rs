@@ -62,6 +62,7 @@ mod replies;
 mod reply_sender;
 mod seen;
 mod session;
+mod shares;
 mod status;
 mod subscription;
 mod subscriptions;

@@ -34,6 +34,8 @@ pub(crate) struct Subscriptions {
     losses: Vec<Notification>,
     /// Nothing is added any more: nobody would answer it.
     closed: bool,
+    /// Some are, or were, members of a group.
+    any_shared: bool,
 }
 
 #[derive(Debug)]
@@ -94,6 +96,7 @@ impl Subscriptions {
             return Added { request: entry.request.clone(), inbox: Arc::clone(&entry.inbox), answer };
         }
         self.last += 1;
+        self.any_shared |= !request.group.is_empty();
         let request = v1::Subscribe { subscription: self.last, ..request };
         let entry = Entry { answer: Some(sender), manual, ..Entry::new(request) };
         let added = Added { request: entry.request.clone(), inbox: Arc::clone(&entry.inbox), answer };
@@ -110,6 +113,7 @@ impl Subscriptions {
                 group: group.clone(),
                 ..v1::Subscribe::default()
             };
+            self.any_shared |= !group.is_empty();
             self.last = self.last.max(*subscription);
             self.entries.insert(*subscription, Entry { unclaimed: Some(until), ..Entry::new(request) });
         }
@@ -244,6 +248,12 @@ impl Subscriptions {
             self.staged.push(number);
         }
         Some((entry.staged.as_mut()?, &mut entry.chunk))
+    }
+
+    /// Whether a delivery to this subscription is one of its group's.
+    #[inline]
+    pub(crate) fn is_shared(&self, number: u32) -> bool {
+        self.any_shared && self.entries.get(&number).is_some_and(|entry| !entry.request.group.is_empty())
     }
 
     /// Tells every subscription, in the order of its deliveries; gives the bytes that now wait for the application.

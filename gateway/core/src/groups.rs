@@ -37,10 +37,11 @@ pub(crate) struct Name {
 pub(crate) struct Group {
     pub(crate) name: Name,
     pub(crate) share: Share,
-    /// In the order of their numbers, which is the same at every gateway.
+    /// In the order of their numbers, which is the same at every gateway. A client that has moved is a member at two places
+    /// until its old gateway has noticed; where it came last is behind the other.
     members: Vec<Member>,
     /// Owner of each slot; empty until the first message after a change of members.
-    owners: Vec<u64>,
+    owners: Vec<Member>,
     /// Slots that wait for the owner before.
     pub(crate) fences: Vec<Fence>,
     turn: usize,
@@ -116,20 +117,24 @@ impl Groups {
             self.local.insert(member.id, (key, subscription));
         }
         if let Some(group) = self.entries.get_mut(key)
-            && let Err(place) = group.members.binary_search_by_key(&member.id, |known| known.id)
+            && !group.has(member)
         {
+            let place = group.members.partition_point(|known| known.id <= member.id);
             group.members.insert(place, member);
         }
         (key, new)
     }
 
     /// Takes a member out; whether it was the last, with which the group ends.
-    pub(crate) fn leave(&mut self, key: GroupKey, id: u64) -> bool {
+    pub(crate) fn leave(&mut self, key: GroupKey, gone: Member) -> bool {
         let Some(group) = self.entries.get_mut(key) else { return false };
-        group.members.retain(|member| member.id != id);
+        group.members.retain(|member| *member != gone);
         let empty = group.members.is_empty();
-        if self.local.remove(&id).is_some() {
-            self.departed.push_back((id, group.name.clone()));
+        if let Place::Here(subscription) = gone.place
+            && self.local.get(&gone.id) == Some(&(key, subscription))
+        {
+            self.local.remove(&gone.id);
+            self.departed.push_back((gone.id, group.name.clone()));
             if self.departed.len() > Self::DEPARTED {
                 self.departed.pop_front();
             }
@@ -159,11 +164,11 @@ impl Groups {
     }
 
     /// Groups with members behind this link, and those.
-    pub(crate) fn behind(&self, link: ConnKey) -> Vec<(GroupKey, u64)> {
+    pub(crate) fn behind(&self, link: ConnKey) -> Vec<(GroupKey, Member)> {
         let mut found = Vec::new();
         for (key, group) in &self.entries {
             let behind = group.members.iter().filter(|member| member.place == Place::Peer(link));
-            found.extend(behind.map(|member| (key, member.id)));
+            found.extend(behind.map(|member| (key, *member)));
         }
         found
     }
@@ -179,20 +184,28 @@ impl Group {
         &self.members
     }
 
+    /// Where the member of this number came last.
     pub(crate) fn member(&self, id: u64) -> Option<Member> {
-        let index = self.members.binary_search_by_key(&id, |member| member.id).ok()?;
-        self.members.get(index).copied()
+        let behind = self.members.partition_point(|member| member.id <= id);
+        self.members[..behind].last().copied().filter(|member| member.id == id)
     }
 
-    /// The owner of a slot before the members changed, if there was one, and the owner from now on.
-    pub(crate) fn owner(&mut self, slot: u8) -> (Option<u64>, Option<Member>) {
+    /// Whether it is a member, at this very place.
+    pub(crate) fn has(&self, member: Member) -> bool {
+        let first = self.members.partition_point(|known| known.id < member.id);
+        self.members[first..].iter().take_while(|known| known.id == member.id).any(|known| *known == member)
+    }
+
+    /// The owner of a slot before the members changed, if there was another, and the owner from now on.
+    pub(crate) fn owner(&mut self, slot: u8) -> (Option<Member>, Option<Member>) {
         let ids = || self.members.iter().map(|member| member.id);
-        let Some(now) = slot::owner(slot, ids()) else { return (None, None) };
+        let owner = |slot| slot::owner(slot, ids()).and_then(|id| self.member(id));
+        let Some(now) = owner(slot) else { return (None, None) };
         if self.owners.is_empty() {
-            self.owners = (0..=255).map(|slot| slot::owner(slot, ids()).unwrap_or_default()).collect();
+            self.owners = (0..=255).filter_map(owner).collect();
         }
         let before = std::mem::replace(&mut self.owners[usize::from(slot)], now);
-        (Some(before).filter(|before| *before != now), self.member(now))
+        (Some(before).filter(|before| *before != now), Some(now))
     }
 
     /// The next of the members that are wanted, in turn.
@@ -232,9 +245,9 @@ mod tests {
         let mut groups = Groups::default();
         let (key, new) = groups.join(&name(), Share::Hash, here(1));
         assert!(new && !groups.join(&name(), Share::Hash, here(2)).1);
-        assert!(!groups.leave(key, 1));
+        assert!(!groups.leave(key, here(1)));
         assert_eq!(groups.group_of(1), Some(name()), "it is remembered where a member was");
-        assert!(groups.leave(key, 2));
+        assert!(groups.leave(key, here(2)));
         assert_eq!((groups.find(&name()), groups.local(2)), (None, None));
     }
 
@@ -248,9 +261,28 @@ mod tests {
             groups.join(&name(), Share::Hash, here(id));
         }
         let group = groups.get_mut(key).unwrap();
-        let moved = (0..=255).filter(|slot| group.owner(*slot).0 == Some(1)).count();
+        let moved = (0..=255).filter(|slot| group.owner(*slot).0 == Some(here(1))).count();
         assert!(moved > 200, "{moved}");
         assert!((0..=255).all(|slot| group.owner(slot).0.is_none()), "and only once");
+    }
+
+    #[test]
+    fn a_member_that_moves_is_at_its_new_place_and_its_slots_tell_where_it_was() {
+        let mut groups = Groups::default();
+        let (key, _) = groups.join(&name(), Share::Hash, here(1));
+        let there = Member { id: 1, place: Place::Peer(ConnKey::default()) };
+        let group = groups.get_mut(key).unwrap();
+        assert_eq!(group.owner(9), (None, Some(here(1))));
+        groups.join(&name(), Share::Hash, there);
+        // Its old gateway names it again, with another.
+        groups.join(&name(), Share::Hash, here(1));
+        let group = groups.get_mut(key).unwrap();
+        assert_eq!(group.member(1), Some(there));
+        assert_eq!(group.owner(9), (Some(here(1)), Some(there)));
+        assert!(group.has(here(1)) && !groups.leave(key, here(1)));
+        let group = groups.get_mut(key).unwrap();
+        assert_eq!((group.has(here(1)), group.member(1)), (false, Some(there)));
+        assert!(groups.leave(key, there));
     }
 
     #[test]

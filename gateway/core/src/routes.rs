@@ -35,6 +35,8 @@ pub(crate) struct Subscription {
     pub(crate) block_ms: u32,
     /// Name of the group that it shares messages with; empty for none.
     pub(crate) group: String,
+    /// Its number in that group.
+    pub(crate) member: u64,
 }
 
 /// One receiver of a topic: a session with all its subscriptions that match, or a link.
@@ -93,9 +95,15 @@ impl Routes {
     }
 
     /// A subscription is made anew: the one before, whose pattern and connection are the same.
-    pub(crate) fn renew(&mut self, key: SubscriptionKey, subscription: Subscription) -> Option<Subscription> {
+    pub(crate) fn renew(
+        &mut self,
+        key: SubscriptionKey,
+        mut subscription: Subscription,
+    ) -> Option<Subscription> {
         let known = self.subscriptions.get_mut(key)?;
         self.generation += 1;
+        // Its peers know it by that number.
+        subscription.member = known.member;
         Some(std::mem::replace(known, subscription))
     }
 

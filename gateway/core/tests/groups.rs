@@ -270,3 +270,80 @@ fn a_message_that_comes_back_goes_to_another_member() {
     gateway.send(there, kind::ACK, &v1::Ack { position: 3 });
     assert_eq!(received(&mut gateway, here, &mut 0), [1]);
 }
+
+/// A member that comes back to another run of its gateway.
+fn returning(gateway: &mut Gateway, id: u8) -> ConnKey {
+    let conn = gateway.node.open_session();
+    let resume = Some(v1::Resumption { session: 1, gateway_epoch: 77, position: 3 });
+    gateway.send(conn, kind::HELLO, &Hello { acknowledges: true, resume, ..hello(id, WINDOW) });
+    gateway.send(conn, kind::SUBSCRIBE, &Subscribe { recover: true, ..grouped(1, Share::Hash) });
+    conn
+}
+
+#[test]
+fn after_a_restart_members_are_waited_for_and_get_what_they_had_before() {
+    let mut before = Gateway::new();
+    let from = publisher(&mut before);
+    let members = [1, 2, 3].map(|id| member(&mut before, id, Share::Hash));
+    publish(&mut before, from, 1..=60);
+    let had = members.map(|conn| received(&mut before, conn, &mut 0));
+
+    let mut after = Gateway::new();
+    let first = returning(&mut after, 3);
+    let from = publisher(&mut after);
+    after.send_on(from, StreamKind::Event, kind::RESENT, &v1::Resent { sequence: 60 });
+    publish(&mut after, from, 1..=60);
+    after.pass(1_500);
+    let second = returning(&mut after, 1);
+    publish(&mut after, from, 61..=70);
+    after.pass(1_500);
+    let third = returning(&mut after, 2);
+    after.pass(1_500);
+    for conn in [first, second, third] {
+        assert_eq!(after.sequences(conn, StreamKind::Event), [0u64; 0], "all are waited for");
+    }
+    assert_eq!(settled(&mut after, from), None);
+    after.pass(1_000);
+    publish(&mut after, from, 71..=80);
+    let mut all = Vec::new();
+    for (conn, had) in [(second, &had[0]), (third, &had[1]), (first, &had[2])] {
+        let deliveries: Vec<v1::Deliver> = after.only(conn, StreamKind::Event, kind::DELIVER);
+        assert!(deliveries.iter().all(|deliver| deliver.resent == (deliver.sequence <= 70)));
+        let sequences: Vec<u64> = deliveries.iter().map(|deliver| deliver.sequence).collect();
+        assert!(sequences.is_sorted(), "{sequences:?}");
+        let again: Vec<u64> = sequences.iter().copied().filter(|sequence| *sequence <= 60).collect();
+        assert_eq!(again, *had);
+        all.extend(sequences);
+    }
+    all.sort_unstable();
+    assert_eq!(all, (1..=80).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_waits_for_members_goes_to_those_who_are_there_when_the_time_is_over() {
+    let mut gateway = Gateway::new();
+    let only = returning(&mut gateway, 3);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=10);
+    // Others come all the time, and leave.
+    for _ in 0..7 {
+        gateway.pass(1_500);
+        let guest = returning(&mut gateway, 9);
+        gateway.remove(guest);
+    }
+    assert_eq!(gateway.sequences(only, StreamKind::Event), (1..=10).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_group_that_is_new_gets_what_is_published_from_its_beginning() {
+    let mut gateway = Gateway::new();
+    let from = gateway.node.open_session();
+    let resume = Some(v1::Resumption { session: 1, gateway_epoch: 77, position: 3 });
+    gateway.send(from, kind::HELLO, &Hello { acknowledges: true, resume, ..hello(100, WINDOW) });
+    gateway.alias(from, StreamKind::Event, 1, "work.a");
+    publish(&mut gateway, from, 1..=5);
+    let new = member(&mut gateway, 1, Share::Hash);
+    publish(&mut gateway, from, 6..=9);
+    gateway.pass(2_100);
+    assert_eq!(gateway.sequences(new, StreamKind::Event), [6, 7, 8, 9]);
+}

@@ -178,3 +178,32 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_session_acknowledges_nothing_while_the_application_has_something_of_the_one_before() {
+    let acks = Acks::new(WINDOW);
+    let mut before = [block(None, 1, &[1]), block(Some(7), 2, &[2, 3])];
+    receive(&acks, 3, &mut before);
+    acks.restart(false);
+    let mut blocks = [block(None, 2, &[2])];
+    receive(&acks, 4, &mut blocks);
+    acks.release(&blocks[0], |_| panic!("the process may yet die with what it had"));
+    assert_eq!(due(&acks), None);
+    acks.restart(false);
+    receive(&acks, 5, &mut []);
+    acks.release(&before[0], |_| panic!("there is more"));
+    assert_eq!(due(&acks), None);
+    acks.acknowledge(7, before[1].hold.unwrap(), 2, 1, |_| ());
+    assert_eq!(due(&acks), Some(5));
+}
+
+#[test]
+fn a_subscription_that_is_no_more_holds_nothing_of_sessions_before() {
+    let acks = Acks::new(WINDOW);
+    receive(&acks, 2, &mut [block(Some(7), 1, &[1, 2])]);
+    acks.restart(false);
+    receive(&acks, 3, &mut []);
+    assert_eq!(due(&acks), None);
+    acks.forget(7);
+    assert_eq!(due(&acks), Some(3));
+}

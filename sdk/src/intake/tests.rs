@@ -198,6 +198,40 @@ fn what_is_sent_again_and_was_seen_is_dropped_and_counts_as_received() {
 }
 
 #[test]
+fn what_a_group_sends_again_is_known_by_itself_and_not_by_what_came_later() {
+    let request = v1::Subscribe { group: "g".into(), ..Default::default() };
+    let (mut bench, mut intake) = (Bench::new(2, &request), Intake::new(Class::Event));
+    let mut stream = Vec::new();
+    aliases(&mut stream);
+    let event = |subscription: u32, sequence: u64, resent: bool| {
+        let message = v1::Message { payload: "x".into(), key: "k".into(), ..Default::default() };
+        let (subscriptions, message) = (vec![subscription], Some(message));
+        let deliver = v1::Deliver {
+            subscriptions,
+            topic: 3,
+            publisher: 1,
+            sequence,
+            resent,
+            message,
+            ..Default::default()
+        };
+        let mut out = Vec::new();
+        frame::put_message(&mut out, kind::DELIVER, &deliver);
+        out
+    };
+    stream.extend([event(1, 2, false), event(1, 7, false), event(2, 8, false)].concat());
+    bench.receive(&mut intake, &stream).unwrap();
+    intake.restart(false);
+    let mut stream = Vec::new();
+    aliases(&mut stream);
+    // Five was another member's, which is gone.
+    stream.extend([event(1, 2, true), event(1, 5, true), event(1, 7, true), event(2, 7, true)].concat());
+    bench.receive(&mut intake, &stream).unwrap();
+    assert_eq!(bench.seen(0), ["a k 2 x", "a k 7 x", "a k 5 x"]);
+    assert_eq!(bench.seen(1), ["a k 8 x", "a k 7 x"], "each subscription by itself");
+}
+
+#[test]
 fn a_retained_value_says_nothing_about_what_was_seen() {
     let (mut bench, mut intake) = (Bench::new(1, &v1::Subscribe::default()), Intake::new(Class::Event));
     let mut stream = Vec::new();

@@ -12,8 +12,13 @@ export class Acks {
   #position = 0;
   /** Frames that are not dealt with, in order, and by how many messages. */
   readonly #open = new Map<number, number>();
-  /** Which session this is: what belongs to one before is of no more interest. */
+  /** Which session this is. */
   #run = 0;
+  /**
+   * Messages of sessions before that the application is not done with. Publishers send them again, and they are dropped as
+   * known: nothing is acknowledged before they are done, or nobody would have them if the page went away.
+   */
+  readonly #earlier = new Map<number, number>();
 
   get position(): number {
     return this.#position;
@@ -28,7 +33,13 @@ export class Acks {
 
   /** The application is done with one message of a frame. */
   done(place: Place): void {
-    const left = place.run === this.#run ? this.#open.get(place.position) : undefined;
+    if (place.run !== this.#run) {
+      const earlier = this.#earlier.get(place.run) ?? 0;
+      if (earlier > 1) this.#earlier.set(place.run, earlier - 1);
+      else this.#earlier.delete(place.run);
+      return;
+    }
+    const left = this.#open.get(place.position);
     if (left === undefined) return;
     if (left === 1) this.#open.delete(place.position);
     else this.#open.set(place.position, left - 1);
@@ -36,12 +47,16 @@ export class Acks {
 
   /** The last frame up to which all are dealt with. */
   acknowledged(): number {
+    if (this.#earlier.size > 0) return 0;
     for (const first of this.#open.keys()) return first - 1;
     return this.#position;
   }
 
   /** Another session: its frames count from 1 again. */
   restart(): void {
+    let open = 0;
+    for (const messages of this.#open.values()) open += messages;
+    if (open > 0) this.#earlier.set(this.#run, open);
     this.#run++;
     this.#position = 0;
     this.#open.clear();

@@ -20,8 +20,13 @@ import { Kind, skip } from './wire/kinds.js';
 
 /** Where deliveries go. */
 export interface Sink {
-  /** Takes a delivery for a subscription; `manual` tells whether the application acknowledges by itself. */
-  wanted(subscription: number): { readonly manual: boolean; push(queued: Queued): void } | undefined;
+  /**
+   * Takes a delivery for a subscription; `manual` tells whether the application acknowledges by itself, `shared` whether it
+   * is a member of a group.
+   */
+  wanted(
+    subscription: number,
+  ): { readonly manual: boolean; readonly shared: boolean; push(queued: Queued): void } | undefined;
   /** A loss, which any subscription may have suffered. */
   lost(loss: Delivery & { type: 'gap' | 'dropped' }): void;
   /** The kept values of this class have come. */
@@ -74,8 +79,14 @@ export class Intake {
     const run = `${publisher.publisher}/${publisher.epoch}`;
     // Kept values come out of the order of their publishers.
     const ordered = this.#class === 'event' && !deliver.retained;
-    const news = !ordered || this.#seen.admit(run, deliver.sequence, deliver.resent);
     const wanted = deliver.subscriptions.map((number) => this.#sink.wanted(number)).filter((to) => to !== undefined);
+    // What a group is given comes in a frame of its own.
+    const [to, number] = [wanted[0], deliver.subscriptions[0]];
+    const news =
+      !ordered ||
+      (to?.shared === true && number !== undefined
+        ? this.#seen.admitShared(number, run, deliver.sequence, deliver.resent)
+        : this.#seen.admit(run, deliver.sequence, deliver.resent));
     const place = this.#acks?.receive(news ? wanted.length : 0);
     if (!news) return;
     for (const to of wanted) {

@@ -65,9 +65,13 @@ export class Subscriptions {
   }
 
   /** Where deliveries for a number go. */
-  find(number: number): { readonly manual: boolean; push(queued: Queued): void } | undefined {
+  find(
+    number: number,
+  ): { readonly manual: boolean; readonly shared: boolean; push(queued: Queued): void } | undefined {
     const entry = this.#entries.get(number);
-    return entry && { manual: entry.manual, push: (queued) => entry.subscription.push(queued) };
+    if (entry === undefined) return undefined;
+    const shared = entry.request.group !== '';
+    return { manual: entry.manual, shared, push: (queued) => entry.subscription.push(queued) };
   }
 
   /** Tells every subscription, in the order of its deliveries. */

@@ -46,6 +46,8 @@ impl Node {
         key: SubscriptionKey,
         name: &Name,
         share: Share,
+        recover: bool,
+        now: Now,
     ) -> Result<bool, (Code, String)> {
         if let Some(group) = self.groups.find(name).and_then(|key| self.groups.get(key))
             && group.share != share
@@ -59,30 +61,32 @@ impl Node {
             );
             return Err((Code::InvalidArgument, text));
         }
-        let member = Member { id: self.member_id(key), place: Place::Here(key) };
-        let first = self.add_member(name, share, member);
+        let id = self.routes.subscription(key).map_or(0, |subscription| subscription.member);
+        let member = Member { id, place: Place::Here(key) };
+        let first = self.add_member(name, share, member, recover, now);
         self.announce_group(name, share);
         Ok(first)
     }
 
-    fn add_member(&mut self, name: &Name, share: Share, member: Member) -> bool {
+    fn add_member(&mut self, name: &Name, share: Share, member: Member, recover: bool, now: Now) -> bool {
         let (group, first) = self.groups.join(name, share, member);
         if first {
             self.routes.add_group(group, &name.pattern);
         }
+        self.gather(group, first, recover, now);
         first
     }
 
     /// Takes a subscription out of its group. Fences behind it are not lifted yet: what it leaves comes first.
-    pub(super) fn leave_group(&mut self, key: SubscriptionKey, name: &Name, now: Now) {
+    pub(super) fn leave_group(&mut self, key: SubscriptionKey, id: u64, name: &Name, now: Now) {
         let Some(group) = self.groups.find(name) else { return };
         let Some(share) = self.groups.get(group).map(|group| group.share) else { return };
-        self.remove_member(group, self.member_id(key), now);
+        self.remove_member(group, Member { id, place: Place::Here(key) }, now);
         self.announce_group(name, share);
     }
 
-    fn remove_member(&mut self, key: GroupKey, id: u64, now: Now) {
-        let last = self.groups.leave(key, id);
+    fn remove_member(&mut self, key: GroupKey, member: Member, now: Now) {
+        let last = self.groups.leave(key, member);
         if last && let Some(group) = self.groups.remove(key) {
             self.routes.remove_group(key, &group.name.pattern);
             for parked in group.fences.into_iter().flat_map(|fence| fence.waiting) {
@@ -103,16 +107,6 @@ impl Node {
         self.announce_interest(Some(delta));
     }
 
-    /// A number that no other member in the mesh has, but by chance: FNV-1a of gateway, run and subscription.
-    fn member_id(&self, key: SubscriptionKey) -> u64 {
-        let number = slotmap::Key::data(&key).as_ffi().to_le_bytes();
-        let epoch = self.identity.epoch.to_le_bytes();
-        let bytes = self.identity.node.0.iter().chain(&epoch).chain(&number);
-        bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        })
-    }
-
     /// A peer says which members of a group it has.
     pub(super) fn set_group(
         &mut self,
@@ -124,23 +118,24 @@ impl Node {
             interest.pattern.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
         let name = Name { pattern, group: interest.group.clone() };
         if let Some(key) = self.groups.find(&name) {
-            let gone: Vec<u64> = self.groups.get(key).map_or(Vec::new(), |group| {
+            let gone: Vec<Member> = self.groups.get(key).map_or(Vec::new(), |group| {
                 let theirs = group.members().iter().filter(|member| member.place == Place::Peer(from));
-                theirs.map(|member| member.id).filter(|id| !interest.members.contains(id)).collect()
+                theirs.filter(|member| !interest.members.contains(&member.id)).copied().collect()
             });
-            gone.into_iter().for_each(|id| self.remove_member(key, id, now));
+            gone.into_iter().for_each(|member| self.remove_member(key, member, now));
             self.lift_fences(key, now);
         }
         for &id in &interest.members {
-            self.add_member(&name, interest.share(), Member { id, place: Place::Peer(from) });
+            let member = Member { id, place: Place::Peer(from) };
+            self.add_member(&name, interest.share(), member, true, now);
         }
         Ok(())
     }
 
     /// The members behind a link are gone.
     pub(super) fn forget_groups(&mut self, link: ConnKey, now: Now) {
-        for (group, id) in self.groups.behind(link) {
-            self.remove_member(group, id, now);
+        for (group, member) in self.groups.behind(link) {
+            self.remove_member(group, member, now);
         }
     }
 
@@ -155,8 +150,13 @@ impl Node {
         let slot = slot::of(moving.key, self.topics.get(moving.topic).topic.as_str());
         let mut matches = 0;
         for &key in groups {
-            self.lift_fences(key, now);
             matches += 1;
+            if moving.class == MessageClass::Event
+                && self.recovery.as_ref().is_some_and(|recovery| recovery.gathers(key))
+            {
+                continue;
+            }
+            self.lift_fences(key, now);
             match self.choose(key, slot, moving.class, None) {
                 Choice::Give(Member { place: Place::Here(subscription), .. }) => {
                     self.give_here(subscription, moving, now);
@@ -200,12 +200,11 @@ impl Node {
             Share::Hash => {
                 let (before, owner) = group.owner(slot);
                 if class == MessageClass::Event {
-                    let stands =
-                        |fence: &Fence| fence.slot == slot && group.member(fence.before.id).is_some();
+                    let stands = |fence: &Fence| fence.slot == slot && group.has(fence.before);
                     if let Some(fence) = group.fences.iter().position(stands) {
                         return Choice::Wait(fence);
                     }
-                    let before = before.and_then(|before| group.member(before));
+                    let before = before.filter(|before| group.has(*before));
                     let owed = before.and_then(|before| Some((before, queue(&before)?)));
                     if let Some((before, queue)) = owed.filter(|(_, queue)| queue.owes_acknowledgement()) {
                         let position = queue.position();
@@ -239,7 +238,7 @@ impl Node {
     }
 
     /// Gives a message that has been to a member before to another.
-    fn redirect(&mut self, key: GroupKey, parked: Parked, except: Option<ConnKey>, now: Now) {
+    pub(super) fn redirect(&mut self, key: GroupKey, parked: Parked, except: Option<ConnKey>, now: Now) {
         let moving = parked.moving();
         let slot = slot::of(moving.key, self.topics.get(moving.topic).topic.as_str());
         match self.choose(key, slot, moving.class, except) {
@@ -304,7 +303,7 @@ impl Node {
         while let Some(group) = self.groups.get(key)
             && let Some(fence) = group.fences.get(index)
         {
-            let member = group.member(fence.before.id);
+            let member = Some(fence.before).filter(|before| group.has(*before));
             let conn = member.and_then(|member| match member.place {
                 Place::Here(subscription) => self.routes.subscription(subscription).map(|known| known.conn),
                 Place::Peer(link) => Some(link),
@@ -440,7 +439,8 @@ impl Node {
             let known = self.routes.subscription(key).filter(|known| !known.group.is_empty())?;
             self.groups.find(&Name { pattern: known.pattern.clone(), group: known.group.clone() })
         };
-        let behind: Vec<(GroupKey, u64)> = if conn.is_link() { self.groups.behind(key) } else { Vec::new() };
+        let behind: Vec<(GroupKey, Member)> =
+            if conn.is_link() { self.groups.behind(key) } else { Vec::new() };
         let shares = conn.is_link() && !behind.is_empty()
             || conn.session().is_some_and(|session| {
                 let mut keys = session.subscriptions.values();
@@ -452,7 +452,7 @@ impl Node {
         conn.events().unacknowledged(|body, marks, expires_ms| {
             let Ok(deliver) = wire::Deliver::decode(body) else { return };
             let mut groups: Vec<GroupKey> = deliver.subscriptions().filter_map(group_of).collect();
-            let named = deliver.members().filter_map(|id| behind.iter().find(|(_, other)| *other == id));
+            let named = deliver.members().filter_map(|id| behind.iter().find(|(_, member)| member.id == id));
             groups.extend(named.map(|(group, _)| *group));
             let Ok(message) = wire::Message::decode(deliver.message) else { return };
             let settling = self.publishers.get(deliver.publisher).settling;
@@ -489,23 +489,12 @@ impl Node {
     }
 
     fn park(&mut self, moving: Moving<'_>) -> Parked {
-        let parked = Parked {
-            class: moving.class,
-            topic: moving.topic,
-            publisher: moving.publisher,
-            sequence: moving.sequence,
-            stamp: moving.stamp,
-            resent: moving.resent,
-            key: moving.key.into(),
-            message: moving.message.into(),
-            mark: moving.mark,
-            expires_ms: moving.expires_ms,
-        };
+        let parked = Parked::copy(moving);
         self.refer(&parked);
         parked
     }
 
-    fn refer(&mut self, parked: &Parked) {
+    pub(super) fn refer(&mut self, parked: &Parked) {
         self.topics.refer_again(parked.topic);
         self.publishers.refer_again(parked.publisher);
         self.origins.refer(parked.mark);
@@ -519,6 +508,22 @@ impl Node {
 }
 
 impl Parked {
+    /// A copy, without references of its own.
+    pub(super) fn copy(moving: Moving<'_>) -> Self {
+        Self {
+            class: moving.class,
+            topic: moving.topic,
+            publisher: moving.publisher,
+            sequence: moving.sequence,
+            stamp: moving.stamp,
+            resent: moving.resent,
+            key: moving.key.into(),
+            message: moving.message.into(),
+            mark: moving.mark,
+            expires_ms: moving.expires_ms,
+        }
+    }
+
     fn moving(&self) -> Moving<'_> {
         Moving {
             class: self.class,

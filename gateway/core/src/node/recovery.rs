@@ -1,9 +1,9 @@
 //! The time after a start in which clients of the run before come back: publishers send again what was not settled,
 //! and subscribers ask for it, in whatever order they come.
 
-use super::Node;
 use super::messages::{Moving, encode_shared, tell_aliases};
-use crate::key::{ConnKey, MessageClass, SubscriptionKey};
+use super::{Node, Parked};
+use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
 use crate::origins::Mark;
 use crate::queue::Entry;
 use crate::time::Now;
@@ -17,21 +17,42 @@ const START_MS: u64 = 60_000;
 const WINDOW_MS: u64 = 10_000;
 /// Bytes of events that are held; the oldest leave first. As much as four publishers keep by default.
 const LOG_BYTES: usize = 64 << 20;
+/// A group whose members come back gets nothing until none has come for so long: then a slot's events meet the member
+/// that had them before, and knows which it has done. A guess, not measured: clients that lost the same gateway come back
+/// within a second of each other, unless they were waiting between two attempts.
+const QUIET_MS: u64 = 2_000;
 
 /// Events held for subscribers that come back.
 #[derive(Debug)]
 pub(super) struct Recovery {
     until_ms: u64,
     log: VecDeque<Logged>,
+    /// How many have left the log, and so the number of its first.
+    left: u64,
     bytes: usize,
-    /// Some have left.
-    overflowed: bool,
+    /// Groups whose members come back.
+    groups: Vec<Gathering>,
+}
+
+/// A group that is given nothing yet.
+#[derive(Debug)]
+struct Gathering {
+    group: GroupKey,
+    /// When the last member came.
+    since_ms: u64,
+    /// Number in the log of the first event that the group gets.
+    from: u64,
 }
 
 impl Recovery {
     /// Events that are held.
     pub(super) fn len(&self) -> usize {
         self.log.len()
+    }
+
+    /// True when this group is given its events later, from the log.
+    pub(super) fn gathers(&self, group: GroupKey) -> bool {
+        self.groups.iter().any(|known| known.group == group)
     }
 }
 
@@ -55,8 +76,9 @@ impl Node {
             self.recovery = Some(Recovery {
                 until_ms: now.elapsed_ms + WINDOW_MS,
                 log: VecDeque::new(),
+                left: 0,
                 bytes: 0,
-                overflowed: false,
+                groups: Vec::new(),
             });
         }
     }
@@ -79,11 +101,16 @@ impl Node {
             message: moving.message.into(),
             mark: moving.mark,
         });
-        while recovery.bytes > LOG_BYTES
+        if recovery.bytes > LOG_BYTES {
+            // Groups get what leaves, whoever of their members is there.
+            self.give_gathered(true, now);
+        }
+        while let Some(recovery) = &mut self.recovery
+            && recovery.bytes > LOG_BYTES
             && let Some(logged) = recovery.log.pop_front()
         {
             recovery.bytes -= logged.message.len() + size_of::<Logged>();
-            recovery.overflowed = true;
+            recovery.left += 1;
             self.topics.release(logged.topic);
             self.publishers.release(logged.publisher, now.elapsed_ms);
             self.origins.release(logged.mark);
@@ -92,6 +119,8 @@ impl Node {
 
     /// Ends the time in which clients come back, when it is over.
     pub(super) fn check_recovery(&mut self, now: Now) {
+        let over = self.recovery.as_ref().is_some_and(|recovery| now.elapsed_ms >= recovery.until_ms);
+        self.give_gathered(over, now);
         let Some(recovery) = self.recovery.take_if(|recovery| now.elapsed_ms >= recovery.until_ms) else {
             return;
         };
@@ -102,15 +131,58 @@ impl Node {
         }
     }
 
-    /// Sends a subscription that was made again what was published before it came back, or tells that nobody knows.
+    /// A member has joined a group: while clients come back, a new group waits for the others. With `recover` it had
+    /// members before, and gets what was published since the first client came back.
+    pub(super) fn gather(&mut self, group: GroupKey, new: bool, recover: bool, now: Now) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let from = if recover { 0 } else { recovery.left + recovery.log.len() as u64 };
+        match recovery.groups.iter_mut().find(|known| known.group == group) {
+            Some(known) => {
+                known.since_ms = now.elapsed_ms;
+                known.from = known.from.min(from);
+            }
+            None if new => recovery.groups.push(Gathering { group, since_ms: now.elapsed_ms, from }),
+            None => {}
+        }
+    }
+
+    /// Gives groups whose members have come back, or all groups, what has waited for them.
+    fn give_gathered(&mut self, all: bool, now: Now) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let due = |gathering: &mut Gathering| all || now.elapsed_ms >= gathering.since_ms + QUIET_MS;
+        let due: Vec<Gathering> = recovery.groups.extract_if(.., due).collect();
+        for Gathering { group, from, .. } in due {
+            let Some(pattern) = self.groups.get(group).map(|group| group.name.pattern.clone()) else {
+                continue;
+            };
+            let Some(recovery) = &self.recovery else { return };
+            let first = usize::try_from(from.saturating_sub(recovery.left)).unwrap_or(usize::MAX);
+            let waiting: Vec<Parked> = recovery
+                .log
+                .iter()
+                .skip(first)
+                .filter(|logged| pattern.matches(&self.topics.get(logged.topic).topic))
+                .filter(|logged| !logged.is_over(now))
+                .map(|logged| Parked::copy(logged.moving()))
+                .collect();
+            for parked in waiting {
+                self.refer(&parked);
+                self.redirect(group, parked, None, now);
+            }
+        }
+    }
+
+    /// Sends a subscription that was made again what was published before it came back, or tells that nobody knows what that
+    /// was. A group is given its events later.
     pub(super) fn recover(&mut self, to: ConnKey, key: SubscriptionKey, now: Now) {
-        let held = self.recovery.as_ref().is_some_and(|recovery| !recovery.overflowed);
+        let held = self.recovery.as_ref().is_some_and(|recovery| recovery.left == 0);
         let Some(conn) = self.conns.get_mut(to) else { return };
         let queue = conn.messages(MessageClass::Event);
         if !held {
             queue.note_loss(None);
         }
-        let (Some(recovery), Some(subscription)) = (&self.recovery, self.routes.subscription(key)) else {
+        let subscription = self.routes.subscription(key).filter(|known| known.group.is_empty());
+        let (Some(recovery), Some(subscription)) = (&self.recovery, subscription) else {
             return self.announce(to, MessageClass::Event.stream());
         };
         let mut subscriptions = Vec::new();
@@ -119,24 +191,10 @@ impl Node {
         for logged in &recovery.log {
             let own = self.publishers.get(logged.publisher).home == Some(to);
             let wanted = subscription.pattern.matches(&self.topics.get(logged.topic).topic);
-            let over = logged.expires_ms > 0 && logged.expires_ms <= now.elapsed_ms;
-            if !wanted || over || (own && !subscription.echo) {
+            if !wanted || logged.is_over(now) || (own && !subscription.echo) {
                 continue;
             }
-            let moving = Moving {
-                class: MessageClass::Event,
-                topic: logged.topic,
-                publisher: logged.publisher,
-                sequence: logged.sequence,
-                stamp: logged.stamp,
-                retained: false,
-                resent: true,
-                redirected: false,
-                key: &logged.key,
-                message: &logged.message,
-                mark: logged.mark,
-                expires_ms: logged.expires_ms,
-            };
+            let moving = logged.moving();
             encode_shared(&mut self.shared, moving);
             tell_aliases(queue, &self.topics, &self.publishers, moving);
             let entry = Entry {
@@ -151,5 +209,29 @@ impl Node {
         }
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
+    }
+}
+
+impl Logged {
+    fn is_over(&self, now: Now) -> bool {
+        self.expires_ms > 0 && self.expires_ms <= now.elapsed_ms
+    }
+
+    /// It may have been delivered before.
+    fn moving(&self) -> Moving<'_> {
+        Moving {
+            class: MessageClass::Event,
+            topic: self.topic,
+            publisher: self.publisher,
+            sequence: self.sequence,
+            stamp: self.stamp,
+            retained: false,
+            resent: true,
+            redirected: false,
+            key: &self.key,
+            message: &self.message,
+            mark: self.mark,
+            expires_ms: self.expires_ms,
+        }
     }
 }

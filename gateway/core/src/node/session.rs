@@ -186,6 +186,7 @@ impl Node {
                 chosen => chosen.min(LONGEST_BLOCK_MS),
             },
             group: subscribe.group.clone(),
+            member: self.member_number(from, subscribe.subscription),
         };
         if stands {
             return self.confirm(from, subscribe, subscription, now);
@@ -195,7 +196,7 @@ impl Node {
         let key = self.routes.subscribe(subscription);
         let mut first = true;
         if let Some(name) = &group {
-            match self.join_group(key, name, subscribe.share()) {
+            match self.join_group(key, name, subscribe.share(), subscribe.recover, now) {
                 Ok(new) => first = new,
                 Err((code, text)) => {
                     self.routes.unsubscribe(key);
@@ -212,7 +213,7 @@ impl Node {
             self.announce_interest(delta);
         }
         self.acknowledge_when_known(from, request, subscribe.scope(), now);
-        // A group gets retained and recovered messages once, with its first member.
+        // A group gets retained messages, and is told of a loss, once: with its first member.
         if subscribe.recover && first {
             self.recover(from, key, now);
         }
@@ -220,6 +221,16 @@ impl Node {
             self.send_retained(from, subscribe.subscription, first.then_some(&pattern), now);
         }
         Ok(())
+    }
+
+    /// The number of a subscription in its group, which no other member in the mesh has, but by chance: FNV-1a of the client
+    /// and its own number. So the slots that it owns are the same when it comes back to a new run of its gateway.
+    fn member_number(&self, conn: ConnKey, number: u32) -> u64 {
+        let session = self.conns.get(conn).and_then(|conn| conn.session());
+        let client = session.map_or([0; 16], |session| self.publishers.get(session.publisher).id.id);
+        client.iter().chain(&number.to_le_bytes()).fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        })
     }
 
     /// A client claims a subscription that stands: of the session that it has taken over, or of its own.
@@ -308,7 +319,7 @@ impl Node {
             self.announce_interest(delta);
         } else {
             let name = Name { pattern: subscription.pattern, group: subscription.group };
-            self.leave_group(key, &name, now);
+            self.leave_group(key, subscription.member, &name, now);
         }
     }
 
