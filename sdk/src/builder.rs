@@ -22,6 +22,8 @@ const DEFAULT_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
 /// From the design.
 const DEFAULT_OUTBOX: usize = 16 << 20;
 /// From the design; gateways keep no session longer.
+/// Four of the largest calls, or tens of thousands of usual ones; a guess, not measured.
+const DEFAULT_CALL_BYTES: usize = 64 << 20;
 const DEFAULT_RESUME_WINDOW: Duration = Duration::from_secs(30);
 /// Long enough for a handshake over a slow mobile link; a guess, not measured.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +45,7 @@ pub struct Builder {
     outbox_bytes: usize,
     connect_timeout: Duration,
     wait: bool,
+    call_bytes: usize,
 }
 
 /// Bytes that the gateway may send before the application has taken them, per class; at least 64 KiB each.
@@ -79,6 +82,7 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     /// Keep trying where the first attempt to connect fails.
     pub(crate) wait: bool,
+    pub(crate) call_bytes: usize,
 }
 
 /// Where the token comes from.
@@ -126,6 +130,7 @@ impl Default for Builder {
             wait: false,
         }
     }
+            call_bytes: DEFAULT_CALL_BYTES,
 }
 
 impl Builder {
@@ -398,6 +403,21 @@ mod tests {
         assert_eq!(parsed("https://localhost:9443"), Ok(("localhost".to_owned(), 9443)));
         assert_eq!(parsed("https://gateway.example/"), Ok(("gateway.example".to_owned(), 9443)));
         assert_eq!(parsed("https://[::1]:7"), Ok(("::1".to_owned(), 7)));
+    /// Bytes of calls that wait for this client's handlers or are being handled by them, over all its registrations; 64 MiB
+    /// by default. A call that finds no room is answered `RESOURCE_EXHAUSTED` at once, and so is one that is larger than
+    /// all of it. Each counts as payload, headers and a kilobyte.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().call_bytes(8 << 20).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_bytes(mut self, bytes: usize) -> Self {
+        self.call_bytes = bytes;
+        self
+    }
+
         for bad in
             ["http://localhost", "https://", "https://h:0", "https://h:x", "https://h/v1", "https://[::1"]
         {
@@ -423,3 +443,4 @@ mod tests {
         assert_eq!((config.urls[0].text.as_str(), config.realm.as_str()), (DEFAULT_URL, DEFAULT_REALM));
     }
 }
+            call_bytes: self.call_bytes,

@@ -184,8 +184,9 @@ impl Client {
 
     /// Offers a procedure, or all procedures of a pattern; `.await` the result. The handler runs for each call as a
     /// task on the tokio runtime from which this is called, or on the client's own thread if there is none. At most
-    /// [`HANDLERS`](crate::HANDLERS) run at a time. A handler that panics answers INTERNAL; one whose caller
-    /// has given up is dropped at its next `.await`.
+    /// [`HANDLERS`](crate::HANDLERS) run at a time; four times as many calls are taken, with
+    /// [`Builder::call_bytes`] of memory in all, and further ones answered `RESOURCE_EXHAUSTED`. A handler that panics
+    /// answers INTERNAL; one whose caller has given up is dropped at its next `.await`.
     ///
     /// A handler that holds a [`Client`] keeps it open until the registration is dropped.
     ///

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tokio::task::AbortHandle;
 use tracing::Instrument as _;
 
@@ -26,6 +26,9 @@ pub const HANDLERS: usize = 256;
 
 /// Calls of one registration that run or wait for their turn; further ones are answered `RESOURCE_EXHAUSTED`.
 const CALLS: usize = 4 * HANDLERS;
+
+/// What a call is counted as beyond payload, headers and content type. About what its task and its tables take.
+const CALL_OVERHEAD: usize = 1 << 10;
 
 /// A handler with its future boxed. It gives its only reply, or none when it has sent its replies itself.
 pub(crate) type Handler = Arc<dyn Fn(Request, ReplySender) -> HandlerFuture + Send + Sync>;
@@ -49,6 +52,8 @@ pub(crate) struct Registrations {
     /// Handlers at work, by the gateway's number of the call.
     working: HashMap<u64, Working>,
     serial: u64,
+    /// Bytes of the calls in `working`.
+    bytes: usize,
     /// Nothing is added any more: nobody would answer it.
     closed: bool,
 }
@@ -68,6 +73,8 @@ struct Working {
     registration: u32,
     /// The gateway's numbers begin anew with each gateway; these do not.
     serial: u64,
+    /// What it counts as.
+    bytes: usize,
     task: AbortHandle,
     answering: Arc<Answering>,
 }
@@ -157,6 +164,7 @@ impl Registrations {
     /// The connection is lost: nobody waits for the answers any longer.
     pub(crate) fn lose(&mut self) {
         self.working.drain().for_each(|(_, working)| working.stop());
+        self.bytes = 0;
         for entry in self.entries.values_mut() {
             entry.working = 0;
             entry.state.send_replace(RegistrationState::Disconnected);
@@ -205,6 +213,7 @@ impl Registrations {
             return None;
         }
         let working = self.working.remove(&call)?;
+        self.bytes -= working.bytes;
         if let Some(entry) = self.entries.get_mut(&working.registration) {
             entry.working -= 1;
         }
@@ -223,12 +232,20 @@ impl Core {
 
     fn start(self: &Arc<Self>, call: v1::Call) -> Result<(), CallFailure> {
         let number = call.call;
+        let (bytes, most) = (size(&call), self.config.call_bytes);
         let mut registrations = self.registrations();
+        let held = registrations.bytes;
         let Some(entry) = registrations.entries.get_mut(&call.registration) else {
             return Err(CallFailure::new(Code::NotFound, "the procedure was withdrawn"));
         };
         if entry.working >= CALLS {
             return Err(CallFailure::new(Code::ResourceExhausted, "the provider has too many calls already"));
+        }
+        if held + bytes > most {
+            let text = format!(
+                "the provider holds {held} bytes of calls and takes at most {most}; this one has {bytes}"
+            );
+            return Err(CallFailure::new(Code::ResourceExhausted, text));
         }
         let provider = entry.provider.clone();
         let Some(runtime) = provider.runtime.clone() else {
@@ -238,6 +255,7 @@ impl Core {
         let answering = Arc::new(Answering::new(call.credit));
         let request = Request::read(call, Arc::clone(&answering))?;
         entry.working += 1;
+        registrations.bytes += bytes;
         registrations.serial += 1;
         let serial = registrations.serial;
         let core = Arc::clone(self);
@@ -253,12 +271,16 @@ impl Core {
         let work = async move {
             let result = own.finish(provider.run(request, replies).await);
             if core.registrations().end(number, Some(serial)).is_some() {
+            let turn = provider.turn().await;
                 core.answer(number, result);
+            // Results share one way out. Who waits for it keeps his turn, so that no more than that many wait.
+            core.rpc.room().await;
+            drop(turn);
             }
         };
         let task = runtime.spawn(work.instrument(span));
         let task = task.abort_handle();
-        registrations.working.insert(number, Working { registration, serial, task, answering });
+        registrations.working.insert(number, Working { registration, serial, bytes, task, answering });
         Ok(())
     }
 
@@ -285,8 +307,12 @@ impl Provider {
         Self { handler, runtime, turns: Arc::new(Semaphore::new(HANDLERS)) }
     }
 
-    async fn run(self, request: Request, replies: ReplySender) -> Result<Option<Reply>, CallFailure> {
-        let _turn = self.turns.acquire().await;
+    /// Resolves when the handler may run; its turn ends when this is dropped.
+    async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        self.turns.acquire().await.ok()
+    }
+
+    async fn run(&self, request: Request, replies: ReplySender) -> Result<Option<Reply>, CallFailure> {
         let procedure = request.procedure.clone();
         let handler = Arc::clone(&self.handler);
         let started = catch_unwind(AssertUnwindSafe(move || handler(request, replies)));
@@ -322,6 +348,12 @@ struct Caught(HandlerFuture);
 
 impl Future for Caught {
     type Output = Result<Result<Option<Reply>, CallFailure>, ()>;
+/// What a call counts as among the bytes that a provider holds.
+fn size(call: &v1::Call) -> usize {
+    let headers: usize = call.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+    call.payload.len() + call.content_type.len() + headers + CALL_OVERHEAD
+}
+
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
