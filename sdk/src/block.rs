@@ -17,6 +17,10 @@ pub(crate) struct Block {
     pub(crate) serial: u64,
     /// Bytes of the frames, which the application's taking them gives back as credit.
     pub(crate) bytes: u64,
+    /// Bytes whose credit was given back before they were taken.
+    pub(crate) aside: u64,
+    /// Bytes of its class that had been received when it was handed over.
+    pub(crate) at: u64,
     /// The subscription, if its messages are acknowledged by hand.
     pub(crate) manual: Option<u32>,
     /// Position of the first frame on the event stream; 0 where nothing has to be acknowledged.
@@ -59,7 +63,7 @@ impl Block {
         self.publishers.clear();
         self.positions.clear();
         self.next = 0;
-        self.bytes = 0;
+        (self.bytes, self.aside) = (0, 0);
         self.hold = None;
         self.class = class;
         self.serial = serial;
@@ -105,6 +109,11 @@ impl Block {
     pub(crate) fn add_publisher(&mut self, publisher: PublisherRun) -> u32 {
         self.publishers.push(publisher);
         self.publishers.len() as u32 - 1
+    }
+
+    /// Bytes of its frames.
+    pub(crate) fn size(&self) -> u64 {
+        self.bytes + self.aside
     }
 
     /// Items that have not been given.

@@ -368,3 +368,4 @@ impl Client {
 }
 
 const PROTOBUF: &str = "application/x-protobuf";
+            unread: self.core().relief.lost.load(Ordering::Relaxed),

@@ -15,6 +15,7 @@ use crate::message::{Class, PublisherId};
 use crate::outlet::Outlet;
 use crate::register::RegistrationState;
 use crate::registrations::{Provider, Registrations};
+use crate::relief::Relief;
 use crate::session::{Opening, Session};
 use crate::status::Status;
 use crate::subscriptions::{Added, Subscriptions};
@@ -53,6 +54,7 @@ pub(crate) struct Core {
     pub(crate) telemetry_intake: Mutex<Intake>,
     pub(crate) acks: Acks,
     session: Mutex<Session>,
+    pub(crate) relief: Relief,
     /// Shown again by this process alone when its session goes on.
     pub(crate) secret: [u8; 16],
     subscriptions: Mutex<Subscriptions>,
@@ -93,6 +95,7 @@ impl Core {
             telemetry_intake: Mutex::new(Intake::new(Class::Telemetry)),
             acks: Acks::new(windows.event),
             session: Mutex::default(),
+            relief: Relief::default(),
             secret: rand::random(),
             subscriptions: Mutex::default(),
             registrations: Mutex::default(),
@@ -308,6 +311,7 @@ impl Core {
     pub(crate) fn give_back(&self, block: &Block) {
         let class = block.class;
         self.inflow(class).release(block.bytes, |total| self.grant(class.wire(), total));
+        self.take_in(block);
     }
 
     /// Grants credit to the gateway.

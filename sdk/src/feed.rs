@@ -57,6 +57,7 @@ impl Feed {
         context: &mut Context<'_>,
         mut take: impl FnMut(&mut Block) -> Option<T>,
     ) -> Poll<Option<T>> {
+        self.inbox.come();
         loop {
             if let Some(block) = self.blocks.front_mut() {
                 if let Some(taken) = take(block) {
@@ -74,6 +75,7 @@ impl Feed {
 
     /// The next block with anything left.
     pub(crate) fn poll_block(&mut self, context: &mut Context<'_>) -> Poll<Option<Block>> {
+        self.inbox.come();
         loop {
             match self.blocks.pop_front() {
                 Some(block) if block.remaining() > 0 => return Poll::Ready(Some(block)),

@@ -3,6 +3,9 @@
 
 use std::sync::{Mutex, MutexGuard};
 
+/// Bytes after which it is looked for readers that are behind, even if little waits for them.
+const ASK_BYTES: u64 = 1 << 20;
+
 /// The credit of one class stream.
 #[derive(Debug)]
 pub(crate) struct Inflow {
@@ -16,6 +19,19 @@ struct State {
     /// Received, on this connection or an earlier one, and waiting for the application.
     waiting: u64,
     granted: u64,
+    /// Received in all, over all connections.
+    total: u64,
+    /// Received since somebody asked whether this is pressed.
+    unasked: u64,
+}
+
+/// How reading stands.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    /// Bytes received in all, over all connections.
+    pub(crate) total: u64,
+    /// It is time to see who does not read.
+    pub(crate) pressed: bool,
 }
 
 impl Inflow {
@@ -31,11 +47,22 @@ impl Inflow {
     }
 
     /// Bytes have come, and so many of them wait for the application. `grant` is told the total to grant, if it is time.
-    pub(crate) fn receive(&self, received: u64, waiting: u64, grant: impl FnOnce(u64)) {
+    pub(crate) fn receive(&self, received: u64, waiting: u64, grant: impl FnOnce(u64)) -> Received {
         let mut state = self.lock();
         state.received += received;
         state.waiting += waiting;
+        state.total += received;
+        state.unasked += received;
         self.advance(&mut state, grant);
+        let pressed = state.waiting > self.window / 2 || state.unasked >= ASK_BYTES;
+        Received { total: state.total, pressed }
+    }
+
+    /// Whether so much waits that somebody may be held up, and the bytes received in all.
+    pub(crate) fn ask(&self) -> Received {
+        let mut state = self.lock();
+        state.unasked = 0;
+        Received { total: state.total, pressed: state.waiting > self.window / 2 }
     }
 
     /// The application has taken so many bytes. `grant` is told the total to grant, if it is time.

@@ -63,6 +63,7 @@ mod reply_sender;
 mod seen;
 mod session;
 mod shares;
+mod relief;
 mod status;
 mod subscription;
 mod subscriptions;
@@ -91,6 +92,7 @@ pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
 pub use trace::{TraceParent, TraceParentError};
 pub use values::Values;
 pub use will::LastWill;
+pub use relief::UNREAD_BYTES;
 
 pub use macula_proto::v1::{CallPolicy, Code, Overflow};
 pub use macula_proto::{Pattern, Topic, pattern, topic};

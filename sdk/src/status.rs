@@ -10,8 +10,8 @@ pub enum Status {
         /// The gateway's name.
         gateway: String,
     },
-    /// The gateway is about to leave. The client stays until its events are accepted and its calls answered, two
-    /// seconds at most, and connects anew, to the next gateway of its list if there are several.
+    /// The gateway is about to leave. The client sends it no more events, stays until those that it has are settled and
+    /// calls are answered, two seconds at most, and connects anew, to the next gateway of its list if there are several.
     Moving,
     /// The connection was lost; the client tries to connect, for ever.
     Reconnecting,
@@ -39,4 +39,7 @@ pub struct Statistics {
     /// Events that had to leave the outbox accepted but not settled, because it was full: these cannot be sent again
     /// should the gateway die. See [`Builder::outbox_bytes`](crate::Builder::outbox_bytes).
     pub unsettled: u64,
+    /// Messages that subscriptions lost because they were not read while others of this client were; see
+    /// [`Subscription`](crate::Subscription).
+    pub unread: u64,
 }

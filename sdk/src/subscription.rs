@@ -20,7 +20,8 @@ use std::time::Duration;
 /// What a subscription yields: messages, and in between, at the place where it happened, every loss.
 ///
 /// Counts are of the whole client: the gateway does not know for which of its subscriptions a message was meant that it
-/// did not look at. Every subscription is told.
+/// did not look at. Every subscription is told. What a subscription loses because it is not read itself is counted for
+/// and told to it alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Notification<M = Message> {
     /// A message.
@@ -277,3 +278,11 @@ impl Drop for Batch {
         self.core.release(&self.block);
     }
 }
+/// **One that is not read does not hold up the others** of its client, nor calls. Beside others, up to
+/// [`UNREAD_BYTES`](crate::UNREAD_BYTES) of each class wait for the subscriptions that are not read. When that is full, or
+/// eight megabytes of other events have come since the oldest of theirs, a subscription that has not been read for about as
+/// long as [`block_for`](Subscribe::block_for) says, under another policy than [`Overflow::Block`] for one second, loses its oldest
+/// messages, and is told so by [`Notification::Gap`] or [`Notification::Dropped`] when it is read again; until that time is
+/// over the others may wait. The application keeps what it has been given already, at most about 128 KiB, and as
+/// long as it does these are not acknowledged: 16 MiB of events later the gateway waits for it.
+///

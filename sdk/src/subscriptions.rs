@@ -30,6 +30,8 @@ pub(crate) struct Subscriptions {
     /// Subscriptions with a staged block.
     staged: Vec<u32>,
     serial: u64,
+    /// Bytes that had been received, with this read, in all.
+    received: u64,
     /// Losses that were told since they were last asked for.
     losses: Vec<Notification>,
     /// Nothing is added any more: nobody would answer it.
@@ -297,12 +299,18 @@ impl Subscriptions {
         }
     }
 
+    /// A read has brought so many bytes of its class, all reads counted.
+    pub(crate) fn received(&mut self, total: u64) {
+        self.received = total;
+    }
+
     /// Hands over what was staged during one read.
     pub(crate) fn hand_over(&mut self) {
         for number in self.staged.drain(..) {
             if let Some(entry) = self.entries.get_mut(&number)
-                && let Some(block) = entry.staged.take()
+                && let Some(mut block) = entry.staged.take()
             {
+                block.at = self.received;
                 entry.inbox.push(block);
             }
         }
@@ -322,6 +330,15 @@ impl Subscriptions {
                 let _ = answer.send(Err(SubscribeError::Closed));
             }
         }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// What was asked for and what waits, of each.
+    pub(crate) fn inboxes(&self) -> impl Iterator<Item = (&v1::Subscribe, &Inbox)> {
+        self.entries.values().map(|entry| (&entry.request, &*entry.inbox))
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -173,12 +173,16 @@ fn take_in(core: &Core, class: Class, chunks: &mut [Bytes]) -> Result<(), Violat
         }
     }
     // Counted before the application can give it back.
-    core.inflow(class).receive(received, waiting, |total| core.grant(class.wire(), total));
+    let told = core.inflow(class).receive(received, waiting, |total| core.grant(class.wire(), total));
+    if told.pressed {
+        core.relief.pressed.notify_one();
+    }
     if class == Class::Event {
         core.acks.receive(intake.position(), |holder| subscriptions.hold(holder));
     }
     subscriptions.hand_over();
     let losses = subscriptions.losses();
+    subscriptions.received(told.total);
     drop((intake, subscriptions));
     core.listeners.tell_losses(losses);
     result

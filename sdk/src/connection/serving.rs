@@ -6,6 +6,7 @@ use super::{closing, reading, writing};
 use crate::core::{Core, LAST_PING};
 use crate::error::ConnectError;
 use crate::events::ConnectionEvent;
+use crate::relief;
 use crate::status::Status;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{Close, Code, Ping};
@@ -99,6 +100,11 @@ impl Connection {
         }
         tasks.spawn(writing::control(Arc::clone(core), send));
         tasks.spawn(writing::acknowledgements(Arc::clone(core)));
+        let relieved = Arc::clone(core);
+        tasks.spawn(async move {
+            relief::run(&relieved).await;
+            Ok(())
+        });
         tasks.spawn(reading::control(Arc::clone(core), Arc::clone(&moving), recv, splitter, early));
         Self { core: Arc::clone(core), session, tasks, writers, moving }
     }
