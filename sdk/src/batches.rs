@@ -110,6 +110,14 @@ impl Batches {
         std::mem::take(&mut self.sealed)
     }
 
+    /// As [`take`](Self::take), but begins no batch: what lies whole here stays.
+    pub(crate) fn take_rest(&mut self) -> Option<Taken> {
+        let begun = self.sealed.front().is_some_and(|front| front.sent > 0);
+        let taken = if begun { self.next() } else { None };
+        self.asleep = taken.is_none();
+        taken
+    }
+
     fn next(&mut self) -> Option<Taken> {
         let allowed = usize::try_from(self.credit.saturating_sub(self.sent)).unwrap_or(usize::MAX);
         if allowed == 0 || self.unsent == 0 {

@@ -285,7 +285,15 @@ impl Builder {
         self
     }
 
-    /// Keep trying until a gateway can be reached, with a warning in the log, rather than fail at the first attempt.
+    /// Keep trying until a gateway can be reached, with a warning in the log, rather than fail at the first attempt. A
+    /// client that every gateway refuses for what waiting does not change, such as another realm, fails all the same.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().wait_for_gateway().connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn wait_for_gateway(mut self) -> Self {
         self.wait = true;
         self
@@ -444,3 +452,8 @@ mod tests {
     }
 }
             call_bytes: self.call_bytes,
+    /// Whether it may be another one next time.
+    pub(crate) fn may_change(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+

@@ -77,17 +77,30 @@ async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectErro
                 if since.elapsed() > STABLE {
                     backoff = Backoff::default();
                 }
-                // A gateway that leaves is tried last.
+                // A gateway that leaves is tried last, and its wish to be left alone is no reason to keep the others
+                // waiting.
                 first = if retry_after.is_some() { index + 1 } else { index };
-                retry_after.unwrap_or_else(|| backoff.next())
+                match retry_after {
+                    Some(_) if core.config.urls.len() > 1 => Duration::ZERO,
+                    Some(wait) => wait,
+                    None => backoff.next(),
+                }
             }
             Err(attempts) => {
                 let retry_after = longest_retry_after(&attempts);
+                let hopeless = is_hopeless(&attempts, core.config.token.may_change());
                 let error = ConnectError::Failed { attempts };
-                if !core.config.wait
+                if hopeless {
+                    tracing::error!(%error, "no gateway takes this client, and waiting does not help");
+                    let _ = core.ended.set(error.to_string());
+                }
+                if (hopeless || !core.config.wait)
                     && let Some(connected) = connected.take()
                 {
                     let _ = connected.send(Err(error));
+                    break;
+                }
+                if hopeless {
                     break;
                 }
                 let wait = backoff.next().max(retry_after);
@@ -117,6 +130,23 @@ async fn greet_any(core: &Core, dialer: &Dialer, first: usize) -> Result<(usize,
         }
     }
     Err(attempts)
+}
+
+/// Whether every gateway has refused the client with a code that does not pass by waiting.
+fn is_hopeless(attempts: &[Attempt], token_may_change: bool) -> bool {
+    attempts.iter().all(|attempt| match &attempt.failure {
+        Failure::Refused { code, .. } => does_not_pass(*code, token_may_change),
+        _ => false,
+    })
+}
+
+/// What is wrong with the client itself, for as long as it is what it is.
+fn does_not_pass(code: Code, token_may_change: bool) -> bool {
+    match code {
+        Code::InvalidArgument | Code::PermissionDenied => true,
+        Code::Unauthenticated => !token_may_change,
+        _ => false,
+    }
 }
 
 fn longest_retry_after(attempts: &[Attempt]) -> Duration {
@@ -156,9 +186,12 @@ impl Backoff {
 
 impl Core {
     /// The gateway ends the session. Where another process has taken it over by its name, this client has ended too:
-    /// coming back would throw the other one out.
+    /// coming back would throw the other one out. So has one that is no longer let in. A fault in what it said may not come
+    /// again, and if it does in its greeting it is refused there.
     pub(crate) fn on_close(&self, code: Code, reason: &str) {
-        if code == Code::Aborted && !self.config.session_name.is_empty() {
+        let taken_over = code == Code::Aborted && !self.config.session_name.is_empty();
+        let shut_out = code != Code::InvalidArgument && does_not_pass(code, self.config.token.may_change());
+        if taken_over || shut_out {
             let _ = self.ended.set(reason.to_owned());
             self.request_close();
         }
@@ -185,5 +218,20 @@ mod tests {
         let waits: Vec<Duration> = (0..10).map(|_| backoff.next()).collect();
         assert!(waits[0] <= FIRST_BACKOFF && waits[0] >= FIRST_BACKOFF / 2);
         assert!(waits[9] <= LONGEST_BACKOFF && waits[9] >= LONGEST_BACKOFF / 2);
+    }
+
+    #[test]
+    fn only_what_every_gateway_refuses_for_good_is_hopeless() {
+        let refused = |code| Failure::Refused { code, message: String::new(), retry_after: Duration::ZERO };
+        let hopeless = |failures: Vec<Failure>, token_may_change| {
+            let attempt = |failure| Attempt { url: String::new(), failure };
+            is_hopeless(&failures.into_iter().map(attempt).collect::<Vec<_>>(), token_may_change)
+        };
+        let realm = || refused(Code::InvalidArgument);
+        assert!(hopeless(vec![realm(), refused(Code::PermissionDenied)], true));
+        assert!(!hopeless(vec![realm(), refused(Code::Unavailable)], false), "it is stopping");
+        assert!(!hopeless(vec![realm(), Failure::TimedOut(Duration::ZERO)], false), "it may take us");
+        assert!(hopeless(vec![refused(Code::Unauthenticated)], false));
+        assert!(!hopeless(vec![refused(Code::Unauthenticated)], true), "the file may be replaced");
     }
 }

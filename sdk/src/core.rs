@@ -226,11 +226,11 @@ impl Core {
         self.status.send_replace(Status::Closed);
     }
 
-    /// True when nobody waits for this connection: all events are accepted and all calls answered.
+    /// True when nobody waits for this connection: the events that were sent are settled and all calls answered.
     pub(crate) fn is_quiet(&self) -> bool {
         self.calls.is_empty()
             && self.registrations().is_idle()
-            && self.events.update(|outbox| outbox.is_settled())
+            && self.events.update(|outbox| outbox.is_quiet())
     }
 
     /// Asks the I/O thread to end.

@@ -46,6 +46,8 @@ pub(crate) struct Outbox {
     aliases: Aliases,
     waiters: Waiters,
     link: Link,
+    /// The gateway is about to leave: nothing more is sent to it.
+    held: bool,
     /// Somebody waits for space.
     crowded: bool,
     payload_limit: usize,
@@ -117,6 +119,7 @@ impl Outbox {
             aliases: Aliases::default(),
             waiters: Waiters::default(),
             link: Link::Down,
+            held: false,
             crowded: false,
             payload_limit: limits::PAYLOAD_BYTES,
             counts: Counts::default(),
@@ -169,7 +172,8 @@ impl Outbox {
 
     /// The next bytes to write.
     pub(crate) fn take(&mut self) -> Option<Bytes> {
-        let Taken { bytes, finished } = self.batches.take()?;
+        let taken = if self.held { self.batches.take_rest() } else { self.batches.take() };
+        let Taken { bytes, finished } = taken?;
         if self.class == Class::Event
             && let Some(batch) = finished
         {
@@ -195,9 +199,14 @@ impl Outbox {
         self.batches.unsent() == 0
     }
 
-    /// True when every message is settled.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.settled == self.sequence
+    /// True when every message that was sent is settled.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.settled >= self.batches.started()
+    }
+
+    /// The gateway is about to leave: what it has not been sent waits for the next one.
+    pub(crate) fn hold(&mut self) {
+        self.held = true;
     }
 
     pub(crate) fn grant(&mut self, total: u64) -> bool {
@@ -268,6 +277,7 @@ impl Outbox {
             return;
         }
         self.link = Link::Up;
+        self.held = false;
         let limits = welcome.limits.unwrap_or_default();
         if limits.payload_bytes > 0 {
             self.payload_limit = limits.payload_bytes as usize;

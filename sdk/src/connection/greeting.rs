@@ -105,6 +105,7 @@ impl Greeted {
         match kind {
             kind::WELCOME => {
                 self.welcome = Welcome::decode(&body[..]).map_err(|error| protocol(&error))?;
+                check_version(self.welcome.version)?;
                 self.early = frames;
                 Ok(())
             }
@@ -120,6 +121,15 @@ impl Greeted {
                 "the gateway answered Hello with a frame of kind {other:#04x}"
             ))),
         }
+    }
+}
+
+pub(super) fn check_version(version: u32) -> Result<(), Failure> {
+    match version {
+        VERSION => Ok(()),
+        other => Err(Failure::Protocol(format!(
+            "the gateway welcomes with version {other} of the protocol, and this client speaks {VERSION}"
+        ))),
     }
 }
 

@@ -5,6 +5,7 @@ use crate::core::{Core, LAST_PING};
 use crate::events::ConnectionEvent;
 use crate::intake::Violation;
 use crate::message::Class;
+use crate::outbox::Outbox;
 use crate::status::Status;
 use bytes::Bytes;
 use macula_proto::frame::Splitter;
@@ -112,6 +113,7 @@ fn control_frame(core: &Core, moving: &Moving, kind: u8, body: &[u8]) -> Result<
         }
         kind::MOVING => {
             let retry_after = Duration::from_millis(u64::from(v1::Moving::decode(body)?.retry_after_ms));
+            core.events.update(Outbox::hold);
             let _ = moving.retry_after.set(retry_after);
             moving.told.notify_one();
             tracing::info!(?retry_after, "the gateway is about to leave");
@@ -180,9 +182,9 @@ fn take_in(core: &Core, class: Class, chunks: &mut [Bytes]) -> Result<(), Violat
     if class == Class::Event {
         core.acks.receive(intake.position(), |holder| subscriptions.hold(holder));
     }
+    subscriptions.received(told.total);
     subscriptions.hand_over();
     let losses = subscriptions.losses();
-    subscriptions.received(told.total);
     drop((intake, subscriptions));
     core.listeners.tell_losses(losses);
     result
@@ -236,3 +238,6 @@ fn decode<T: prost::Message + Default>(body: &[u8], chunk: &Bytes) -> Result<T, 
     }
     Ok(T::decode(body)?)
 }
+
+#[cfg(test)]
+mod tests;

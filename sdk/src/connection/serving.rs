@@ -22,8 +22,8 @@ use tracing::Instrument as _;
 
 /// How long a client that ends takes to send what it holds and to hear that it arrived.
 const CLOSE_GRACE: Duration = Duration::from_secs(1);
-/// How long a client stays with a gateway that is about to leave, for events to be accepted and calls to be answered.
-/// Shorter than the five seconds that a gateway waits for its clients.
+/// How long a client stays with a gateway that is about to leave, for the events that it was sent to settle and calls to
+/// be answered. Later events wait for the next gateway, which is sent those that have not settled before them. Shorter than the five seconds that a gateway waits for its clients.
 const LEAVE_GRACE: Duration = Duration::from_secs(2);
 /// How often a client that is about to leave looks whether it can.
 const LEAVE_CHECK: Duration = Duration::from_millis(20);

@@ -286,12 +286,33 @@ fn settled_is_waited_for_apart_from_accepted() {
     let mut outbox = Outbox::new(Class::Event, 1 << 20);
     outbox.open(1 << 20, &welcome_by(1, 0, 0));
     push(&mut outbox, "a");
+    frames(&mut outbox);
     let mut settled = outbox.wait_for_settled();
     outbox.accept(1, None);
-    assert!(!outbox.is_settled());
+    assert!(!outbox.is_quiet());
     assert!(settled.try_recv().is_err());
     outbox.settle(1);
     assert!(settled.try_recv().unwrap().is_ok());
+}
+
+#[test]
+fn what_a_leaving_gateway_has_not_been_sent_waits_for_the_next_one() {
+    let mut outbox = Outbox::new(Class::Event, 1 << 20);
+    outbox.open(15, &welcome_by(1, 0, 0));
+    push(&mut outbox, "a");
+    assert_eq!(outbox.take().unwrap().len(), 15, "the credit ends within a batch");
+    outbox.hold();
+    push(&mut outbox, "a");
+    outbox.grant(1 << 20);
+    assert!(outbox.take().is_some(), "which is finished, with all that is in it");
+    push(&mut outbox, "a");
+    assert!(outbox.take().is_none());
+    assert!(!outbox.is_quiet());
+    outbox.settle(1);
+    assert!(outbox.is_quiet(), "the others were not sent");
+    outbox.lose();
+    outbox.open(1 << 20, &welcome_by(2, 0, 0));
+    assert_eq!(frames(&mut outbox), [Alias(0, "a".into()), Sent(0, 2), Sent(0, 3)]);
 }
 
 mod model {
