@@ -71,7 +71,7 @@ async fn expect(subscription: &mut Subscription, numbers: std::ops::RangeInclusi
 
 async fn publish(publisher: &Client, numbers: std::ops::RangeInclusive<u32>) {
     for number in numbers {
-        publisher.publish(&topic("test.events"), number.to_string()).send().await.expect("it is taken");
+        publisher.publish(topic("test.events"), number.to_string()).send().await.expect("it is taken");
     }
 }
 
@@ -107,10 +107,10 @@ async fn settled_means_that_the_readers_have_come_back_for_more() {
     let gateway = gateway("a").await;
     let (reader, publisher) = (connect(url(&gateway)).await, connect(url(&gateway)).await);
     let mut first = reader.subscribe(pattern("test.*")).manual_ack().await.expect("subscribed");
-    let receipt = soon(publisher.publish(&topic("test.events"), "1").into_future()).await.expect("accepted");
+    let receipt = soon(publisher.publish(topic("test.events"), "1").into_future()).await.expect("accepted");
     assert_eq!(receipt.matches(), Some(1));
     assert_eq!(
-        soon(publisher.publish(&topic("elsewhere"), "1").into_future()).await.expect("accepted").matches(),
+        soon(publisher.publish(topic("elsewhere"), "1").into_future()).await.expect("accepted").matches(),
         Some(0)
     );
     let delivery = soon(first.next_delivery()).await.expect("it came");
@@ -204,7 +204,7 @@ async fn a_group_shares_messages_by_key_and_a_member_that_leaves_hands_its_keys_
     const MESSAGES: u32 = 64;
     let send = async |from: u32| {
         for number in from..from + MESSAGES {
-            let publish = publisher.publish(&topic("test.events"), number.to_string());
+            let publish = publisher.publish(topic("test.events"), number.to_string());
             publish.key(format!("key {}", number % 16)).send().await.expect("it is taken");
         }
         soon(publisher.flush()).await.expect("accepted");

@@ -50,7 +50,7 @@ async fn what_is_published_anywhere_reaches_subscribers_everywhere_once() {
         assert_eq!(subscription.confirmed(), 3, "missing: {:?}", subscription.missing());
         subscriptions.push(subscription);
     }
-    let publish = publisher.publisher(&topic("test.mesh.event")).build();
+    let publish = publisher.publisher("test.mesh.event").build().expect("a topic");
     for number in 0..1000u32 {
         publish.send(&number.to_be_bytes(), "").await.expect("sent");
     }
@@ -81,11 +81,11 @@ async fn calls_find_their_provider_in_another_gateway_and_errors_are_prompt() {
         .scope_mesh()
         .await
         .expect("registered");
-    let reply = caller.call(&topic("test.double"), vec![21]).await.expect("answered");
+    let reply = caller.call(topic("test.double"), vec![21]).await.expect("answered");
     assert_eq!(reply.payload()[..], [42]);
-    let error = caller.call(&topic("test.double"), vec![]).await.expect_err("refused");
+    let error = caller.call(topic("test.double"), vec![]).await.expect_err("refused");
     assert_eq!(error.code, Code::InvalidArgument);
-    let error = caller.call(&topic("test.nobody"), vec![]).await.expect_err("nobody is there");
+    let error = caller.call(topic("test.nobody"), vec![]).await.expect_err("nobody is there");
     assert_eq!(error.code, Code::NotFound);
 
     drop(registration);
@@ -97,7 +97,7 @@ async fn calls_find_their_provider_in_another_gateway_and_errors_are_prompt() {
         .await
         .map(std::mem::forget)
         .expect("registered");
-    let hanging = caller.call(&topic("test.hang"), vec![]).timeout(Duration::from_secs(60));
+    let hanging = caller.call(topic("test.hang"), vec![]).timeout(Duration::from_secs(60));
     let (answer, ()) = tokio::join!(hanging, async {
         until(async || c.status().await.is_some_and(|status| status.gauges.calls == 1)).await;
         c.shutdown().await;
@@ -128,7 +128,7 @@ async fn a_gateway_that_dials_itself_or_nobody_serves_clients_all_the_same() {
         .await
         .expect("it starts");
     let client = client(&a).await;
-    client.publish(&topic("test.alone"), "x").await.expect("accepted");
+    client.publish(topic("test.alone"), "x").await.expect("accepted");
     assert!(a.status().await.expect("alive").peers.is_empty());
 }
 
@@ -139,13 +139,13 @@ async fn a_client_comes_back_to_a_restarted_gateway_with_its_subscriptions() {
     let subscriber = client(&a).await;
     let publisher = client(&a).await;
     let mut subscription = subscriber.subscribe(pattern("test.#")).await.expect("subscribed");
-    publisher.publish(&topic("test.before"), "x").await.expect("accepted");
+    publisher.publish(topic("test.before"), "x").await.expect("accepted");
     assert_eq!(subscription.next_message().await.expect("it came").topic().as_str(), "test.before");
     a.shutdown().await;
     let listen = std::net::SocketAddr::from(([127, 0, 0, 1], port));
     let a = Gateway::start(Settings { listen, ..settings("a") }).await.expect("it starts again");
     until(async || a.status().await.expect("alive").gauges.subscriptions == 1).await;
-    publisher.publish(&topic("test.after"), "y").await.expect("accepted");
+    publisher.publish(topic("test.after"), "y").await.expect("accepted");
     assert_eq!(subscription.next_message().await.expect("it came").topic().as_str(), "test.after");
 }
 
@@ -156,7 +156,7 @@ async fn a_reader_that_stops_under_block_loses_nothing_and_holds_the_publisher_b
     let publisher = client(&a).await;
     let mut subscription =
         subscriber.subscribe(pattern("test.flood")).scope_mesh().await.expect("subscribed");
-    let flood = publisher.publisher(&topic("test.flood")).build();
+    let flood = publisher.publisher("test.flood").build().expect("a topic");
     let payload = [0u8; 1024];
     let mut sent = 0u32;
     // Until the publisher is made to wait: every buffer on the way is full, and bounded.
@@ -184,7 +184,7 @@ async fn what_a_stopping_gateway_has_accepted_still_reaches_the_others() {
     let subscriber = client(&b).await;
     let publisher = client(&a).await;
     let mut subscription = subscriber.subscribe(pattern("test.last")).scope_mesh().await.expect("subscribed");
-    let last = publisher.publisher(&topic("test.last")).build();
+    let last = publisher.publisher("test.last").build().expect("a topic");
     let reading = tokio::spawn(async move {
         for number in 0..20_000 {
             let next = tokio::time::timeout(Duration::from_secs(10), subscription.next()).await;

@@ -116,7 +116,7 @@ async fn a_gateway_tells_what_happens_in_it() {
         seen.push(message.topic().to_string());
     }
     drop(there);
-    let refused = watcher.publish(&Topic::from_static("$sys.slow"), "{}").await.expect_err("refused");
+    let refused = watcher.publish(Topic::from_static("$sys.slow"), "{}").await.expect_err("refused");
     assert!(matches!(&refused, PublishError::Refused { .. }), "{refused:?}");
     assert!(
         refused.to_string().contains("PERMISSION_DENIED") || refused.to_string().contains("belongs"),

@@ -66,7 +66,7 @@ async fn a_slow_reader_of_a_stream_holds_its_provider_back_and_misses_nothing() 
     let (provider, caller) = (client(&a).await, client(&b).await);
     let sent = Arc::new(AtomicUsize::new(0));
     let _registration = kilobytes(&provider, &sent).await;
-    let call = caller.call(&topic("test.kilobytes"), "5000").window(100_000);
+    let call = caller.call(topic("test.kilobytes"), "5000").window(100_000);
     let mut replies = call.stream().await.expect("sent");
     for number in 0..5_000usize {
         let reply = replies.next().await.expect("there is more").expect("a part");
@@ -94,21 +94,63 @@ async fn a_part_of_any_size_is_a_stream_or_one_result_as_the_caller_wants() {
     let _large = large.await.expect("registered");
     let code = |error: CallError| (error.code, error.message);
 
-    let one = client.call(&topic("test.kilobytes"), "1").await.expect("there is one");
+    let one = client.call(topic("test.kilobytes"), "1").await.expect("there is one");
     assert_eq!(one.payload().len(), 1_000);
-    let (failure, text) = code(client.call(&topic("test.kilobytes"), "2").await.expect_err("two"));
+    let (failure, text) = code(client.call(topic("test.kilobytes"), "2").await.expect_err("two"));
     assert!(failure == Code::InvalidArgument && text.contains("stream"), "{text}");
-    let none = client.call(&topic("test.kilobytes"), "0").await.expect("an empty reply");
+    let none = client.call(topic("test.kilobytes"), "0").await.expect("an empty reply");
     assert!(none.payload().is_empty());
 
-    let mut replies = client.call(&topic("test.large"), "").stream().await.expect("sent");
+    let mut replies = client.call(topic("test.large"), "").stream().await.expect("sent");
     let (failure, text) = code(replies.next().await.expect("an item").expect_err("too large"));
     assert!(failure == Code::ResourceExhausted && text.contains("window"), "{text}");
-    let call = client.call(&topic("test.large"), "").window(1 << 20);
+    let call = client.call(topic("test.large"), "").window(1 << 20);
     let mut replies = call.stream().await.expect("sent");
     let reply = replies.next().await.expect("an item").expect("it fits");
     assert_eq!(reply.payload().len(), 900_000);
     assert!(replies.next().await.is_none());
+}
+
+#[tokio::test]
+async fn calls_that_a_slow_provider_cannot_hold_are_refused_at_once_and_it_goes_on() {
+    const BYTES: usize = 200_000;
+    let gateway = gateway("one").await;
+    let builder = Client::builder().url(url(&gateway)).realm("test.realm").call_bytes(1 << 20);
+    let provider = builder.connect().await.expect("the gateway accepts clients");
+    let (begun, go_on) = (Arc::new(AtomicUsize::new(0)), Arc::new(tokio::sync::Semaphore::new(0)));
+    let (counter, gate) = (Arc::clone(&begun), Arc::clone(&go_on));
+    let slow = provider.register("test.slow", move |request: macula_sdk::Request| {
+        let (counter, gate) = (Arc::clone(&counter), Arc::clone(&gate));
+        async move {
+            counter.fetch_add(request.payload().len(), Ordering::SeqCst);
+            gate.acquire().await.expect("open").forget();
+            Ok(Reply::default())
+        }
+    });
+    let _slow = slow.await.expect("registered");
+    let caller = client(&gateway).await;
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..50 {
+        calls.spawn(caller.call("test.slow", vec![1; BYTES]).into_future());
+    }
+    // Fifty times 200 kB of calls are made, one megabyte is held, and the others know at once.
+    let began = Instant::now();
+    for _ in 0..45 {
+        let refused = calls.join_next().await.expect("a call").expect("it ends").expect_err("no room");
+        assert_eq!(refused.code, Code::ResourceExhausted, "{refused}");
+        assert!(refused.message.contains("1048576"), "{refused}");
+    }
+    assert!(began.elapsed() < PROMPT, "{:?}", began.elapsed());
+    assert_eq!(begun.load(Ordering::SeqCst), 5 * BYTES);
+    let huge = caller.call("test.slow", vec![1; 2 << 20]).await.expect_err("never any room");
+    assert_eq!(huge.code, Code::ResourceExhausted);
+    // What has been answered makes room.
+    go_on.add_permits(5);
+    while let Some(answered) = calls.join_next().await {
+        answered.expect("it ends").expect("answered");
+    }
+    go_on.add_permits(1);
+    caller.call("test.slow", vec![1; BYTES]).await.expect("there is room again");
 }
 
 #[tokio::test]
@@ -128,7 +170,7 @@ async fn every_provider_of_the_mesh_answers_with_its_name() {
         registrations.push(register.await.expect("registered"));
     }
     let caller = client(&b).await;
-    let answers = caller.call_all(&topic("test.who"), "").await.expect("all answer");
+    let answers = caller.call_all(topic("test.who"), "").await.expect("all answer");
     assert_eq!(answers.len(), 3);
     for (number, provider) in providers.iter().enumerate() {
         let answer = answers.iter().find(|answer| answer.provider == provider.publisher_id());
@@ -139,7 +181,7 @@ async fn every_provider_of_the_mesh_answers_with_its_name() {
             }
         }
     }
-    let nobody = caller.call_all(&topic("test.nobody"), "").await.expect_err("nobody is there");
+    let nobody = caller.call_all(topic("test.nobody"), "").await.expect_err("nobody is there");
     assert_eq!(nobody.code, Code::NotFound);
 }
 
@@ -153,7 +195,7 @@ async fn silent_providers_of_a_gathered_call_are_named_at_the_deadline() {
         let register = provider.register(pattern("test.hang"), hang).policy(CallPolicy::Random).scope_mesh();
         registrations.push(register.await.expect("registered"));
     }
-    let call = providers[0].call_all(&topic("test.hang"), "").timeout(Duration::from_millis(300));
+    let call = providers[0].call_all(topic("test.hang"), "").timeout(Duration::from_millis(300));
     let answers = call.await.expect("the end is told");
     let codes: Vec<Code> =
         answers.iter().map(|answer| answer.result.as_ref().expect_err("silent").code).collect();
@@ -230,8 +272,8 @@ async fn a_callee_whose_gateway_leaves_is_told_when_it_has_left() {
     let sent = Arc::new(AtomicUsize::new(0));
     let _hangs = provider.register(pattern("test.hang"), hang).scope_mesh().await.expect("registered");
     let _streams = kilobytes(&provider, &sent).await;
-    let hanging = tokio::spawn(caller.call(&topic("test.hang"), "").into_future());
-    let mut replies = caller.call(&topic("test.kilobytes"), "1000").stream().await.expect("sent");
+    let hanging = tokio::spawn(caller.call(topic("test.hang"), "").into_future());
+    let mut replies = caller.call(topic("test.kilobytes"), "1000").stream().await.expect("sent");
     assert!(replies.next().await.expect("a part").is_ok());
     until(async || a.status().await.expect("alive").gauges.calls == 2).await;
 
@@ -248,7 +290,7 @@ async fn a_callee_whose_gateway_leaves_is_told_when_it_has_left() {
     };
     assert_eq!(last.code, Code::Unavailable);
     assert!(replies.next().await.is_none());
-    let error = caller.call(&topic("test.hang"), "").await.expect_err("nobody offers it any more");
+    let error = caller.call(topic("test.hang"), "").await.expect_err("nobody offers it any more");
     assert_eq!(error.code, Code::NotFound);
     assert!(before.elapsed() < PROMPT, "{:?}", before.elapsed());
 }
@@ -259,7 +301,7 @@ async fn a_callee_that_is_gone_is_told_at_once() {
     let (provider, caller) = (client(&gateway).await, client(&gateway).await);
     let hang = |_| std::future::pending::<Result<Reply, CallFailure>>();
     let registration = provider.register(pattern("test.hang"), hang).await.expect("registered");
-    let hanging = tokio::spawn(caller.call(&topic("test.hang"), "").into_future());
+    let hanging = tokio::spawn(caller.call(topic("test.hang"), "").into_future());
     until(async || gateway.status().await.expect("alive").gauges.calls == 1).await;
     let before = Instant::now();
     drop(registration);
@@ -333,7 +375,7 @@ async fn the_later_of_two_that_did_not_know_of_each_other_is_told_and_gets_it_ba
     tokio::time::sleep(Duration::from_millis(5)).await;
     let second = client_b.register(pattern("test.only"), answer("b")).await.expect("registered too");
     let mut state = second.state();
-    let call = async || client_b.call(&topic("test.only"), "").await.map(|reply| reply.payload().to_vec());
+    let call = async || client_b.call(topic("test.only"), "").await.map(|reply| reply.payload().to_vec());
     assert_eq!(call().await, Ok(b"b".to_vec()));
 
     way.set(true);
@@ -359,7 +401,7 @@ async fn calls_over_a_link_that_falls_silent_end_as_soon_as_it_is_given_up() {
     let (provider, caller) = (client(&a).await, client(&b).await);
     let hang = |_| std::future::pending::<Result<Reply, CallFailure>>();
     let _hangs = provider.register(pattern("test.hang"), hang).scope_mesh().await.expect("registered");
-    let hanging = tokio::spawn(caller.call(&topic("test.hang"), "").into_future());
+    let hanging = tokio::spawn(caller.call(topic("test.hang"), "").into_future());
     until(async || a.status().await.expect("alive").gauges.calls == 1).await;
     let before = Instant::now();
     way.set(false);

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::{get, post};
-use macula_sdk::{Builder, CallError, Client, Code, Topic};
+use macula_sdk::{Builder, CallError, Client, Code, PublishError};
 use std::error::Error;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 async fn rooms(State(client): State<Client>) -> Result<Vec<u8>, (StatusCode, String)> {
-    let call = client.call(&Topic::from_static("example.rooms"), "").timeout(Duration::from_secs(2));
+    let call = client.call("example.rooms", "").timeout(Duration::from_secs(2));
     call.await.map(|reply| reply.payload().to_vec()).map_err(told)
 }
 
@@ -39,10 +39,8 @@ async fn set(
     Path(room): Path<String>,
     body: String,
 ) -> Result<String, (StatusCode, String)> {
-    let topic: Topic = format!("example.room.{room}")
-        .parse()
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("{error}")))?;
-    match client.publish(&topic, body).retain().await {
+    match client.publish(format!("example.room.{room}"), body).retain().await {
+        Err(error @ PublishError::Topic { .. }) => Err((StatusCode::BAD_REQUEST, error.to_string())),
         Ok(receipt) => Ok(format!("{} receivers\n", receipt.matches().unwrap_or_default())),
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
     }

@@ -3,7 +3,7 @@
 //! The session has a name. Kill this process and start it again: what it had not stored comes again, what it had stored
 //! does not. `cargo run -p macula-sdk --example publish` gives it something to do.
 
-use macula_sdk::{Builder, Notification, Pattern};
+use macula_sdk::{Builder, Notification};
 use std::error::Error;
 use std::io::Write as _;
 
@@ -15,7 +15,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let mut ledger = std::fs::File::options().create(true).append(true).open(&path)?;
     println!("writing to {}", path.display());
 
-    let mut entries = client.subscribe("example.#".parse::<Pattern>()?).manual_ack().await?;
+    let mut entries = client.subscribe("example.#").manual_ack().await?;
     while let Some(mut batch) = entries.next_batch().await {
         for notification in &mut batch {
             match notification {

@@ -3,7 +3,7 @@
 //! The provider waits whenever as many bytes as the caller's window are under way, so that neither side, nor a gateway
 //! between them, ever holds more.
 
-use macula_sdk::{Builder, CallFailure, Code, Reply, Topic};
+use macula_sdk::{Builder, CallFailure, Code, Reply};
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,9 @@ use std::time::Duration;
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let client = Builder::from_vars(|name| std::env::var(name).ok())?.connect().await?;
-    let procedure: Topic = "example.count".parse()?;
     let sent = Arc::new(AtomicU64::new(0));
     let counter = Arc::clone(&sent);
-    let count = client.register_stream(&procedure, move |request, mut replies| {
+    let count = client.register_stream("example.count", move |request, mut replies| {
         let counter = Arc::clone(&counter);
         async move {
             let text = String::from_utf8_lossy(request.payload());
@@ -31,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     });
     let _registration = count.await?;
 
-    let mut replies = client.call(&procedure, "1000").window(50_000).stream().await?;
+    let mut replies = client.call("example.count", "1000").window(50_000).stream().await?;
     let mut taken = 0;
     while let Some(reply) = replies.next().await {
         let text = String::from_utf8(reply?.payload().to_vec())?;

@@ -1,13 +1,12 @@
 //! Prints what is published: `cargo run -p macula-sdk --example subscribe`.
 
-use macula_sdk::{Builder, Notification, Pattern};
+use macula_sdk::{Builder, Notification};
 use std::error::Error;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
     let client = Builder::from_vars(|name| std::env::var(name).ok())?.wait_for_gateway().connect().await?;
-    let pattern: Pattern = "example.#".parse()?;
-    let mut readings = client.subscribe(pattern).retained().await?;
+    let mut readings = client.subscribe("example.#").retained().await?;
     while let Some(notification) = readings.next().await {
         match notification {
             Notification::Message(message) => {

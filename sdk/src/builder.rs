@@ -5,6 +5,7 @@ use crate::connection;
 use crate::core::Core;
 use crate::error::{ConnectError, SettingsError};
 use crate::message::PublisherId;
+use crate::trace::{self, TraceParent};
 use crate::will::LastWill;
 use macula_proto::v1::Windows as Credit;
 use std::path::PathBuf;
@@ -21,9 +22,9 @@ const DEFAULT_PORT: u16 = 9443;
 const DEFAULT_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
 /// From the design.
 const DEFAULT_OUTBOX: usize = 16 << 20;
-/// From the design; gateways keep no session longer.
 /// Four of the largest calls, or tens of thousands of usual ones; a guess, not measured.
 const DEFAULT_CALL_BYTES: usize = 64 << 20;
+/// From the design; gateways keep no session longer.
 const DEFAULT_RESUME_WINDOW: Duration = Duration::from_secs(30);
 /// Long enough for a handshake over a slow mobile link; a guess, not measured.
 const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,11 +42,12 @@ pub struct Builder {
     session_name: String,
     resume_window: Duration,
     last_will: Option<LastWill>,
+    trace: Option<trace::Source>,
     windows: Windows,
     outbox_bytes: usize,
+    call_bytes: usize,
     connect_timeout: Duration,
     wait: bool,
-    call_bytes: usize,
 }
 
 /// Bytes that the gateway may send before the application has taken them, per class; at least 64 KiB each.
@@ -77,12 +79,13 @@ pub(crate) struct Config {
     pub(crate) session_name: String,
     pub(crate) resume_window: Duration,
     pub(crate) last_will: Option<LastWill>,
+    pub(crate) trace: Option<trace::Source>,
     pub(crate) windows: Credit,
     pub(crate) outbox_bytes: usize,
+    pub(crate) call_bytes: usize,
     pub(crate) connect_timeout: Duration,
     /// Keep trying where the first attempt to connect fails.
     pub(crate) wait: bool,
-    pub(crate) call_bytes: usize,
 }
 
 /// Where the token comes from.
@@ -124,19 +127,27 @@ impl Default for Builder {
             session_name: String::new(),
             resume_window: DEFAULT_RESUME_WINDOW,
             last_will: None,
+            trace: None,
             windows: Windows::default(),
             outbox_bytes: DEFAULT_OUTBOX,
+            call_bytes: DEFAULT_CALL_BYTES,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             wait: false,
         }
     }
-            call_bytes: DEFAULT_CALL_BYTES,
 }
 
 impl Builder {
     /// Reads `MACULA_URL` (a comma-separated list), `MACULA_REALM`, `MACULA_CA`, `MACULA_TOKEN` and
     /// `MACULA_TOKEN_FILE`. For the environment of the process: `Builder::from_vars(|name| std::env::var(name).ok())`.
     /// What is absent or empty keeps its default.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Builder::from_vars(|name| std::env::var(name).ok())?.connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// All problems at once.
@@ -183,18 +194,40 @@ impl Builder {
 
     /// Adds a gateway, `https://host:port`, port 9443 by default. Several are tried in turn; without any it is
     /// `https://localhost:9443`. Names are resolved anew at every attempt.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().url("https://gateway.example").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn url(mut self, url: impl Into<String>) -> Self {
         self.urls.push(url.into());
         self
     }
 
     /// Adds several gateways.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let near_and_far = ["https://gateway.here:9443", "https://gateway.there:9443"];
+    /// let client = macula_sdk::Client::builder().urls(near_and_far).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn urls<T: Into<String>>(mut self, urls: impl IntoIterator<Item = T>) -> Self {
         self.urls.extend(urls.into_iter().map(Into::into));
         self
     }
 
     /// The realm, `be.cortexiq.energy` by default. A gateway of another realm refuses the client.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().realm("be.cortexiq.energy").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn realm(mut self, realm: impl Into<String>) -> Self {
         self.realm = realm.into();
         self
@@ -202,24 +235,52 @@ impl Builder {
 
     /// Trust the certificates in this PEM file, and no others. By default the development CA of this machine is
     /// trusted, or the platform's certificates if there is none.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().ca("/etc/macula/ca.pem").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ca(mut self, file: impl Into<PathBuf>) -> Self {
         self.ca = Some(file.into());
         self
     }
 
     /// Bearer token for gateways that ask for one.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().token(std::env::var("TOKEN")?).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn token(mut self, token: impl Into<String>) -> Self {
         self.token = Token::Text(token.into());
         self
     }
 
     /// File with the bearer token, read anew at every attempt to connect.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().token_file("/run/secrets/macula").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn token_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.token = Token::File(file.into());
         self
     }
 
     /// Name and version of the application, for the gateway's logs; the program's name by default.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().name("meter-reader 1.4").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -227,12 +288,30 @@ impl Builder {
 
     /// Identity under which this client publishes; random by default. Two clients with one identity at one time
     /// throw each other out.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::{Client, PublisherId};
+    /// let stored = PublisherId(*b"meter-7-antwerp.");
+    /// let client = Client::builder().publisher_id(stored).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publisher_id(mut self, publisher: PublisherId) -> Self {
         self.publisher = Some(publisher);
         self
     }
 
     /// Bytes that the gateway may send ahead of the application, 1 MiB of each class by default.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::{Client, Windows};
+    /// let windows = Windows { telemetry: 4 << 20, ..Windows::default() };
+    /// let client = Client::builder().windows(windows).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn windows(mut self, windows: Windows) -> Self {
         self.windows = windows;
         self
@@ -260,26 +339,94 @@ impl Builder {
 
     /// How long the gateway keeps the session once the connection is lost, 30 s by default and at most. Meanwhile it
     /// keeps events, at most 32 MiB, and counts the telemetry that the client misses.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let short = std::time::Duration::from_secs(2);
+    /// let client = macula_sdk::Client::builder().resume_window(short).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn resume_window(mut self, window: Duration) -> Self {
         self.resume_window = window;
         self
     }
 
     /// What the gateway publishes if this client dies; nothing by default.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::{Client, LastWill};
+    /// let will = LastWill::new("meters.presence", "offline").key("meter-7").retain();
+    /// let client = Client::builder().last_will(will).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn last_will(mut self, will: LastWill) -> Self {
         self.last_will = Some(will);
+        self
+    }
+
+    /// Asks the application's own tracing for the current trace, at each publish and call that does not say one: for
+    /// OpenTelemetry. Where it knows none, [`TraceParent::current`] is said.
+    ///
+    /// ```ignore
+    /// // With the crates opentelemetry and tracing-opentelemetry. Received contexts are joined by
+    /// // `Span::current().set_parent(..)` in a handler, with `request.traceparent()`.
+    /// let client = Client::builder().trace_source(|| {
+    ///     let context = tracing::Span::current().context();
+    ///     let span = context.span().span_context().clone();
+    ///     span.is_valid().then(|| TraceParent {
+    ///         trace_id: u128::from_be_bytes(span.trace_id().to_bytes()),
+    ///         parent_id: u64::from_be_bytes(span.span_id().to_bytes()),
+    ///         sampled: span.is_sampled(),
+    ///     })
+    /// });
+    /// ```
+    pub fn trace_source(mut self, source: impl Fn() -> Option<TraceParent> + Send + Sync + 'static) -> Self {
+        self.trace = Some(trace::Source(Arc::new(source)));
         self
     }
 
     /// Bytes of events that are kept until they are settled, that is, acknowledged by all their receivers; 16 MiB by
     /// default. When they are full, the oldest leave that the gateway has accepted, counted in
     /// [`Statistics::unsettled`](crate::Statistics::unsettled); if there are none, publishing waits.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().outbox_bytes(256 << 20).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn outbox_bytes(mut self, bytes: usize) -> Self {
         self.outbox_bytes = bytes;
         self
     }
 
+    /// Bytes of calls that wait for this client's handlers or are being handled by them, over all its registrations; 64 MiB
+    /// by default. A call that finds no room is answered `RESOURCE_EXHAUSTED` at once, and so is one that is larger than
+    /// all of it. Each counts as payload, headers and a kilobyte.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().call_bytes(8 << 20).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_bytes(mut self, bytes: usize) -> Self {
+        self.call_bytes = bytes;
+        self
+    }
+
     /// How long one attempt at one address may take, 10 s by default.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let quick = std::time::Duration::from_secs(1);
+    /// let client = macula_sdk::Client::builder().connect_timeout(quick).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
@@ -300,6 +447,14 @@ impl Builder {
     }
 
     /// Connects. May be awaited on any executor: the client does its I/O in a thread of its own.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().connect().await?;
+    /// client.publish("home.measured", "3500 W").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Unusable settings, all at once, or what happened at each address.
@@ -336,12 +491,14 @@ impl Builder {
             session_name: self.session_name,
             resume_window: self.resume_window,
             last_will: self.last_will,
+            trace: self.trace,
             windows: Credit {
                 rpc: window(self.windows.rpc),
                 event: window(self.windows.event),
                 telemetry: window(self.windows.telemetry),
             },
             outbox_bytes: self.outbox_bytes.max(MIN_WINDOW as usize),
+            call_bytes: self.call_bytes,
             connect_timeout: self.connect_timeout,
             wait: self.wait,
         })
@@ -352,6 +509,11 @@ impl Builder {
 const MIN_WINDOW: u64 = 64 << 10;
 
 impl Token {
+    /// Whether it may be another one next time.
+    pub(crate) fn may_change(&self) -> bool {
+        matches!(self, Self::File(_))
+    }
+
     /// The token, read now.
     pub(crate) fn read(&self) -> Result<String, crate::error::Failure> {
         match self {
@@ -411,21 +573,6 @@ mod tests {
         assert_eq!(parsed("https://localhost:9443"), Ok(("localhost".to_owned(), 9443)));
         assert_eq!(parsed("https://gateway.example/"), Ok(("gateway.example".to_owned(), 9443)));
         assert_eq!(parsed("https://[::1]:7"), Ok(("::1".to_owned(), 7)));
-    /// Bytes of calls that wait for this client's handlers or are being handled by them, over all its registrations; 64 MiB
-    /// by default. A call that finds no room is answered `RESOURCE_EXHAUSTED` at once, and so is one that is larger than
-    /// all of it. Each counts as payload, headers and a kilobyte.
-    ///
-    /// ```no_run
-    /// # async fn example() -> macula_sdk::doc::Outcome {
-    /// let client = macula_sdk::Client::builder().call_bytes(8 << 20).connect().await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn call_bytes(mut self, bytes: usize) -> Self {
-        self.call_bytes = bytes;
-        self
-    }
-
         for bad in
             ["http://localhost", "https://", "https://h:0", "https://h:x", "https://h/v1", "https://[::1"]
         {
@@ -451,9 +598,3 @@ mod tests {
         assert_eq!((config.urls[0].text.as_str(), config.realm.as_str()), (DEFAULT_URL, DEFAULT_REALM));
     }
 }
-            call_bytes: self.call_bytes,
-    /// Whether it may be another one next time.
-    pub(crate) fn may_change(&self) -> bool {
-        matches!(self, Self::File(_))
-    }
-

@@ -5,11 +5,13 @@ use crate::client::Client;
 use crate::core::Core;
 use crate::error::CallError;
 use crate::mailbox::{GATHERED_BYTES, Mailbox};
+use crate::names::BadName;
 use crate::register::Reply;
 use crate::replies::{Answers, Gathered, Replies};
 use crate::status::Status;
 use crate::trace::{self, TraceParent};
 use bytes::Bytes;
+use macula_proto::topic::TopicError;
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind, limits};
 use std::future::IntoFuture;
@@ -18,6 +20,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
+use tracing::Instrument as _;
 
 /// Time that a call has unless it says otherwise: what users of gRPC and HTTP clients expect.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -38,7 +41,7 @@ const GATHER_GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Call<T = Reply> {
     client: Client,
-    procedure: Topic,
+    procedure: Result<Topic, BadName<TopicError>>,
     timeout: Duration,
     window: u64,
     request: v1::Call,
@@ -54,38 +57,76 @@ pub struct Typed<T>(PhantomData<fn() -> T>);
 pub struct All(());
 
 impl<T> Call<T> {
-    pub(crate) fn new(client: Client, procedure: Topic, payload: Bytes) -> Self {
-        let request = v1::Call { procedure: procedure.to_string(), payload, ..v1::Call::default() };
+    pub(crate) fn new(client: Client, procedure: Result<Topic, BadName<TopicError>>, payload: Bytes) -> Self {
+        let name = procedure.as_ref().map_or_else(|bad| bad.text.clone(), Topic::to_string);
+        let request = v1::Call { procedure: name, payload, ..v1::Call::default() };
         let (timeout, window) = (DEFAULT_TIMEOUT, DEFAULT_WINDOW);
         Self { client, procedure, timeout, window, request, answer: PhantomData }
     }
 
     /// How long to wait for the answer, 30 s by default; of a stream for its end. The gateway and the provider know it
     /// too.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let within = std::time::Duration::from_millis(500);
+    /// let reply = client.call("example.now", "").timeout(within).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
     /// Adds a header.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let reply = client.call("example.now", "").header("accept-language", "nl-BE").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.request.headers.push(v1::Header { name: name.into(), value: value.into() });
         self
     }
 
-    /// Tells the trace that the call belongs to, in the header `traceparent`.
+    /// Tells the trace that the call belongs to, in the header `traceparent`. Inside of a handler whose call names one, and
+    /// within [`TraceParent::scope`], that is said without being asked for.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let trace = macula_sdk::TraceParent::root(true);
+    /// let reply = client.call("example.now", "").traceparent(trace).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn traceparent(self, trace: TraceParent) -> Self {
         self.header(trace::HEADER, trace.to_string())
     }
 
     /// Media type of the payload.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let reply = client.call("example.store", "{}").content_type("application/json").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.request.content_type = content_type.into();
         self
     }
 
     /// Makes the call when there is a connection that takes it. `waiting` is made anew for each attempt.
-    async fn begin<W>(&self, waiting: impl Fn() -> (Waiting, W)) -> Result<(u64, W, Instant), CallError> {
+    async fn begin<W>(&mut self, waiting: impl Fn() -> (Waiting, W)) -> Result<(u64, W, Instant), CallError> {
+        self.procedure.clone()?;
+        if !self.request.headers.iter().any(|header| header.name == trace::HEADER)
+            && let Some(trace) = self.client.core().trace()
+        {
+            self.request.headers.push(v1::Header { name: trace::HEADER.into(), value: trace.to_string() });
+        }
         if self.request.payload.len() > limits::PAYLOAD_BYTES {
             let (bytes, limit) = (self.request.payload.len(), limits::PAYLOAD_BYTES);
             let text = format!("the payload has {bytes} bytes, at most {limit} are allowed");
@@ -120,7 +161,7 @@ impl<T> Call<T> {
         }
     }
 
-    async fn make(self) -> Result<Reply, CallError> {
+    async fn make(mut self) -> Result<Reply, CallError> {
         let one = || {
             let (sender, receiver) = oneshot::channel();
             (Waiting::One(sender), receiver)
@@ -135,16 +176,19 @@ impl<T> Call<T> {
             }
         };
         pending.answered = true;
-        let procedure = self.procedure.as_str();
         match answer {
-            Ok(Ok(reply)) => Ok(Reply { procedure: procedure.to_owned(), ..reply }),
-            Ok(Err(error)) => Err(CallError::of(procedure, error)),
+            Ok(Ok(reply)) => Ok(Reply { procedure: self.request.procedure, ..reply }),
+            Ok(Err(error)) => Err(CallError::of(&self.request.procedure, error)),
             Err(_) => Err(self.fail(Code::Cancelled, "the client is closed")),
         }
     }
 
+    fn span(&self) -> tracing::Span {
+        tracing::debug_span!("call", otel.kind = "client", procedure = self.request.procedure)
+    }
+
     fn fail(&self, code: Code, message: &str) -> CallError {
-        let (procedure, message) = (self.procedure.to_string(), message.to_owned());
+        let (procedure, message) = (self.request.procedure.clone(), message.to_owned());
         CallError { procedure, code, message, details: Bytes::new() }
     }
 }
@@ -152,6 +196,13 @@ impl<T> Call<T> {
 impl Call {
     /// How many bytes of results may wait here for the application to take them, 256 KiB by default. No part of the stream
     /// can be larger. The provider is held back as soon as so many wait.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let replies = client.call("example.history", "2025").window(4 << 20).stream().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn window(mut self, bytes: u64) -> Self {
         self.window = bytes.max(1);
         self
@@ -181,12 +232,22 @@ impl Call {
             (Waiting::Stream(Arc::clone(&mailbox)), mailbox)
         };
         let (number, mailbox, deadline) = self.begin(stream).await?;
-        Ok(Replies::new(Gathered::new(self.client, self.procedure, number, mailbox, deadline), window))
+        Ok(Replies::new(Gathered::new(self.client, self.procedure?, number, mailbox, deadline), window))
     }
 }
 
 impl Call<All> {
     /// Makes the call and resolves, once it is sent, to the stream of its answers, each as it comes.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let mut answers = client.call_all("example.version", "").stream().await?;
+    /// while let Some(answer) = answers.next().await {
+    ///     println!("{}", answer?.provider);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When there is no connection within the call's time. What goes wrong later is in the stream.
@@ -198,7 +259,7 @@ impl Call<All> {
         };
         let (number, mailbox, deadline) = self.begin(all).await?;
         let deadline = deadline + GATHER_GRACE;
-        Ok(Answers(Gathered::new(self.client, self.procedure, number, mailbox, deadline)))
+        Ok(Answers(Gathered::new(self.client, self.procedure?, number, mailbox, deadline)))
     }
 }
 
@@ -207,7 +268,8 @@ impl IntoFuture for Call {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.make())
+        let span = self.span();
+        Box::pin(self.make().instrument(span))
     }
 }
 
@@ -216,7 +278,8 @@ impl<T: prost::Message + prost::Name + Default + 'static> IntoFuture for Call<Ty
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
+        let span = self.span();
+        let call = async move {
             let reply = self.make().await?;
             reply.decode_typed().map_err(|error| CallError {
                 procedure: error.topic.clone(),
@@ -224,7 +287,8 @@ impl<T: prost::Message + prost::Name + Default + 'static> IntoFuture for Call<Ty
                 message: error.to_string(),
                 details: Bytes::new(),
             })
-        })
+        };
+        Box::pin(call.instrument(span))
     }
 }
 
@@ -233,14 +297,16 @@ impl IntoFuture for Call<All> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
+        let span = self.span();
+        let call = async move {
             let mut stream = self.stream().await?;
             let mut answers = Vec::new();
             while let Some(answer) = stream.next().await {
                 answers.push(answer?);
             }
             Ok(answers)
-        })
+        };
+        Box::pin(call.instrument(span))
     }
 }
 

@@ -6,16 +6,18 @@ use crate::core::Core;
 use crate::error::{CallError, ConnectError, FlushError, PublishError};
 use crate::events::ConnectionEvents;
 use crate::message::{Class, PublisherId};
+use crate::names::{IntoPattern, IntoTopic};
 use crate::outbox::Failures;
 use crate::publish::Publish;
 use crate::publisher::PublisherBuilder;
-use crate::register::{CallFailure, Register, Reply, Request, content_type_of};
+use crate::register::{CallFailure, Register, Reply, Request};
 use crate::reply_sender::ReplySender;
 use crate::status::{Statistics, Status};
 use crate::subscription::Subscribe;
+use crate::typed;
 use crate::values::{self, Values};
 use bytes::Bytes;
-use macula_proto::{Pattern, Topic};
+use macula_proto::Topic;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -48,6 +50,13 @@ impl Drop for Alive {
 impl Client {
     /// Connects to the gateway at this URL, `https://host:port`, with the default settings.
     ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::connect("https://localhost:9443").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the gateway cannot be reached or refuses the client. Once connected, the client reconnects by itself.
     pub async fn connect(url: impl Into<String>) -> Result<Self, ConnectError> {
@@ -55,6 +64,13 @@ impl Client {
     }
 
     /// Settings for a connection.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let client = macula_sdk::Client::builder().realm("be.cortexiq.energy").connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn builder() -> Builder {
         Builder::default()
     }
@@ -69,30 +85,72 @@ impl Client {
 
     /// Publishes a message; `.await` the result after setting what differs from the defaults. See [`Publish`] for what
     /// that guarantees.
-    pub fn publish(&self, topic: &Topic, payload: impl Into<Bytes>) -> Publish {
-        Publish::new(self.clone(), topic.clone(), payload.into())
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let receipt = client.publish("home.measured", "3500 W").key("ant_001").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish(&self, topic: impl IntoTopic, payload: impl Into<Bytes>) -> Publish {
+        Publish::new(self.clone(), topic.into_topic(), payload.into())
     }
 
-    /// Publishes a protobuf message, with content type `application/x-protobuf`.
-    pub fn publish_message<T: prost::Message>(&self, topic: &Topic, message: &T) -> Publish {
-        self.publish(topic, message.encode_to_vec()).content_type(PROTOBUF)
+    /// Publishes a protobuf message whose content type names its type, as in
+    /// `application/x-protobuf; type=cortexiq.v1.HomeMeasured`: readers see what it is, and gateways and the `macula`
+    /// command show it as JSON where they know the type.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Reading;
+    /// client.publish_typed("home.measured", &Reading { watts: 3500 }).key("ant_001").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publish_typed<T: prost::Message + prost::Name>(
+        &self,
+        topic: impl IntoTopic,
+        message: &T,
+    ) -> Publish {
+        self.publish(topic, message.encode_to_vec()).content_type(typed::content_type::<T>())
     }
 
     /// A handle for publishing many messages to one topic.
-    pub fn publisher(&self, topic: &Topic) -> PublisherBuilder {
-        PublisherBuilder::new(self.clone(), topic.clone())
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let readings = client.publisher("home.measured").build()?;
+    /// for watts in 0..1_000_000u32 {
+    ///     readings.send(&watts.to_be_bytes(), "ant_001").await?;
+    /// }
+    /// client.flush().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn publisher(&self, topic: impl IntoTopic) -> PublisherBuilder {
+        PublisherBuilder::new(self.clone(), topic.into_topic())
     }
 
     /// Subscribes to the topics that match; `.await` the result.
-    pub fn subscribe(&self, pattern: impl Into<Pattern>) -> Subscribe {
-        Subscribe::new(self.clone(), &pattern.into())
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let mut readings = client.subscribe("home.*").await?;
+    /// while let Some(reading) = readings.next_message().await {
+    ///     println!("{} {:?}", reading.topic(), reading.payload());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn subscribe(&self, pattern: impl IntoPattern) -> Subscribe {
+        Subscribe::new(self.clone(), pattern.into_pattern())
     }
 
     /// Reads the retained values of the topics that match, without subscribing: what the gateway's own store holds now.
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// let mut values = client.last("be.cortexiq.home.measured".parse::<macula_sdk::Pattern>()?).await?;
+    /// let mut values = client.last("be.cortexiq.home.measured").await?;
     /// while let Some(value) = values.next().await {
     ///     let value = value?;
     ///     println!("{} {}: {} bytes", value.topic(), value.key(), value.payload().len());
@@ -102,10 +160,10 @@ impl Client {
     /// ```
     ///
     /// # Errors
-    /// When there is no connection within the time of a call. What goes wrong later is in the values.
-    pub async fn last(&self, pattern: impl Into<Pattern>) -> Result<Values, CallError> {
-        let pattern: Pattern = pattern.into();
-        let call = self.call(&Topic::from_static(values::PROCEDURE), pattern.as_str().to_owned());
+    /// When it is no pattern, or there is no connection within the time of a call. What goes wrong later is in the values.
+    pub async fn last(&self, pattern: impl IntoPattern) -> Result<Values, CallError> {
+        let pattern = pattern.into_pattern()?;
+        let call = self.call(Topic::from_static(values::PROCEDURE), pattern.as_str().to_owned());
         Ok(Values::new(call.window(values::WINDOW).stream().await?))
     }
 
@@ -113,11 +171,10 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use macula_sdk::{Code, Topic};
+    /// use macula_sdk::Code;
     /// use std::time::Duration;
     ///
-    /// let procedure: Topic = "example.upper".parse()?;
-    /// match client.call(&procedure, "hello").timeout(Duration::from_secs(2)).await {
+    /// match client.call("example.upper", "hello").timeout(Duration::from_secs(2)).await {
     ///     Ok(reply) => println!("{}", String::from_utf8_lossy(reply.payload())),
     ///     Err(error) if error.code == Code::NotFound => println!("nobody offers it"),
     ///     Err(error) => return Err(error.into()),
@@ -125,40 +182,27 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn call(&self, procedure: &Topic, payload: impl Into<Bytes>) -> Call {
-        Call::new(self.clone(), procedure.clone(), payload.into())
-    }
-
-    /// Calls a procedure with a protobuf message, with content type `application/x-protobuf`. The reply is read
-    /// with [`Reply::decode`].
-    pub fn call_message<T: prost::Message>(&self, procedure: &Topic, message: &T) -> Call {
-        self.call(procedure, message.encode_to_vec()).content_type(PROTOBUF)
+    pub fn call(&self, procedure: impl IntoTopic, payload: impl Into<Bytes>) -> Call {
+        Call::new(self.clone(), procedure.into_topic(), payload.into())
     }
 
     /// Calls a procedure with one protobuf message and resolves to another. The request's content type names its type; a
     /// reply whose content type names another than `Res` is an error with code `Internal`.
     ///
     /// ```no_run
-    /// # use prost::Message;
-    /// # #[derive(Clone, PartialEq, Message)]
-    /// # struct Question {}
-    /// # #[derive(Clone, PartialEq, Message)]
-    /// # struct Reading {}
-    /// # impl prost::Name for Question { const NAME: &'static str = "Question"; const PACKAGE: &'static str = "example"; }
-    /// # impl prost::Name for Reading { const NAME: &'static str = "Reading"; const PACKAGE: &'static str = "example"; }
+    /// # use macula_sdk::doc::{Question, Reading};
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// let procedure = macula_sdk::Topic::from_static("example.reading");
-    /// let reading: Reading = client.call_typed(&procedure, &Question {}).await?;
+    /// let reading: Reading = client.call_typed("example.reading", &Question { home: "ant_001".into() }).await?;
     /// # Ok(())
     /// # }
     /// ```
-    pub fn call_typed<Req, Res>(&self, procedure: &Topic, request: &Req) -> Call<Typed<Res>>
+    pub fn call_typed<Req, Res>(&self, procedure: impl IntoTopic, request: &Req) -> Call<Typed<Res>>
     where
         Req: prost::Message + prost::Name,
         Res: prost::Message + prost::Name + Default + 'static,
     {
-        Call::new(self.clone(), procedure.clone(), request.encode_to_vec().into())
-            .content_type(content_type_of::<Req>())
+        Call::new(self.clone(), procedure.into_topic(), request.encode_to_vec().into())
+            .content_type(typed::content_type::<Req>())
     }
 
     /// Asks every provider of a procedure, in the whole mesh. `.await` for all their answers, or
@@ -168,8 +212,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// let procedure = macula_sdk::Topic::from_static("example.version");
-    /// for answer in client.call_all(&procedure, "").await? {
+    /// for answer in client.call_all("example.version", "").await? {
     ///     match answer.result {
     ///         Ok(reply) => println!("{}: {}", answer.provider, String::from_utf8_lossy(reply.payload())),
     ///         Err(error) => println!("{}: {error}", answer.provider),
@@ -178,8 +221,8 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn call_all(&self, procedure: &Topic, payload: impl Into<Bytes>) -> Call<All> {
-        Call::new(self.clone(), procedure.clone(), payload.into())
+    pub fn call_all(&self, procedure: impl IntoTopic, payload: impl Into<Bytes>) -> Call<All> {
+        Call::new(self.clone(), procedure.into_topic(), payload.into())
     }
 
     /// Offers a procedure, or all procedures of a pattern; `.await` the result. The handler runs for each call as a
@@ -192,11 +235,10 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use macula_sdk::{CallFailure, Code, Pattern, Reply};
+    /// use macula_sdk::{CallFailure, Code, Reply};
     ///
-    /// let procedure: Pattern = "example.upper".parse()?;
     /// let registration = client
-    ///     .register(procedure, |request| async move {
+    ///     .register("example.upper", |request| async move {
     ///         let text = std::str::from_utf8(request.payload())
     ///             .map_err(|error| CallFailure::new(Code::InvalidArgument, error.to_string()))?;
     ///         Ok(Reply::new(text.to_uppercase()))
@@ -206,12 +248,39 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn register<H, F>(&self, procedure: impl Into<Pattern>, handler: H) -> Register
+    pub fn register<H, F>(&self, procedure: impl IntoPattern, handler: H) -> Register
     where
         H: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
     {
-        Register::new(self.clone(), &procedure.into(), handler)
+        Register::new(self.clone(), procedure.into_pattern(), handler)
+    }
+
+    /// As [`register`](Self::register), for a handler that is given a protobuf message, and the [`Request`] that it came
+    /// in, and answers with another. A payload that is none, or whose content type names another type than `Req`, is
+    /// answered with `INVALID_ARGUMENT`, and the handler is not asked.
+    ///
+    /// ```no_run
+    /// # use macula_sdk::doc::{Question, Reading};
+    /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let registration = client
+    ///     .register_typed("example.reading", |_question: Question, _request| async { Ok(Reading { watts: 3500 }) })
+    ///     .await?;
+    /// # drop(registration);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn register_typed<Req, Res, H, F>(&self, procedure: impl IntoPattern, handler: H) -> Register
+    where
+        Req: prost::Message + prost::Name + Default,
+        Res: prost::Message + prost::Name,
+        H: Fn(Req, Request) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<Res, CallFailure>> + Send + 'static,
+    {
+        self.register(procedure, move |request| {
+            let answer = request.decode_typed().map(|question| handler(question, request));
+            async move { Ok(Reply::typed(&answer?.await?)) }
+        })
     }
 
     /// As [`register`](Self::register), for a handler that answers in parts. A caller that takes them slowly makes
@@ -220,11 +289,10 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use macula_sdk::{Pattern, Reply};
+    /// use macula_sdk::Reply;
     ///
-    /// let procedure: Pattern = "example.count".parse()?;
     /// let registration = client
-    ///     .register_stream(procedure, |_request, mut replies| async move {
+    ///     .register_stream("example.count", |_request, mut replies| async move {
     ///         for number in 0..1_000_000 {
     ///             replies.send(Reply::new(number.to_string())).await?;
     ///         }
@@ -235,15 +303,23 @@ impl Client {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn register_stream<H, F>(&self, procedure: impl Into<Pattern>, handler: H) -> Register
+    pub fn register_stream<H, F>(&self, procedure: impl IntoPattern, handler: H) -> Register
     where
         H: Fn(Request, ReplySender) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), CallFailure>> + Send + 'static,
     {
-        Register::new_stream(self.clone(), &procedure.into(), handler)
+        Register::new_stream(self.clone(), procedure.into_pattern(), handler)
     }
 
     /// Waits until the gateway has accepted, or refused, every event handed over so far.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// client.publish("home.measured", "3500 W").send().await?;
+    /// client.flush().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// Refusals since the last flush that no publisher waited for, answers that were lost with a connection, or that the
@@ -267,7 +343,7 @@ impl Client {
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// client.publish(&"home.measured".parse()?, "3500 W").send().await?;
+    /// client.publish("home.measured", "3500 W").send().await?;
     /// client.settle().await?;
     /// # Ok(())
     /// # }
@@ -300,11 +376,28 @@ impl Client {
     }
 
     /// The state of the connection, now and whenever it changes.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::Status;
+    /// let mut status = client.status();
+    /// status.wait_for(|status| matches!(status, Status::Connected { .. })).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn status(&self) -> watch::Receiver<Status> {
         self.core().status.subscribe()
     }
 
     /// Totals since the client was made.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let statistics = client.statistics();
+    /// println!("{} events, {} sent again", statistics.events, statistics.resent);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn statistics(&self) -> Statistics {
         let events = self.core().events.update(|outbox| outbox.counts());
         let telemetry = self.core().telemetry.update(|outbox| outbox.counts());
@@ -317,10 +410,18 @@ impl Client {
             refused: events.refused + telemetry.refused,
             resent: events.resent,
             unsettled: events.unsettled,
+            unread: self.core().relief.lost.load(Ordering::Relaxed),
         }
     }
 
     /// The identity under which this client publishes and calls.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// println!("I am {}", client.publisher_id());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publisher_id(&self) -> PublisherId {
         self.core().publisher
     }
@@ -335,6 +436,14 @@ impl Client {
     ///
     /// A session with a [name](Builder::session_name) stays at the gateway for the next process of that name; see
     /// [`end_session`](Self::end_session) for when there is to be none.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// client.publish("home.measured", "3500 W").send().await?;
+    /// client.close().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`flush`](Self::flush): events that were refused, or not accepted in time. The client is closed then too.
@@ -366,6 +475,3 @@ impl Client {
         self.close().await
     }
 }
-
-const PROTOBUF: &str = "application/x-protobuf";
-            unread: self.core().relief.lost.load(Ordering::Relaxed),

@@ -19,6 +19,7 @@ use crate::relief::Relief;
 use crate::session::{Opening, Session};
 use crate::status::Status;
 use crate::subscriptions::{Added, Subscriptions};
+use crate::trace::TraceParent;
 use macula_proto::kind;
 use macula_proto::v1::{self, Acknowledged, Credit, Resumption, Welcome};
 use std::collections::VecDeque;
@@ -53,8 +54,8 @@ pub(crate) struct Core {
     pub(crate) event_intake: Mutex<Intake>,
     pub(crate) telemetry_intake: Mutex<Intake>,
     pub(crate) acks: Acks,
-    session: Mutex<Session>,
     pub(crate) relief: Relief,
+    session: Mutex<Session>,
     /// Shown again by this process alone when its session goes on.
     pub(crate) secret: [u8; 16],
     subscriptions: Mutex<Subscriptions>,
@@ -94,8 +95,8 @@ impl Core {
             event_intake: Mutex::new(Intake::new(Class::Event)),
             telemetry_intake: Mutex::new(Intake::new(Class::Telemetry)),
             acks: Acks::new(windows.event),
-            session: Mutex::default(),
             relief: Relief::default(),
+            session: Mutex::default(),
             secret: rand::random(),
             subscriptions: Mutex::default(),
             registrations: Mutex::default(),
@@ -310,8 +311,14 @@ impl Core {
     /// The application has taken a block, which it acknowledges by hand.
     pub(crate) fn give_back(&self, block: &Block) {
         let class = block.class;
-        self.inflow(class).release(block.bytes, |total| self.grant(class.wire(), total));
         self.take_in(block);
+        self.inflow(class).release(block.bytes, |total| self.grant(class.wire(), total));
+    }
+
+    /// The trace that what is sent now belongs to.
+    pub(crate) fn trace(&self) -> Option<TraceParent> {
+        let asked = self.config.trace.as_ref().and_then(|source| (source.0)());
+        asked.or_else(TraceParent::current)
     }
 
     /// Grants credit to the gateway.

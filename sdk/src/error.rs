@@ -1,5 +1,8 @@
 //! What can go wrong, one type per operation. Each says where, why, and what to do.
 
+use crate::names::BadName;
+use macula_proto::pattern::PatternError;
+use macula_proto::topic::TopicError;
 use macula_proto::v1::Code;
 use std::time::Duration;
 use thiserror::Error;
@@ -34,6 +37,18 @@ pub enum ConnectError {
 
 impl ConnectError {
     /// Code and text of the first gateway that answered and refused the client.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::{Client, Code};
+    /// if let Err(error) = Client::connect("https://localhost:9443").await
+    ///     && let Some((Code::InvalidArgument, text)) = error.refusal()
+    /// {
+    ///     eprintln!("another realm? {text}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn refusal(&self) -> Option<(Code, &str)> {
         let Self::Failed { attempts } = self else { return None };
         attempts.iter().find_map(|attempt| match &attempt.failure {
@@ -95,6 +110,14 @@ pub enum Failure {
 /// A message was not published.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PublishError {
+    /// The text is no topic; nothing was sent.
+    #[error("cannot publish to `{topic}`: {source}")]
+    Topic {
+        /// The text.
+        topic: String,
+        /// Where and why.
+        source: TopicError,
+    },
     /// The gateway refused this message; the session goes on.
     #[error("the gateway refused the message, {}: {message}", .code.as_str_name())]
     Refused {
@@ -161,6 +184,14 @@ pub enum FlushError {
 /// A subscription was not made.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum SubscribeError {
+    /// The text is no pattern; nothing was sent.
+    #[error("cannot subscribe to `{pattern}`: {source}")]
+    Pattern {
+        /// The text.
+        pattern: String,
+        /// Where and why.
+        source: PatternError,
+    },
     /// The gateway refused it.
     #[error("cannot subscribe to `{pattern}`, {}: {message}", .code.as_str_name())]
     Refused {
@@ -179,6 +210,14 @@ pub enum SubscribeError {
 /// A procedure was not registered.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum RegisterError {
+    /// The text is no procedure and no pattern of procedures; nothing was sent.
+    #[error("cannot register `{procedure}`: {source}")]
+    Procedure {
+        /// The text.
+        procedure: String,
+        /// Where and why.
+        source: PatternError,
+    },
     /// The gateway refused it, for instance because another client has registered it.
     #[error("cannot register `{procedure}`, {}: {message}", .code.as_str_name())]
     Refused {
@@ -200,7 +239,7 @@ pub enum RegisterError {
 pub struct CallError {
     /// What was called.
     pub procedure: String,
-    /// `NotFound`: nobody has registered it. `Unavailable`: the callee or a connection was lost, and the call may
+    /// `NotFound`: nobody has registered it. `InvalidArgument`: it is no topic, and nothing was sent. `Unavailable`: the callee or a connection was lost, and the call may
     /// or may not have been carried out. `DeadlineExceeded`: no answer in time. Others are the callee's.
     pub code: Code,
     /// Explanation for people.
@@ -213,6 +252,38 @@ impl CallError {
     pub(crate) fn of(procedure: &str, error: macula_proto::v1::CallError) -> Self {
         let (procedure, code) = (procedure.to_owned(), error.code());
         Self { procedure, code, message: error.message, details: error.details }
+    }
+}
+
+impl From<BadName<TopicError>> for PublishError {
+    fn from(BadName { text: topic, error: source }: BadName<TopicError>) -> Self {
+        Self::Topic { topic, source }
+    }
+}
+
+impl From<BadName<PatternError>> for SubscribeError {
+    fn from(BadName { text: pattern, error: source }: BadName<PatternError>) -> Self {
+        Self::Pattern { pattern, source }
+    }
+}
+
+impl From<BadName<PatternError>> for RegisterError {
+    fn from(BadName { text: procedure, error: source }: BadName<PatternError>) -> Self {
+        Self::Procedure { procedure, source }
+    }
+}
+
+impl From<BadName<TopicError>> for CallError {
+    fn from(BadName { text: procedure, error }: BadName<TopicError>) -> Self {
+        let (code, message) = (Code::InvalidArgument, error.to_string());
+        Self { procedure, code, message, details: bytes::Bytes::new() }
+    }
+}
+
+impl From<BadName<PatternError>> for CallError {
+    fn from(BadName { text: procedure, error }: BadName<PatternError>) -> Self {
+        let (code, message) = (Code::InvalidArgument, error.to_string());
+        Self { procedure, code, message, details: bytes::Bytes::new() }
     }
 }
 

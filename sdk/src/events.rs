@@ -39,7 +39,8 @@ pub enum ConnectionEvent {
     Dropped(u64),
     /// Events were lost: so many, or an unknown number. The subscriptions are told too.
     Gap(Option<u64>),
-    /// The client is closed. This is the last event.
+    /// The client is closed, by the application, or because waiting would not help: another process has taken its session
+    /// over, or every gateway refuses it for good. This is the last event.
     Closed {
         /// Why, if not because the application wanted it.
         reason: Option<String>,
@@ -94,6 +95,15 @@ pub struct ConnectionEvents {
 
 impl ConnectionEvents {
     /// The next event; `None` after [`ConnectionEvent::Closed`].
+    ///
+    /// ```no_run
+    /// # async fn example(mut events: macula_sdk::ConnectionEvents) -> macula_sdk::doc::Outcome {
+    /// while let Some(event) = events.next().await {
+    ///     println!("{event:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<ConnectionEvent> {
         poll_fn(|context| self.queue.poll(context)).await
     }

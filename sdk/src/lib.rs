@@ -1,15 +1,13 @@
 //! Async client of Macula: publish, subscribe, call and serve through the local gateway.
 //!
 //! ```no_run
-//! use macula_sdk::{Client, Topic};
+//! use macula_sdk::Client;
 //!
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! let client = Client::connect("https://localhost:9443").await?;
-//! let topic: Topic = "be.cortexiq.home.measured".parse()?;
-//! client.publish(&topic, "21.5 °C").key("home-1").await?;
+//! client.publish("be.cortexiq.home.measured", "21.5 °C").key("home-1").await?;
 //!
-//! let procedure: Topic = "be.cortexiq.query.homes".parse()?;
-//! let reply = client.call(&procedure, "").await?;
+//! let reply = client.call("be.cortexiq.query.homes", "").await?;
 //! println!("{} bytes", reply.payload().len());
 //! client.close().await?;
 //! # Ok(())
@@ -30,6 +28,10 @@
 //! - **Back-pressure**: publishing waits when the gateway or its subscribers fall behind, and a subscription that is
 //!   not read holds the gateway back. Memory is bounded on both ways, by [`Builder::outbox_bytes`] and
 //!   [`Builder::windows`].
+//! - **Protobuf messages** that say their type: [`Client::publish_typed`], [`Subscribe::typed`], [`Client::call_typed`],
+//!   [`Client::register_typed`].
+//! - **Traces** (W3C `traceparent`) go on by themselves inside of handlers: [`TraceParent`], and [`Builder::trace_source`] for
+//!   OpenTelemetry.
 //! - For many messages use a [`Publisher`] and [`Subscription::for_each`]; the others are as safe and less fast.
 
 mod acks;
@@ -42,6 +44,8 @@ mod calls;
 mod client;
 mod connection;
 mod core;
+#[doc(hidden)]
+pub mod doc;
 mod error;
 mod events;
 mod feed;
@@ -52,22 +56,24 @@ mod lane;
 mod mailbox;
 mod manual;
 mod message;
+mod names;
 mod outbox;
 mod outlet;
 mod publish;
 mod publisher;
 mod register;
 mod registrations;
+mod relief;
 mod replies;
 mod reply_sender;
 mod seen;
 mod session;
 mod shares;
-mod relief;
 mod status;
 mod subscription;
 mod subscriptions;
 mod trace;
+mod typed;
 mod values;
 mod will;
 
@@ -81,18 +87,20 @@ pub use error::{
 pub use events::{ConnectionEvent, ConnectionEvents};
 pub use manual::{Acknowledgement, Delivery, ManualBatch, ManualSubscription};
 pub use message::{Class, Message, PublisherId};
+pub use names::{IntoPattern, IntoTopic};
 pub use publish::{Publish, Receipt};
 pub use publisher::{Publisher, PublisherBuilder};
 pub use register::{CallFailure, Register, Registration, RegistrationState, Reply, Request};
 pub use registrations::HANDLERS;
+pub use relief::UNREAD_BYTES;
 pub use replies::{Answer, Answers, Replies};
 pub use reply_sender::{Cancellation, ReplySender};
 pub use status::{Statistics, Status};
 pub use subscription::{Batch, Notification, Share, Subscribe, Subscription};
 pub use trace::{TraceParent, TraceParentError};
+pub use typed::{TypedMessage, TypedSubscription};
 pub use values::Values;
 pub use will::LastWill;
-pub use relief::UNREAD_BYTES;
 
 pub use macula_proto::v1::{CallPolicy, Code, Overflow};
 pub use macula_proto::{Pattern, Topic, pattern, topic};

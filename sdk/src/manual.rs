@@ -28,9 +28,8 @@ use std::task::{Context, Poll};
 /// ```no_run
 /// # async fn store(_: &macula_sdk::Message) -> std::io::Result<()> { Ok(()) }
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use macula_sdk::{Client, Pattern};
-/// let client = Client::builder().session_name("ledger").connect().await?;
-/// let mut trades = client.subscribe("trade.*".parse::<Pattern>()?).manual_ack().await?;
+/// let client = macula_sdk::Client::builder().session_name("ledger").connect().await?;
+/// let mut trades = client.subscribe("trade.*").manual_ack().await?;
 /// while let Some(trade) = trades.next_delivery().await {
 ///     store(&trade).await?;
 ///     trade.ack();
@@ -48,21 +47,41 @@ impl IntoFuture for Subscribe<ManualSubscription> {
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let feed = Feed::open(self.client, self.request, true).await?;
-            Ok(ManualSubscription { feed })
-        })
+        Box::pin(async move { Ok(ManualSubscription { feed: self.open(true).await? }) })
     }
 }
 
 impl ManualSubscription {
     /// The next notification; `None` when the client is closed or the gateway no longer allows the subscription. Losses
     /// count as acknowledged when they are taken.
+    ///
+    /// ```no_run
+    /// # async fn example(mut trades: macula_sdk::ManualSubscription) -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::Notification;
+    /// while let Some(notification) = trades.next().await {
+    ///     match notification {
+    ///         Notification::Message(trade) => trade.ack(),
+    ///         loss => eprintln!("{loss:?}"),
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Notification<Delivery>> {
         poll_fn(|context| self.poll_notification(context)).await
     }
 
     /// The next message. Losses in between are logged as warnings only; use [`next`](Self::next) to act on them.
+    ///
+    /// ```no_run
+    /// # async fn example(mut trades: macula_sdk::ManualSubscription) -> macula_sdk::doc::Outcome {
+    /// while let Some(trade) = trades.next_delivery().await {
+    ///     println!("{:?}", trade.payload());
+    ///     trade.ack();
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next_delivery(&mut self) -> Option<Delivery> {
         loop {
             match self.next().await? {
@@ -102,11 +121,25 @@ impl ManualSubscription {
     }
 
     /// How many gateways knew the subscription when it was acknowledged, the local one included.
+    ///
+    /// ```no_run
+    /// # async fn example(mut trades: macula_sdk::ManualSubscription) -> macula_sdk::doc::Outcome {
+    /// println!("{} gateways know of it", trades.confirmed());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn confirmed(&self) -> u32 {
         self.feed.acknowledged.confirmed
     }
 
     /// Names of the gateways that did not know it yet; see [`Subscribe::scope_mesh`].
+    ///
+    /// ```no_run
+    /// # async fn example(mut trades: macula_sdk::ManualSubscription) -> macula_sdk::doc::Outcome {
+    /// println!("not yet: {}", trades.missing().join(", "));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn missing(&self) -> &[String] {
         &self.feed.acknowledged.missing
     }
@@ -159,11 +192,28 @@ pub struct Delivery {
 
 impl Delivery {
     /// The application has done with the message.
+    ///
+    /// ```no_run
+    /// # async fn example(delivery: macula_sdk::Delivery) -> macula_sdk::doc::Outcome {
+    /// println!("{} is stored", delivery.key());
+    /// delivery.ack();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ack(self) {
         self.acknowledgement.ack();
     }
 
     /// Message and acknowledgement apart, where they go different ways.
+    ///
+    /// ```no_run
+    /// # async fn example(delivery: macula_sdk::Delivery) -> macula_sdk::doc::Outcome {
+    /// let (message, acknowledgement) = delivery.split();
+    /// println!("{message:?}");
+    /// acknowledgement.ack();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn split(self) -> (Message, Acknowledgement) {
         (self.message, self.acknowledgement)
     }
@@ -191,6 +241,14 @@ pub struct Acknowledgement {
 impl Acknowledgement {
     /// Acknowledges. After the session has ended this has no effect: what was not acknowledged by then is not delivered
     /// to this process again, since it has it.
+    ///
+    /// ```no_run
+    /// # async fn example(batch: macula_sdk::ManualBatch) -> macula_sdk::doc::Outcome {
+    /// let acknowledgement = batch.into_acknowledgement();
+    /// std::thread::spawn(move || acknowledgement.ack());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ack(self) {
         if let Some(hold) = self.hold {
             let send = |position| self.core.acknowledge(position);
@@ -211,12 +269,28 @@ pub struct ManualBatch {
 
 impl ManualBatch {
     /// The application has done with all of it, with what it did not look at as well.
+    ///
+    /// ```no_run
+    /// # async fn example(mut batch: macula_sdk::ManualBatch) -> macula_sdk::doc::Outcome {
+    /// let stored: Vec<_> = batch.by_ref().collect();
+    /// batch.ack();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn ack(self) {
         self.into_acknowledgement().ack();
     }
 
     /// Gives the memory of the messages back, and keeps what acknowledges them: for several batches that are stored
     /// together.
+    ///
+    /// ```no_run
+    /// # async fn example(batches: Vec<macula_sdk::ManualBatch>) -> macula_sdk::doc::Outcome {
+    /// let stored: Vec<_> = batches.into_iter().map(|batch| batch.into_acknowledgement()).collect();
+    /// stored.into_iter().for_each(|acknowledgement| acknowledgement.ack());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn into_acknowledgement(mut self) -> Acknowledgement {
         self.acknowledgement.take().expect("it is taken once, here, where the batch ends")
     }

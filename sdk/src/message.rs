@@ -2,6 +2,7 @@
 
 use crate::error::DecodeError;
 use crate::trace::{self, TraceParent};
+use crate::typed;
 use bytes::Bytes;
 use macula_proto::{Topic, slot, v1, wire};
 use std::fmt;
@@ -105,22 +106,52 @@ impl Message {
     }
 
     /// The topic it was published to.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// if message.topic().as_str() == "home.measured" {
+    ///     println!("a reading");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn topic(&self) -> &Topic {
         &self.name.topic
     }
 
     /// What the publisher wrote.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// println!("{}", String::from_utf8_lossy(message.payload()));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[inline]
     pub fn payload(&self) -> &[u8] {
         &self.body[self.payload.start as usize..self.payload.end as usize]
     }
 
     /// The payload as shared bytes, without copying.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// let shared: bytes::Bytes = message.payload_bytes();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn payload_bytes(&self) -> Bytes {
         self.body.slice(self.payload.start as usize..self.payload.end as usize)
     }
 
     /// The record key, empty when there is none.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// println!("a reading of {}", message.key());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn key(&self) -> &str {
         let key = &self.body[self.key.start as usize..self.key.end as usize];
         std::str::from_utf8(key).expect("the key was UTF-8 when the message was read")
@@ -128,77 +159,190 @@ impl Message {
 
     /// Its slot, 0 to 255: what a group that shares by hash divides among its members. By the key, or by the topic if
     /// there is none; the same on every gateway.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// let worker = usize::from(message.slot()) % 4;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn slot(&self) -> u8 {
         slot::of(self.key(), self.topic().as_str())
     }
 
     /// Media type of the payload, empty when the publisher named none.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// let is_json = message.content_type() == "application/json";
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn content_type(&self) -> &str {
         &self.name.content_type
     }
 
     /// How it was delivered.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::Class;
+    /// let may_have_been_dropped = message.class() == Class::Telemetry;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn class(&self) -> Class {
         self.class
     }
 
     /// Who published it.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// println!("from {}", message.publisher());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn publisher(&self) -> PublisherId {
         self.publisher.id
     }
 
     /// Run of the publisher's process; a higher one is newer.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// let run = (message.publisher(), message.epoch());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn epoch(&self) -> u64 {
         self.publisher.epoch
     }
 
     /// Its number within publisher, epoch and class. Numbers rise; a subscriber that does not match all topics of
     /// a publisher sees some of them only.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// println!("number {} of {}", message.sequence(), message.publisher());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
     /// A retained value from before the subscription, rather than a live message.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// if !message.retained() {
+    ///     println!("news: {message:?}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn retained(&self) -> bool {
         self.retained
     }
 
     /// A removal: the retained value of this topic and key is no more. It may come with a payload, as a farewell.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// if message.is_removal() {
+    ///     println!("{} is gone", message.key());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_removal(&self) -> bool {
         self.removal
     }
 
     /// How long after publication the message is of use; `None` for ever.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// println!("of use for {:?}", message.time_to_live());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn time_to_live(&self) -> Option<Duration> {
         (self.time_to_live_ms > 0).then(|| Duration::from_millis(u64::from(self.time_to_live_ms)))
     }
 
     /// Name and value of each header, in the publisher's order.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// for (name, value) in message.headers() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn headers(&self) -> Vec<(&str, &str)> {
         wire::Message::decode(&self.body).map(|view| view.headers()).unwrap_or_default()
     }
 
     /// Value of the first header of this name.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// let unit = message.header("unit").unwrap_or("W");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().into_iter().find_map(|(found, value)| (found == name).then_some(value))
     }
 
     /// The trace that it belongs to, if it says so.
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// if let Some(trace) = message.traceparent() {
+    ///     println!("part of {:032x}", trace.trace_id);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn traceparent(&self) -> Option<TraceParent> {
         self.header(trace::HEADER)?.parse().ok()
     }
 
     /// The payload as a protobuf message.
     ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Reading;
+    /// let reading: Reading = message.decode()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`DecodeError`] names topic, content type and the type asked for.
     pub fn decode<T: prost::Message + Default>(&self) -> Result<T, DecodeError> {
-        T::decode(self.payload()).map_err(|source| DecodeError {
-            topic: self.topic().to_string(),
-            content_type: self.content_type().to_owned(),
-            wanted: std::any::type_name::<T>(),
-            source,
-        })
+        typed::decode(self.topic().as_str(), self.content_type(), self.payload())
+    }
+
+    /// The payload as a protobuf message, unless its content type names another. See
+    /// [`Subscribe::typed`](crate::Subscribe::typed).
+    ///
+    /// ```no_run
+    /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Reading;
+    /// let reading: Reading = message.decode_typed()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DecodeError`] names topic, content type and the type asked for.
+    pub fn decode_typed<T: prost::Message + prost::Name + Default>(&self) -> Result<T, DecodeError> {
+        typed::decode_typed(self.topic().as_str(), self.content_type(), self.payload())
     }
 }
 

@@ -3,10 +3,13 @@
 use crate::client::Client;
 use crate::error::{DecodeError, RegisterError};
 use crate::message::PublisherId;
+use crate::names::BadName;
 use crate::registrations::{Handler, Provider};
 use crate::reply_sender::{Answering, Cancellation, ReplySender};
 use crate::trace::{self, TraceParent};
+use crate::typed;
 use bytes::Bytes;
+use macula_proto::pattern::PatternError;
 use macula_proto::v1::{self, Acknowledged, CallPolicy, Code, Scope};
 use macula_proto::{Pattern, Topic};
 use std::future::IntoFuture;
@@ -29,36 +32,85 @@ pub struct Request {
 
 impl Request {
     /// What was called; of interest where a pattern is registered.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let name = request.procedure().segments().last();
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn procedure(&self) -> &Topic {
         &self.procedure
     }
 
     /// What the caller sent.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// println!("{}", String::from_utf8_lossy(request.payload()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn payload(&self) -> &Bytes {
         &self.call.payload
     }
 
     /// Media type of the payload, empty when the caller named none.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let is_json = request.content_type() == "application/json";
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn content_type(&self) -> &str {
         &self.call.content_type
     }
 
     /// Who calls.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// println!("{} calls", request.caller());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn caller(&self) -> PublisherId {
         self.caller
     }
 
     /// Authenticated name of the caller, empty where gateways authenticate nobody.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// println!("{} calls", request.subject());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn subject(&self) -> &str {
         &self.call.subject
     }
 
     /// The time that the caller still waits, from when the request arrived.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let half = request.timeout() / 2;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
     /// When the caller stops waiting.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let left = request.deadline().saturating_duration_since(std::time::Instant::now());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn deadline(&self) -> Instant {
         self.arrived + self.timeout
     }
@@ -68,10 +120,9 @@ impl Request {
     ///
     /// ```no_run
     /// # async fn example(client: macula_sdk::Client) -> Result<(), Box<dyn std::error::Error>> {
-    /// use macula_sdk::{CallFailure, Code, Pattern, Reply};
+    /// use macula_sdk::{CallFailure, Code, Reply};
     ///
-    /// let procedure: Pattern = "example.prime".parse()?;
-    /// let registration = client.register(procedure, |request| async move {
+    /// let registration = client.register("example.prime", |request| async move {
     ///     let cancellation = request.cancellation();
     ///     let search = move || (1u64 << 40..).find(|n| cancellation.is_cancelled() || (2..1 << 20).all(|d| n % d != 0));
     ///     let found = tokio::task::spawn_blocking(search).await;
@@ -87,16 +138,39 @@ impl Request {
     }
 
     /// Value of the first header of this name.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let language = request.header("accept-language").unwrap_or("en");
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().find_map(|(found, value)| (found == name).then_some(value))
     }
 
     /// The trace that the call belongs to, if it says so.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// println!("part of {:?}", request.traceparent());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn traceparent(&self) -> Option<TraceParent> {
         self.header(trace::HEADER)?.parse().ok()
     }
 
     /// Name and value of each header.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// for (name, value) in request.headers() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.call.headers.iter().map(|header| (header.name.as_str(), header.value.as_str()))
     }
@@ -104,10 +178,35 @@ impl Request {
     /// The payload as a protobuf message. With `?` in a handler, a payload that is none answers
     /// `INVALID_ARGUMENT`.
     ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Question;
+    /// let question: Question = request.decode()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`DecodeError`] names procedure, content type and the type asked for.
     pub fn decode<T: prost::Message + Default>(&self) -> Result<T, DecodeError> {
-        decode(self.procedure.as_str(), self.content_type(), self.payload())
+        typed::decode(self.procedure.as_str(), self.content_type(), self.payload())
+    }
+
+    /// The payload as a protobuf message, unless its content type names another. See
+    /// [`Client::register_typed`](crate::Client::register_typed).
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Question;
+    /// let question: Question = request.decode_typed()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DecodeError`] names procedure, content type and the type asked for.
+    pub fn decode_typed<T: prost::Message + prost::Name + Default>(&self) -> Result<T, DecodeError> {
+        typed::decode_typed(self.procedure.as_str(), self.content_type(), self.payload())
     }
 }
 
@@ -122,82 +221,121 @@ pub struct Reply {
 
 impl Reply {
     /// A reply with this payload.
+    ///
+    /// ```
+    /// let reply = macula_sdk::Reply::new("3500 W");
+    /// assert_eq!(&reply.payload()[..], b"3500 W");
+    /// ```
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self { payload: payload.into(), ..Self::default() }
     }
 
-    /// A reply with a protobuf message, with content type `application/x-protobuf`.
-    pub fn message<T: prost::Message>(message: &T) -> Self {
-        Self::new(message.encode_to_vec()).with_content_type("application/x-protobuf")
-    }
-
     /// A reply with a protobuf message that says its type, with content type `application/x-protobuf; type=…`.
+    ///
+    /// ```
+    /// # use macula_sdk::doc::Reading;
+    /// let reply = macula_sdk::Reply::typed(&Reading { watts: 3500 });
+    /// assert_eq!(reply.content_type(), "application/x-protobuf; type=example.Reading");
+    /// ```
     pub fn typed<T: prost::Message + prost::Name>(message: &T) -> Self {
-        Self::new(message.encode_to_vec()).with_content_type(content_type_of::<T>())
+        Self::new(message.encode_to_vec()).with_content_type(typed::content_type::<T>())
     }
 
     /// Sets the media type of the payload.
+    ///
+    /// ```
+    /// let reply = macula_sdk::Reply::new("{}").with_content_type("application/json");
+    /// ```
     pub fn with_content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = content_type.into();
         self
     }
 
     /// Adds a header.
+    ///
+    /// ```
+    /// let reply = macula_sdk::Reply::new("3500").with_header("unit", "W");
+    /// ```
     pub fn with_header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push(v1::Header { name: name.into(), value: value.into() });
         self
     }
 
     /// What the provider sent.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let reply = client.call("example.now", "").await?;
+    /// println!("{}", String::from_utf8_lossy(reply.payload()));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 
     /// Media type of the payload, empty when the provider named none.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// let is_json = client.call("example.now", "").await?.content_type() == "application/json";
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn content_type(&self) -> &str {
         &self.content_type
     }
 
     /// Name and value of each header.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// for (name, value) in client.call("example.now", "").await?.headers() {
+    ///     println!("{name}: {value}");
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|header| (header.name.as_str(), header.value.as_str()))
     }
 
     /// The payload as a protobuf message.
     ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Reading;
+    /// let reading: Reading = client.call("example.reading", "").await?.decode()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`DecodeError`] names procedure, content type and the type asked for.
     pub fn decode<T: prost::Message + Default>(&self) -> Result<T, DecodeError> {
-        decode(&self.procedure, &self.content_type, &self.payload)
+        typed::decode(&self.procedure, &self.content_type, &self.payload)
     }
 
     /// The payload as a protobuf message, unless its content type names another.
     ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::doc::Reading;
+    /// let reading: Reading = client.call("example.reading", "").await?.decode_typed()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`DecodeError`] names procedure, content type and the type asked for.
     pub fn decode_typed<T: prost::Message + prost::Name + Default>(&self) -> Result<T, DecodeError> {
-        let named = self.content_type.split(';').find_map(|part| part.trim().strip_prefix("type="));
-        if named.is_some_and(|named| named.trim_matches('"') != T::full_name()) {
-            return Err(DecodeError {
-                topic: self.procedure.clone(),
-                content_type: self.content_type.clone(),
-                wanted: std::any::type_name::<T>(),
-                #[expect(deprecated, reason = "prost has no other way to make one")]
-                source: prost::DecodeError::new("it is another message"),
-            });
-        }
-        self.decode()
+        typed::decode_typed(&self.procedure, &self.content_type, &self.payload)
     }
 
     /// It says nothing at all.
     pub(crate) fn is_empty(&self) -> bool {
         self.payload.is_empty() && self.content_type.is_empty() && self.headers.is_empty()
     }
-}
-
-/// Content type of a protobuf message that says its type.
-pub(crate) fn content_type_of<T: prost::Name>() -> String {
-    format!("application/x-protobuf; type={}", T::full_name())
 }
 
 /// Why a provider has no result; the caller gets it as [`CallError`](crate::CallError).
@@ -214,11 +352,21 @@ pub struct CallFailure {
 
 impl CallFailure {
     /// A failure without details.
+    ///
+    /// ```
+    /// use macula_sdk::{CallFailure, Code};
+    /// let failure = CallFailure::new(Code::NotFound, "no such home");
+    /// ```
     pub fn new(code: Code, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), details: Bytes::new() }
     }
 
     /// Adds details.
+    ///
+    /// ```
+    /// use macula_sdk::{CallFailure, Code};
+    /// let failure = CallFailure::new(Code::Aborted, "not today").with_details("ask tomorrow");
+    /// ```
     pub fn with_details(mut self, details: impl Into<Bytes>) -> Self {
         self.details = details.into();
         self
@@ -231,49 +379,75 @@ impl From<DecodeError> for CallFailure {
     }
 }
 
+/// What is to be registered.
+type Procedure = Result<Pattern, BadName<PatternError>>;
+
 /// A registration about to be made; `.await` makes it. See [`Client::register`].
 #[must_use = "a procedure is registered when it is awaited"]
 pub struct Register {
     client: Client,
     request: v1::Register,
+    procedure: Result<(), BadName<PatternError>>,
     handler: Handler,
 }
 
 impl Register {
-    pub(crate) fn new<H, F>(client: Client, procedure: &Pattern, handler: H) -> Self
+    pub(crate) fn new<H, F>(client: Client, procedure: Procedure, handler: H) -> Self
     where
         H: Fn(Request) -> F + Send + Sync + 'static,
         F: Future<Output = Result<Reply, CallFailure>> + Send + 'static,
     {
-        let request = v1::Register { procedure: procedure.as_str().to_owned(), ..v1::Register::default() };
         let handler: Handler = Arc::new(move |request, _| {
             let answer = handler(request);
             Box::pin(async move { answer.await.map(Some) })
         });
-        Self { client, request, handler }
+        Self::with_handler(client, procedure, handler)
     }
 
-    pub(crate) fn new_stream<H, F>(client: Client, procedure: &Pattern, handler: H) -> Self
+    pub(crate) fn new_stream<H, F>(client: Client, procedure: Procedure, handler: H) -> Self
     where
         H: Fn(Request, ReplySender) -> F + Send + Sync + 'static,
         F: Future<Output = Result<(), CallFailure>> + Send + 'static,
     {
-        let request = v1::Register { procedure: procedure.as_str().to_owned(), ..v1::Register::default() };
         let handler: Handler = Arc::new(move |request, replies| {
             let answer = handler(request, replies);
             Box::pin(async move { answer.await.map(|()| None) })
         });
-        Self { client, request, handler }
+        Self::with_handler(client, procedure, handler)
+    }
+
+    fn with_handler(client: Client, procedure: Procedure, handler: Handler) -> Self {
+        let mut request = v1::Register::default();
+        let procedure = procedure.map(|pattern| pattern.as_str().clone_into(&mut request.procedure));
+        Self { client, request, procedure, handler }
     }
 
     /// How one of several providers is chosen. By default there is only one: a second registration is refused with
     /// `ALREADY_EXISTS`.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// use macula_sdk::{CallPolicy, Reply};
+    /// let register = client.register("example.now", async |_| Ok(Reply::new("noon")));
+    /// let registration = register.policy(CallPolicy::RoundRobin).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn policy(mut self, policy: CallPolicy) -> Self {
         self.request.policy = policy.into();
         self
     }
 
     /// Resolve when every gateway of the mesh knows the registration, at most two seconds later.
+    ///
+    /// ```no_run
+    /// # async fn example(client: macula_sdk::Client) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::Reply;
+    /// let register = client.register("example.now", async |_| Ok(Reply::new("noon")));
+    /// let registration = register.scope_mesh().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn scope_mesh(mut self) -> Self {
         self.request.scope = Scope::Mesh.into();
         self
@@ -286,6 +460,7 @@ impl IntoFuture for Register {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
+            self.procedure?;
             let runtime = Handle::try_current().ok();
             let provider =
                 Provider::new(self.handler, runtime.or_else(|| self.client.core().io.get().cloned()));
@@ -336,11 +511,25 @@ pub enum RegistrationState {
 
 impl Registration {
     /// How many gateways knew the registration when it was acknowledged, the local one included.
+    ///
+    /// ```no_run
+    /// # async fn example(registration: macula_sdk::Registration) -> macula_sdk::doc::Outcome {
+    /// println!("{} gateways know of it", registration.confirmed());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn confirmed(&self) -> u32 {
         self.acknowledged.confirmed
     }
 
     /// Names of the gateways that did not know it yet; see [`Register::scope_mesh`].
+    ///
+    /// ```no_run
+    /// # async fn example(registration: macula_sdk::Registration) -> macula_sdk::doc::Outcome {
+    /// println!("not yet: {}", registration.missing().join(", "));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn missing(&self) -> &[String] {
         &self.acknowledged.missing
     }
@@ -368,17 +557,4 @@ impl Drop for Registration {
     fn drop(&mut self) {
         self.client.core().unregister(self.number);
     }
-}
-
-fn decode<T: prost::Message + Default>(
-    topic: &str,
-    content_type: &str,
-    payload: &[u8],
-) -> Result<T, DecodeError> {
-    T::decode(payload).map_err(|source| DecodeError {
-        topic: topic.to_owned(),
-        content_type: content_type.to_owned(),
-        wanted: std::any::type_name::<T>(),
-        source,
-    })
 }

@@ -5,7 +5,7 @@ use crate::error::RegisterError;
 use crate::message::PublisherId;
 use crate::register::{CallFailure, RegistrationState, Reply, Request};
 use crate::reply_sender::{Answering, ReplySender};
-use crate::trace;
+use crate::trace::{self, TraceParent};
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind};
 use std::collections::{BTreeSet, HashMap};
@@ -264,21 +264,26 @@ impl Core {
         // The lock is held until the task is in the table, so that it cannot end before it is known.
         let span = tracing::info_span!(
             "call",
+            otel.kind = "server",
             procedure = %request.procedure(),
             caller = %request.caller(),
             traceparent = request.header(trace::HEADER),
         );
+        let trace = request.traceparent().map(TraceParent::child);
         let work = async move {
-            let result = own.finish(provider.run(request, replies).await);
-            if core.registrations().end(number, Some(serial)).is_some() {
             let turn = provider.turn().await;
-                core.answer(number, result);
+            let result = own.finish(provider.run(request, replies).await);
             // Results share one way out. Who waits for it keeps his turn, so that no more than that many wait.
             core.rpc.room().await;
             drop(turn);
+            if core.registrations().end(number, Some(serial)).is_some() {
+                core.answer(number, result);
             }
         };
-        let task = runtime.spawn(work.instrument(span));
+        let task = match trace {
+            Some(trace) => runtime.spawn(trace.scope(work).instrument(span)),
+            None => runtime.spawn(work.instrument(span)),
+        };
         let task = task.abort_handle();
         registrations.working.insert(number, Working { registration, serial, bytes, task, answering });
         Ok(())
@@ -343,17 +348,17 @@ impl Request {
     }
 }
 
-/// A future whose panic is a result.
-struct Caught(HandlerFuture);
-
-impl Future for Caught {
-    type Output = Result<Result<Option<Reply>, CallFailure>, ()>;
 /// What a call counts as among the bytes that a provider holds.
 fn size(call: &v1::Call) -> usize {
     let headers: usize = call.headers.iter().map(|header| header.name.len() + header.value.len()).sum();
     call.payload.len() + call.content_type.len() + headers + CALL_OVERHEAD
 }
 
+/// A future whose panic is a result.
+struct Caught(HandlerFuture);
+
+impl Future for Caught {
+    type Output = Result<Result<Option<Reply>, CallFailure>, ()>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {

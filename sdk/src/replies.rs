@@ -123,6 +123,15 @@ impl Replies {
     }
 
     /// The next result; `None` at the end. An error is the last.
+    ///
+    /// ```no_run
+    /// # async fn example(mut replies: macula_sdk::Replies) -> macula_sdk::doc::Outcome {
+    /// while let Some(reply) = replies.next().await {
+    ///     println!("{} bytes", reply?.payload().len());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Result<Reply, CallError>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }
@@ -163,6 +172,15 @@ impl futures_core::Stream for Replies {
 impl Answers {
     /// The next provider's answer; `None` when all have answered. An error is the last: it ended the call as a whole, for
     /// instance because nobody has registered the procedure.
+    ///
+    /// ```no_run
+    /// # async fn example(mut answers: macula_sdk::Answers) -> macula_sdk::doc::Outcome {
+    /// while let Some(answer) = answers.next().await {
+    ///     println!("{:?}", answer?.result);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn next(&mut self) -> Option<Result<Answer, CallError>> {
         std::future::poll_fn(|context| self.poll(context)).await
     }

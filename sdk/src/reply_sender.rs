@@ -121,6 +121,16 @@ impl ReplySender {
     /// Sends a part of the answer, as soon as the caller takes it and the connection does. Memory is bounded by that:
     /// nothing is buffered here.
     ///
+    /// ```no_run
+    /// # async fn example(mut replies: macula_sdk::ReplySender) -> macula_sdk::doc::Outcome {
+    /// # use macula_sdk::Reply;
+    /// for number in 0..3 {
+    ///     replies.send(Reply::new(number.to_string())).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// Hand them on with `?`: the caller gets them. `Cancelled`: nobody waits any longer. `ResourceExhausted`: the
     /// part is larger than all that the caller lets wait. `InvalidArgument`: it is the second part for a caller that
@@ -147,6 +157,13 @@ impl ReplySender {
     }
 
     /// Whether the caller takes a stream; otherwise it gets a single part, and a second is an error.
+    ///
+    /// ```no_run
+    /// # async fn example(replies: macula_sdk::ReplySender) -> macula_sdk::doc::Outcome {
+    /// let parts = if replies.is_stream() { 100 } else { 1 };
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_stream(&self) -> bool {
         self.answering.window > 0
     }
@@ -164,11 +181,30 @@ pub struct Cancellation(pub(crate) Arc<Answering>);
 
 impl Cancellation {
     /// True once the caller has given up, its time is over, or a connection on the way to it was lost.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let cancellation = request.cancellation();
+    /// std::thread::spawn(move || while !cancellation.is_cancelled() { /* a step of the work */ });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn is_cancelled(&self) -> bool {
         self.0.lock().cancelled
     }
 
     /// Resolves when [`is_cancelled`](Self::is_cancelled) becomes true; never once the call has been answered.
+    ///
+    /// ```no_run
+    /// # async fn example(request: macula_sdk::Request) -> macula_sdk::doc::Outcome {
+    /// let cancellation = request.cancellation();
+    /// tokio::spawn(async move {
+    ///     cancellation.cancelled().await;
+    ///     println!("nobody waits any longer");
+    /// });
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn cancelled(&self) {
         loop {
             let mut changed = pin!(self.0.changed.notified());

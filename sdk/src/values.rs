@@ -30,6 +30,15 @@ impl Values {
 
     /// The next value; `None` when there are no more.
     ///
+    /// ```no_run
+    /// # async fn example(mut values: macula_sdk::Values) -> macula_sdk::doc::Outcome {
+    /// while let Some(value) = values.next().await {
+    ///     println!("{}", value?.key());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the connection is lost or the gateway has not sent all within the time of a call. Nothing comes after it.
     pub async fn next(&mut self) -> Option<Result<Message, CallError>> {

@@ -2,8 +2,10 @@
 
 use crate::error::PublishError;
 use crate::message::Class;
+use crate::names::{BadName, IntoTopic};
 use crate::publish::check;
 use bytes::Bytes;
+use macula_proto::topic::TopicError;
 use macula_proto::{Topic, limits, v1};
 use std::time::Duration;
 
@@ -18,67 +20,101 @@ use std::time::Duration;
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-/// use macula_sdk::{Client, LastWill, Topic};
+/// use macula_sdk::{Client, LastWill};
 ///
-/// let presence = Topic::from_static("meters.presence");
-/// let will = LastWill::new(&presence, "offline").key("meter-7").retain();
+/// let will = LastWill::new("meters.presence", "offline").key("meter-7").retain();
 /// let client = Client::builder().last_will(will).connect().await?;
-/// client.publish(&presence, "online").key("meter-7").retain().await?;
+/// client.publish("meters.presence", "online").key("meter-7").retain().await?;
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Clone, Debug)]
 pub struct LastWill {
-    topic: Topic,
+    topic: Result<Topic, BadName<TopicError>>,
     class: Class,
     content_type: String,
     message: v1::Message,
 }
 
 impl LastWill {
-    /// A will of this topic and payload, an event.
-    pub fn new(topic: &Topic, payload: impl Into<Bytes>) -> Self {
+    /// A will of this topic and payload, an event. A text that is no topic is told by
+    /// [`Builder::connect`](crate::Builder::connect).
+    ///
+    /// ```
+    /// let will = macula_sdk::LastWill::new("meters.presence", "offline");
+    /// ```
+    pub fn new(topic: impl IntoTopic, payload: impl Into<Bytes>) -> Self {
         let message = v1::Message { payload: payload.into(), ..v1::Message::default() };
-        Self { topic: topic.clone(), class: Class::Event, content_type: String::new(), message }
+        Self { topic: topic.into_topic(), class: Class::Event, content_type: String::new(), message }
     }
 
     /// How it is delivered, as an event by default.
+    ///
+    /// ```
+    /// use macula_sdk::{Class, LastWill};
+    /// let will = LastWill::new("meters.presence", "offline").class(Class::Telemetry);
+    /// ```
     pub fn class(mut self, class: Class) -> Self {
         self.class = class;
         self
     }
 
     /// The record key. At most 255 bytes.
+    ///
+    /// ```
+    /// let will = macula_sdk::LastWill::new("meters.presence", "offline").key("meter-7");
+    /// ```
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.message.key = key.into();
         self
     }
 
     /// Keep it as the value of its topic and key.
+    ///
+    /// ```
+    /// let will = macula_sdk::LastWill::new("meters.presence", "offline").retain();
+    /// ```
     pub fn retain(mut self) -> Self {
         self.message.retain = true;
         self
     }
 
     /// Forget the value of its topic and key.
+    ///
+    /// ```
+    /// let will = macula_sdk::LastWill::new("meters.presence", "").key("meter-7").remove();
+    /// ```
     pub fn remove(mut self) -> Self {
         self.message.remove = true;
         self
     }
 
     /// Adds a header.
+    ///
+    /// ```
+    /// let will = macula_sdk::LastWill::new("meters.presence", "offline").header("site", "antwerp");
+    /// ```
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.message.headers.push(v1::Header { name: name.into(), value: value.into() });
         self
     }
 
     /// Media type of the payload.
+    ///
+    /// ```
+    /// let will = macula_sdk::LastWill::new("meters.presence", "{}").content_type("application/json");
+    /// ```
     pub fn content_type(mut self, content_type: impl Into<String>) -> Self {
         self.content_type = content_type.into();
         self
     }
 
     /// How long it is of use once it is published; for ever by default.
+    ///
+    /// ```
+    /// let hour = std::time::Duration::from_secs(3600);
+    /// let will = macula_sdk::LastWill::new("meters.presence", "offline").time_to_live(hour);
+    /// ```
     pub fn time_to_live(mut self, time: Duration) -> Self {
         self.message.time_to_live_ms = crate::millis(time);
         self
@@ -92,8 +128,12 @@ impl LastWill {
             .and_then(|()| check("payload", self.message.payload.len(), limits::WILL_BYTES))
             .and_then(|()| check("list of headers", headers, limits::HEADER_BYTES))
             .and_then(|()| check("content type", self.content_type.len(), limits::CONTENT_TYPE_BYTES));
-        let problem = |text: String| format!("the last will on `{}`: {text}", self.topic);
-        if self.topic.is_system() {
+        let topic = match &self.topic {
+            Ok(topic) => topic,
+            Err(BadName { text, error }) => return Some(format!("the last will on `{text}`: {error}")),
+        };
+        let problem = |text: String| format!("the last will on `{topic}`: {text}");
+        if topic.is_system() {
             return Some(problem("names that begin with `$` belong to the gateways".to_owned()));
         }
         checked.err().map(|error: PublishError| problem(error.to_string()))
@@ -102,7 +142,7 @@ impl LastWill {
     pub(crate) fn wire(&self) -> v1::LastWill {
         v1::LastWill {
             class: self.class.wire().into(),
-            topic: self.topic.to_string(),
+            topic: self.topic.as_ref().map(Topic::to_string).unwrap_or_default(),
             content_type: self.content_type.clone(),
             message: Some(self.message.clone()),
         }
@@ -121,6 +161,6 @@ mod tests {
         assert!(long.contains("`a`") && long.contains("key"), "{long}");
         assert!(LastWill::new(&topic, vec![0; limits::WILL_BYTES + 1]).problem().is_some());
         assert!(LastWill::new(&topic, "").content_type("t".repeat(256)).problem().is_some());
-        assert!(LastWill::new(&Topic::from_static("$sys.slow"), "x").problem().is_some());
+        assert!(LastWill::new(Topic::from_static("$sys.slow"), "x").problem().is_some());
     }
 }

@@ -197,7 +197,7 @@ impl Plan {
 
 async fn send(client: Client, number: usize, plan: Plan, began: Instant) -> anyhow::Result<()> {
     let topic: Topic = format!("load.topic.{}", number % plan.topics).parse()?;
-    let publisher = client.publisher(&topic).class(plan.class).build();
+    let publisher = client.publisher(&topic).class(plan.class).build()?;
     let mut payload = vec![0; plan.size];
     payload[..4].copy_from_slice(&(number as u32).to_be_bytes());
     let started = Instant::now();

@@ -17,7 +17,7 @@ async fn call<T: Payload>(
     procedure: &Procedure<T, ControlResult>,
     request: T,
 ) -> Result<ControlResult, CallError> {
-    let reply = client.call_message(&topic(&procedure.name), &request).await?;
+    let reply = client.call(&*procedure.name, request.encode_to_vec()).await?;
     Ok(reply.decode().expect("a control result"))
 }
 

@@ -10,7 +10,6 @@ use cortexiq_domain::time::Day;
 use cortexiq_domain::topics;
 use cortexiq_projections::Database;
 use cortexiq_proto::{ControlResult, ResetRequest};
-use cortexiq_shell::topic;
 use macula_sdk::Client;
 
 #[test]
@@ -28,8 +27,8 @@ fn a_reset_begins_another_run_that_is_as_right() {
     let outcome = live(async |world| {
         wait(world, "the first half day", |world| world.seen().computed_until > start() + 43_200).await;
         let client = Client::connect(world.mesh().url(Place::Hub)).await.expect("connects");
-        let reset = client.call_message(&topic(&topics::RESET_SIMULATION.name), &ResetRequest {}).await;
-        let reset: ControlResult = reset.expect("an answer").decode().expect("a control result");
+        let reset = client.call_typed(&*topics::RESET_SIMULATION.name, &ResetRequest {}).await;
+        let reset: ControlResult = reset.expect("an answer");
         client.close().await.expect("closes");
         reset.run
     });

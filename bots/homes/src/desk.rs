@@ -90,12 +90,8 @@ async fn ask(client: &Client, accept: Accept) -> Answered {
         |result| Answered { home_id: request.home_id.clone(), offer_id: request.offer_id.clone(), result };
     let (mut heard, mut pause) = (false, FIRST_PAUSE);
     loop {
-        let call = client.call_message(&name, &request).content_type(procedure.request_type());
-        let error = match call.timeout(PATIENCE).await {
-            Ok(reply) => match reply.decode() {
-                Ok(result) => return answered(Some(result)),
-                Err(error) => error.to_string(),
-            },
+        let error = match client.call_typed(&name, &request).timeout(PATIENCE).await {
+            Ok(result) => return answered(Some(result)),
             Err(error) if verdict(error.code, heard) == Verdict::Unheard => {
                 tracing::info!(home = request.home_id, %error, "the home tries another provider");
                 return answered(None);

@@ -25,7 +25,7 @@ async fn what_is_said_is_answered() {
     site.say(&[("be.cortexiq.home.sang", b"la".to_vec())]).await;
     let total = world.ledger.totals.total();
     let overview = loop {
-        let reply = site.client.call(&topic(&topics::GET_OVERVIEW.name), "").await.expect("answered");
+        let reply = site.client.call(topic(&topics::GET_OVERVIEW.name), "").await.expect("answered");
         assert_eq!(reply.content_type(), topics::GET_OVERVIEW.result_type());
         let overview: Overview = reply.decode().expect("an overview");
         let totals = overview.totals.expect("totals");
@@ -36,11 +36,11 @@ async fn what_is_said_is_answered() {
     };
     assert_eq!(overview.totals.expect("totals").production_wh, total.production_wh);
     let call = GetHomesRequest { page_size: 5, ..Default::default() };
-    let reply = site.client.call_message(&topic(&topics::GET_HOMES.name), &call).await.expect("answered");
-    assert_eq!(reply.decode::<HomesPage>().expect("homes").homes.len(), 5);
+    let page: HomesPage = site.client.call_typed(&*topics::GET_HOMES.name, &call).await.expect("answered");
+    assert_eq!(page.homes.len(), 5);
     let call = GetHomesRequest { page_size: 500, ..Default::default() };
-    let refused =
-        site.client.call_message(&topic(&topics::GET_HOMES.name), &call).await.expect_err("too many");
+    let refused = site.client.call_typed::<_, HomesPage>(&*topics::GET_HOMES.name, &call).await;
+    let refused = refused.expect_err("too many");
     assert_eq!(refused.code, Code::InvalidArgument);
     assert!(refused.message.starts_with("page_size: "), "{refused}");
     site.stop().await;
@@ -61,7 +61,7 @@ async fn a_database_that_goes_is_waited_for() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     assert_eq!(site.gauges.ready(), Err("the database cannot be reached".to_owned()));
-    let failed = site.client.call(&topic(&topics::GET_REGIONS.name), "").await.expect_err("nothing to read");
+    let failed = site.client.call(topic(&topics::GET_REGIONS.name), "").await.expect_err("nothing to read");
     assert_eq!(failed.code, Code::Unavailable);
     server.begin().expect("starts");
     site.say(&after[after.len() / 2..]).await;
@@ -124,7 +124,7 @@ impl Site {
     /// All as events: what is a test of the mesh's telemetry is elsewhere.
     async fn say(&self, said: &[(&'static str, Vec<u8>)]) {
         for (name, payload) in said {
-            self.client.publish(&topic(name), payload.clone()).send().await.expect("sent");
+            self.client.publish(topic(name), payload.clone()).send().await.expect("sent");
         }
         self.client.flush().await.expect("accepted");
     }

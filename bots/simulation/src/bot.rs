@@ -192,7 +192,7 @@ async fn offer<T: Payload>(
             let stopping = || CallFailure::new(Code::Unavailable, "the simulation stops");
             sink.send(Heard::Control(read(&request)?, answer)).await.map_err(|_| stopping())?;
             let result = result.await.map_err(|_| stopping())??;
-            Ok(Reply::message(&result).with_content_type(ControlResult::CONTENT_TYPE))
+            Ok(Reply::typed(&result))
         }
     })
     .await

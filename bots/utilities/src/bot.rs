@@ -4,8 +4,7 @@ use cortexiq_domain::topics;
 use cortexiq_proto::accept_offer_result::Answer;
 use cortexiq_proto::{
     AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
-    ContractRejected, ContractSwitched, ContractsHeld, Payload as _, ProviderInitialized, SpotPriceUpdated,
-    TimeAdvanced,
+    ContractRejected, ContractSwitched, ContractsHeld, ProviderInitialized, SpotPriceUpdated, TimeAdvanced,
 };
 use cortexiq_shell::{Channel, Feeds, RunError, close, register, retained, topic};
 use macula_sdk::{CallFailure, Client, Code, Registration, Reply};
@@ -252,7 +251,7 @@ async fn serve(
             let heard = Heard::Accepted { provider, request, answer };
             sink.send(heard).await.map_err(|_| stopping())?;
             let result = result.await.map_err(|_| stopping())??;
-            Ok(Reply::message(&result).with_content_type(AcceptOfferResult::CONTENT_TYPE))
+            Ok(Reply::typed(&result))
         }
     })
     .await

@@ -229,7 +229,7 @@ async fn echo(report: &mut Report, client: &Client, topic: &Topic) -> Result<(),
     let mut subscription = subscribe.await.map_err(|error| {
         let code = match &error {
             macula_sdk::SubscribeError::Refused { code, .. } => Some(*code),
-            macula_sdk::SubscribeError::Closed => None,
+            _ => None,
         };
         Trouble::new(error, code)
     })?;
