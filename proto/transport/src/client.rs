@@ -7,6 +7,7 @@ use crate::tls::{
     ClientTls, DevAuthority, RootCertStore, RootsError, TlsError, platform_roots, roots_from_pem,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
+use rustls::pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -60,6 +61,39 @@ impl Dialer {
             match self.open(address, host, port, headers).await {
                 Ok(opened) => return Ok(opened),
                 Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// The certificate that a gateway shows to clients, if it is one that this client trusts. No session is opened.
+    ///
+    /// # Errors
+    /// [`SessionDialError`] of the last address.
+    pub async fn certificate(
+        &self,
+        host: &str,
+        port: u16,
+    ) -> Result<CertificateDer<'static>, SessionDialError> {
+        let unresolved = |source| SessionDialError::Unresolved { host: host.to_owned(), source };
+        let addresses: Vec<SocketAddr> =
+            tokio::net::lookup_host((host, port)).await.map_err(unresolved)?.collect();
+        let mut last = unresolved(std::io::Error::other("the name has no address"));
+        for address in addresses {
+            let connecting =
+                endpoint::connect(&self.endpoint, address, host, &self.tls, &TransportProfile::SESSION);
+            match connecting.await {
+                Ok(connection) => {
+                    let chain = connection
+                        .peer_identity()
+                        .and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+                    connection.close(0u32.into(), b"");
+                    match chain.and_then(|chain| chain.into_iter().next()) {
+                        Some(leaf) => return Ok(leaf),
+                        None => last = unresolved(std::io::Error::other("the peer shows no certificate")),
+                    }
+                }
+                Err(error) => last = error.into(),
             }
         }
         Err(last)

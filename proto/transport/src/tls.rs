@@ -22,7 +22,7 @@ pub use authority::{Authority, AuthorityError, Leaf, LeafRequest};
 pub use client::ClientTls;
 pub use dev::DevAuthority;
 pub use gateway_uri::{GatewayUri, GatewayUriError, PeerGatewayError, peer_gateway};
-pub use identity::{CertSlot, Identity, IdentityError};
+pub use identity::{CertSlot, Identity, IdentityError, hash_for_browsers};
 pub use mounted::{LoadError, Mounted, load};
 pub use roots::{RootsError, platform_roots, roots_from_pem};
 pub use server::ServerTls;

@@ -9,6 +9,7 @@ use rustls::client::ResolvesClientCert;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use x509_parser::oid_registry::OID_EC_P256;
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
 use super::{GatewayUri, provider};
@@ -84,6 +85,22 @@ impl Identity {
         GatewayUri::of_certificate(&self.certified.cert[0]).ok()
     }
 }
+
+/// SHA-256 of a certificate if browsers take it by that, as `serverCertificateHashes`: its key is ECDSA P-256 and it lives at
+/// most 14 days. Others have to be signed by an authority that the browser knows.
+pub fn hash_for_browsers(certificate: &CertificateDer<'_>) -> Option<[u8; 32]> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let validity = parsed.validity();
+    let seconds = validity.not_after.timestamp() - validity.not_before.timestamp();
+    let parameters = parsed.public_key().algorithm.parameters.as_ref()?;
+    let is_p256 = parameters.as_oid().is_ok_and(|curve| curve == OID_EC_P256);
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, certificate);
+    (is_p256 && seconds <= BROWSERS_LONGEST_LIFE)
+        .then(|| digest.as_ref().try_into().expect("SHA-256 has 32 bytes"))
+}
+
+/// Two weeks in seconds, from the specification of WebTransport.
+const BROWSERS_LONGEST_LIFE: i64 = 14 * 24 * 60 * 60;
 
 fn time_of(unix: i64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(unix.max(0).unsigned_abs())

@@ -2,7 +2,7 @@ use std::collections::HashSet;
 use std::sync::Barrier;
 
 use super::*;
-use crate::tls::DevAuthority;
+use crate::tls::{DevAuthority, hash_for_browsers};
 
 fn new_dir() -> (tempfile::TempDir, PathBuf) {
     let temporary = tempfile::tempdir().unwrap();
@@ -103,6 +103,17 @@ fn a_leaf_names_its_gateway_and_lives_ten_days() {
     assert_ne!(parsed.subject(), parsed.issuer());
     let usage = parsed.extended_key_usage().unwrap().unwrap().value;
     assert!(usage.server_auth && usage.client_auth);
+}
+
+#[test]
+fn browsers_take_a_leaf_by_hash_while_it_lives_two_weeks_at_most() {
+    let (_keep, dir) = new_dir();
+    let authority = DevAuthority::open_or_create(&dir).unwrap();
+    let leaf = authority.issue(&[], None).unwrap();
+    assert_eq!(hash_for_browsers(&leaf.chain()[0]), Some(leaf.sha256()));
+    let long = LeafRequest { common_name: "long", names: &[], gateway: None, life: 15 * DAY };
+    let long = Authority::open(&dir).unwrap().issue(&long).unwrap().identity;
+    assert_eq!(hash_for_browsers(&long.chain()[0]), None);
 }
 
 #[test]
