@@ -68,6 +68,9 @@ struct Live {
     /// UDP port of the hub's gateway; the regions' are 100, 200 and 300 higher, admin ports one higher. 0: free ports
     #[arg(long, value_name = "PORT", default_value_t = DEFAULT_BASE_PORT)]
     base_port: u16,
+    /// TCP port of the dashboard. The default is 30000, or a free port with --base-port 0
+    #[arg(long, value_name = "PORT")]
+    page_port: Option<u16>,
     /// Where to keep the read models: sqlite://path or postgres://user:password@host:5432/name. Without it they are kept
     /// in a temporary file until the end
     #[arg(long, value_name = "URL")]
@@ -171,6 +174,7 @@ impl Live {
             speed: self.speed,
             sizes,
             ports: Ports { base: self.base_port },
+            page: self.page_port.unwrap_or(if self.base_port == 0 { 0 } else { DEFAULT_PAGE_PORT }),
             database: self.database,
         })
     }
@@ -214,6 +218,9 @@ pub(crate) fn print_json(value: &impl serde::Serialize) {
     let text = serde_json::to_string_pretty(value).expect("numbers and texts can be written as JSON");
     println!("{text}");
 }
+
+/// As in the deployment.
+const DEFAULT_PAGE_PORT: u16 = 30_000;
 
 fn speed(text: &str) -> Result<u32, String> {
     let speed = text.parse::<u32>().map_err(|error| error.to_string())?;

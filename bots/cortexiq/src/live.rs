@@ -23,6 +23,7 @@ pub(crate) struct Request {
     pub(crate) speed: u32,
     pub(crate) sizes: Sizes,
     pub(crate) ports: Ports,
+    pub(crate) page: u16,
     pub(crate) database: Option<Database>,
 }
 
@@ -68,6 +69,7 @@ async fn live(request: &Request, view: &View) -> anyhow::Result<Option<Outcome>>
         until: request.length.map(|length| request.sizes.start_time + length.seconds()),
         ports: request.ports,
         database,
+        page: Some(request.page),
     };
     let shown = config.database.shown();
     let mut world = tokio::select! {
@@ -143,6 +145,9 @@ fn announce(world: &World, database: &str) {
         }
     }
     eprintln!("{:<18}{database}", "read models");
+    if let Some(port) = world.page() {
+        eprintln!("{:<18}http://localhost:{port}", "dashboard");
+    }
     let url = world.mesh().url(Place::Hub);
     eprintln!("{:<18}MACULA_URL={url} macula sub 'be.cortexiq.provider.*'", "listen with");
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use cortexiq_dashboard::{Dashboard, DashboardError};
 use cortexiq_domain::ledger::quarters_between;
 use cortexiq_domain::region::Region;
 use cortexiq_homes::Homes;
@@ -30,6 +31,8 @@ pub struct Config {
     pub ports: Ports,
     /// Where the read models are.
     pub database: Database,
+    /// TCP port of the page, 0 for a free one; none for no page.
+    pub page: Option<u16>,
 }
 
 /// A running world. Call [`World::stop`]; dropping it tells the bots to stop and does not wait.
@@ -43,6 +46,8 @@ pub struct World {
     utilities: Vec<Thread>,
     homes: Vec<Thread>,
     simulation: Thread,
+    dashboard: Option<Thread>,
+    page: Option<u16>,
     lives: Vec<Arc<cortexiq_homes::Progress>>,
     sales: Vec<Arc<cortexiq_utilities::Progress>>,
     reader: Reader,
@@ -126,6 +131,14 @@ impl World {
             ..cortexiq_simulation::Config::new(hub())
         };
         let simulation = Thread::spawn("simulation", || Simulation::start(settings), Simulation::run).await?;
+        let (dashboard, page) = match config.page {
+            Some(port) => {
+                let settings = cortexiq_dashboard::Config::new(&mesh.url(Place::Hub), port);
+                let (dashboard, page) = page(settings).await?;
+                (Some(dashboard), Some(page))
+            }
+            None => (None, None),
+        };
         let reader = Reader::new(&config.database);
         let begun = Instant::now();
         Ok(Self {
@@ -137,6 +150,8 @@ impl World {
             utilities,
             homes,
             simulation,
+            dashboard,
+            page,
             lives,
             sales,
             reader,
@@ -151,6 +166,11 @@ impl World {
     /// The gateways.
     pub fn mesh(&self) -> &Mesh {
         &self.mesh
+    }
+
+    /// TCP port of the page, if there is one.
+    pub fn page(&self) -> Option<u16> {
+        self.page
     }
 
     /// The read models.
@@ -237,8 +257,12 @@ impl World {
     }
 
     /// Stops everything in the order in which nothing is lost: the clock, then homes when they have computed what it
-    /// brought, utilities, queries, projections when they have written what they heard, gateways last.
+    /// brought, utilities, queries, projections when they have written what they heard, gateways last. Whoever looks at the
+    /// page is told first.
     pub async fn stop(self) {
+        if let Some(dashboard) = self.dashboard {
+            dashboard.stop().await;
+        }
         self.simulation.stop().await;
         let patience = Instant::now();
         let behind = |life: &Arc<cortexiq_homes::Progress>| life.seen().lag >= QUARTER;
@@ -255,8 +279,22 @@ impl World {
 
     fn threads(&mut self) -> impl Iterator<Item = &mut Thread> {
         let single = [&mut self.projections, &mut self.queries, &mut self.simulation];
-        single.into_iter().chain(&mut self.utilities).chain(&mut self.homes)
+        single.into_iter().chain(&mut self.dashboard).chain(&mut self.utilities).chain(&mut self.homes)
     }
+}
+
+/// Starts the page on a thread of its own, and says on which port.
+async fn page(settings: cortexiq_dashboard::Config) -> Result<(Thread, u16), Failed> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let start = || async {
+        let dashboard = Dashboard::start(settings).await?;
+        // Nobody listens only if nobody waits for the thread any more.
+        let _ = tell.send(dashboard.local_addr().port());
+        Ok::<_, DashboardError>(dashboard)
+    };
+    let thread = Thread::spawn("dashboard", start, Dashboard::run).await?;
+    let port = told.await.expect("the thread tells the port before it has started");
+    Ok((thread, port))
 }
 
 const QUARTER: i64 = 900;

@@ -47,6 +47,7 @@ fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
         until: Some(sizes.start_time + length.seconds()),
         ports: Ports { base: 0 },
         database: Database::Sqlite(directory.path().join("world.db")),
+        page: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
