@@ -217,14 +217,19 @@ impl Group {
         self.members.get(found).copied()
     }
 
-    /// The wanted member with the least load.
+    /// The wanted member with the least load; of equals the next in turn.
     pub(crate) fn least_loaded(
         &mut self,
         wanted: impl Fn(&Member) -> bool,
         load: impl Fn(&Member) -> usize,
     ) -> Option<Member> {
-        let least = self.members.iter().filter(|member| wanted(member)).min_by_key(|member| load(member))?;
-        Some(*least)
+        let count = self.members.len();
+        let found = (0..count)
+            .map(|step| (self.turn + step) % count)
+            .filter(|&index| wanted(&self.members[index]))
+            .min_by_key(|&index| load(&self.members[index]))?;
+        self.turn = found + 1;
+        self.members.get(found).copied()
     }
 }
 

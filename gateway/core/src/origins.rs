@@ -20,9 +20,13 @@ pub(crate) struct Origins {
 #[derive(Debug)]
 struct Origin {
     whose: Whose,
-    /// Number of the first segment in `segments`.
-    first: u64,
+    /// In the order of their numbers. One without references that is not the first settles with the one before it, and may
+    /// be missing.
     segments: VecDeque<Segment>,
+    /// Number of the segment that comes next.
+    next: u64,
+    /// How many are referred to.
+    live: usize,
     settled: u64,
     /// It stands in `advanced`.
     noted: bool,
@@ -30,6 +34,7 @@ struct Origin {
 
 #[derive(Debug)]
 struct Segment {
+    number: u64,
     references: u32,
     /// Sequence or position of its last event.
     end: u64,
@@ -68,7 +73,7 @@ impl Origins {
     /// A new origin that is settled up to `settled`.
     pub(crate) fn add(&mut self, whose: Whose, settled: u64) -> OriginKey {
         let segments = VecDeque::new();
-        self.entries.insert(Origin { whose, first: 1, segments, settled, noted: false })
+        self.entries.insert(Origin { whose, segments, next: 1, live: 0, settled, noted: false })
     }
 
     /// Forgets an origin; marks of it are of no effect from now on.
@@ -79,8 +84,12 @@ impl Origins {
     /// Begins a segment, which is under way until [`Origins::close`].
     pub(crate) fn open(&mut self, key: OriginKey) -> Mark {
         let Some(origin) = self.entries.get_mut(key) else { return Mark::default() };
-        origin.segments.push_back(Segment { references: 1, end: 0 });
-        Mark { origin: key, segment: origin.first + origin.segments.len() as u64 - 1 }
+        origin.compact();
+        let number = origin.next;
+        origin.segments.push_back(Segment { number, references: 1, end: 0 });
+        origin.next += 1;
+        origin.live += 1;
+        Mark { origin: key, segment: number }
     }
 
     /// All of a segment has been queued, its last event being `end`.
@@ -107,11 +116,11 @@ impl Origins {
             return;
         }
         let Some(origin) = self.entries.get_mut(mark.origin) else { return };
+        origin.live -= 1;
         let before = origin.settled;
         while let Some(front) = origin.segments.front().filter(|front| front.references == 0) {
             origin.settled = origin.settled.max(front.end);
             origin.segments.pop_front();
-            origin.first += 1;
         }
         if origin.settled > before && !std::mem::replace(&mut origin.noted, true) {
             self.advanced.push(mark.origin);
@@ -136,8 +145,35 @@ impl Origins {
 
     #[inline]
     fn segment(&mut self, mark: Mark) -> Option<&mut Segment> {
-        let origin = self.entries.get_mut(mark.origin)?;
-        origin.segments.get_mut(usize::try_from(mark.segment.checked_sub(origin.first)?).ok()?)
+        let segments = &mut self.entries.get_mut(mark.origin)?.segments;
+        // Numbers have no holes, as a rule.
+        let guess = usize::try_from(mark.segment.checked_sub(segments.front()?.number)?).ok()?;
+        if segments.get(guess).is_some_and(|segment| segment.number == mark.segment) {
+            return segments.get_mut(guess);
+        }
+        let index = segments.binary_search_by_key(&mark.segment, |segment| segment.number).ok()?;
+        segments.get_mut(index)
+    }
+}
+
+impl Origin {
+    /// Segments that are kept although nobody refers to them.
+    const SPARE: usize = 64;
+
+    /// Lets the segments that nobody refers to go with those before them: behind one that a reader does not acknowledge, they
+    /// would become ever more.
+    fn compact(&mut self) {
+        if self.segments.len() < 2 * self.live + Self::SPARE {
+            return;
+        }
+        let mut kept: VecDeque<Segment> = VecDeque::with_capacity(self.live + 1);
+        for segment in self.segments.drain(..) {
+            match kept.back_mut().filter(|_| segment.references == 0) {
+                Some(before) => before.end = before.end.max(segment.end),
+                None => kept.push_back(segment),
+            }
+        }
+        self.segments = kept;
     }
 }
 
@@ -173,6 +209,31 @@ mod tests {
         assert_eq!(origins.settled(key), 5);
         origins.close(mark, 6);
         assert_eq!(origins.advanced(), Some((Whose::Publisher(7), 6)));
+    }
+
+    #[test]
+    fn a_reader_that_acknowledges_nothing_does_not_make_it_grow() {
+        let mut origins = Origins::default();
+        let key = origins.add(Whose::Publisher(7), 0);
+        let stuck = origins.open(key);
+        origins.refer(stuck);
+        origins.close(stuck, 1);
+        let mut others = VecDeque::new();
+        for event in 2..=10_000 {
+            let mark = origins.open(key);
+            origins.refer(mark);
+            origins.close(mark, event);
+            others.push_back(mark);
+            if others.len() > 10 {
+                origins.release(others.pop_front().unwrap());
+            }
+            assert!(origins.entries[key].segments.len() <= 2 * 12 + Origin::SPARE);
+        }
+        assert_eq!(origins.settled(key), 0);
+        origins.release(stuck);
+        assert_eq!(origins.settled(key), 9_990);
+        others.into_iter().for_each(|mark| origins.release(mark));
+        assert_eq!(origins.settled(key), 10_000);
     }
 
     #[test]

@@ -106,8 +106,10 @@ impl Procedures {
             CallPolicy::RoundRobin => (self.turn % found.len() as u64) as usize,
             CallPolicy::Random => (scramble(self.turn) % found.len() as u64) as usize,
             CallPolicy::LeastLoaded => {
-                let least = found.iter().enumerate().min_by_key(|(_, (_, provider))| provider.load);
-                least.map_or(0, |(index, _)| index)
+                // Of equals the next in turn.
+                let turn = (self.turn % found.len() as u64) as usize;
+                let order = (turn..found.len()).chain(0..turn);
+                order.min_by_key(|&index| found[index].1.load).unwrap_or(0)
             }
         };
         Some(Choice::of(found[index]))

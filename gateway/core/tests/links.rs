@@ -162,7 +162,7 @@ fn a_caller_that_does_not_read_gets_its_answers_without_what_they_say() {
 }
 
 #[test]
-fn a_topic_for_which_there_is_no_room_costs_messages_but_no_link() {
+fn a_topic_for_which_there_is_no_room_costs_messages_but_no_link_and_no_session() {
     let mut gateway = Gateway::new();
     let subscriber = gateway.client(200, 1 << 20);
     gateway.send(subscriber, kind::SUBSCRIBE, &subscribe(1, "late"));
@@ -185,10 +185,16 @@ fn a_topic_for_which_there_is_no_room_costs_messages_but_no_link() {
     assert_eq!(gateway.closed(peer), None);
     assert_eq!(gateway.node.counters().lost, [1, 0]);
     assert_eq!(gateway.only::<v1::Gap>(subscriber, StreamKind::Event, kind::GAP), [v1::Gap { count: 1 }]);
-    gateway.alias(crowd[0], StreamKind::Event, 1, "too.many");
-    assert_eq!(gateway.closed(crowd[0]).unwrap().0, Code::ResourceExhausted);
+    // Who comes now has done nothing wrong, and may try again.
+    let newcomer = gateway.client(100, 1 << 20);
+    gateway.alias(newcomer, StreamKind::Event, 1, "late");
+    gateway.publish(newcomer, StreamKind::Event, 1, 1, b"");
+    let refused: Vec<v1::PublishRefused> = gateway.only(newcomer, StreamKind::Control, kind::PUBLISH_REFUSED);
+    assert_eq!((refused[0].sequence, refused[0].code()), (1, Code::ResourceExhausted));
     gateway.remove(crowd[0]);
     gateway.node.tick(gateway.now);
+    gateway.publish(newcomer, StreamKind::Event, 1, 2, b"");
+    assert_eq!(gateway.sequences(subscriber, StreamKind::Event), [2]);
     forward(&mut gateway, 2);
     assert_eq!(gateway.sequences(subscriber, StreamKind::Event), [2], "there is room now");
 }

@@ -111,29 +111,25 @@ impl Node {
             return Err(Violation::invalid(text));
         }
         let limit = if link { Topics::LIMIT } else { limits::ALIASES_PER_SESSION + 1 };
-        let Some(alias) = self.topics.refer(&topic, &told.content_type) else {
-            if link && (told.alias as usize) < limit {
-                self.leave_unplaced(from, class, told);
-                return Ok(());
-            }
-            let message = format!("this gateway knows {} topics already", Topics::LIMIT);
+        if told.alias as usize >= limit {
+            let message = format!("topic alias {} is over the limit of {}", told.alias, limit - 1);
             return Err(Violation { code: Code::ResourceExhausted, message });
+        }
+        let Some(alias) = self.topics.refer(&topic, &told.content_type) else {
+            self.leave_unplaced(from, class, told);
+            return Ok(());
         };
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         let inbound = conn.inbound(class.stream());
         inbound.unplaced.remove(&told.alias);
         match assign(&mut inbound.topics, told.alias, alias, limit) {
             Ok(old) => old.into_iter().for_each(|old| self.topics.release(old)),
-            Err(()) => {
-                self.topics.release(alias);
-                let message = format!("topic alias {} is over the limit of {}", told.alias, limit - 1);
-                return Err(Violation { code: Code::ResourceExhausted, message });
-            }
+            Err(()) => self.topics.release(alias),
         }
         Ok(())
     }
 
-    /// A peer told a topic for which there is no room: a whole link is worth more than what comes under it.
+    /// There is no room for a topic, because of whomsoever: a whole session or link is worth more than what comes under it.
     fn leave_unplaced(&mut self, from: ConnKey, class: MessageClass, told: &TopicAlias) {
         let Some(conn) = self.conns.get_mut(from) else { return };
         let inbound = conn.inbound(class.stream());
@@ -143,12 +139,20 @@ impl Node {
         }
     }
 
-    /// Tries again to find room for a topic of a peer, whose alias this is; `None` when there still is none.
+    /// Tries again to find room for a topic whose alias this is; `None` when there still is none.
     #[cold]
-    fn place(&mut self, from: ConnKey, class: MessageClass, alias: u32) -> Result<Option<u32>, Violation> {
+    fn place(
+        &mut self,
+        from: ConnKey,
+        link: bool,
+        class: MessageClass,
+        alias: u32,
+    ) -> Result<Option<u32>, Violation> {
         let Some(conn) = self.conns.get_mut(from) else { return Ok(None) };
-        let told = conn.inbound(class.stream()).unplaced.get(&alias).cloned().ok_or_else(never_told)?;
-        self.on_topic_alias(from, true, class, &told)?;
+        let Some(told) = conn.inbound(class.stream()).unplaced.get(&alias).cloned() else {
+            return Err(Violation::invalid(format!("topic alias {alias} was never told")));
+        };
+        self.on_topic_alias(from, link, class, &told)?;
         Ok(self.conns.get_mut(from).and_then(|conn| conn.inbound(class.stream()).topic(alias)))
     }
 
@@ -192,9 +196,10 @@ impl Node {
         };
         let inbound = conn.inbound(class.stream());
         let mut resent = publish.sequence <= inbound.resent;
-        let topic = inbound
-            .topic(publish.topic)
-            .ok_or_else(|| Violation::invalid(format!("topic alias {} was never told", publish.topic)))?;
+        let mut topic = inbound.topic(publish.topic);
+        if topic.is_none() {
+            topic = self.place(from, false, class, publish.topic)?;
+        }
         self.counters.published[class as usize] += 1;
         let mark = self.mark_of_publisher(publisher, class, publish.sequence);
         let known = self.publishers.get_mut(publisher);
@@ -208,6 +213,12 @@ impl Node {
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
         }
+        let Some(topic) = topic else {
+            let text =
+                format!("this gateway knows {} topics already, and has no room for another", Topics::LIMIT);
+            self.refuse_publish(from, class, publish.sequence, Code::ResourceExhausted, text);
+            return Ok(());
+        };
         let name = &self.topics.get(topic).topic;
         if name.is_system() {
             let text = format!("`{name}` belongs to the gateways: publish to a name without `$`");
@@ -259,7 +270,7 @@ impl Node {
         self.counters.received[class as usize] += 1;
         let topic = match topic {
             Some(topic) => topic,
-            None => match self.place(from, class, forward.topic)? {
+            None => match self.place(from, true, class, forward.topic)? {
                 Some(topic) => topic,
                 None => {
                     self.counters.lost[class as usize] += 1;
