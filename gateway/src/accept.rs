@@ -30,6 +30,7 @@ pub(crate) async fn accept(
                     let _ = incoming.retry();
                     continue;
                 }
+                let remote = incoming.remote_address().ip();
                 let Ok(connecting) = server.admit(incoming) else { continue };
                 handshakes.set(handshakes.get() + 1);
                 let (service, sessions, readiness) = (service.clone(), sessions.clone(), readiness.clone());
@@ -39,7 +40,7 @@ pub(crate) async fn accept(
                     handshakes.set(handshakes.get() - 1);
                     match connection {
                         Ok(connection) => serve(service, connection, sessions, readiness).await,
-                        Err(error) => tracing::debug!(%error, "a handshake failed"),
+                        Err(error) => service.hub.mesh().fail_handshake(remote, &crate::chain(&error)),
                     }
                 });
             }

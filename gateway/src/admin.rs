@@ -7,6 +7,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use macula_core::Peer;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -58,29 +59,7 @@ async fn sessions<P: Probe>(State(probe): State<Arc<P>>) -> Response {
 
 async fn mesh<P: Probe>(State(probe): State<Arc<P>>) -> Response {
     let Some(status) = probe.status().await else { return StatusCode::SERVICE_UNAVAILABLE.into_response() };
-    let peers: Vec<_> = status
-        .peers
-        .iter()
-        .map(|peer| {
-            serde_json::json!({
-                "name": peer.name,
-                "node": peer.node.to_string(),
-                "epoch": peer.epoch,
-                "dialled": peer.dialled,
-                "synced": peer.synced,
-                "round_trip_ms": peer.round_trip_ms,
-            })
-        })
-        .collect();
-    let identity = &status.identity;
-    Json(serde_json::json!({
-        "name": identity.name,
-        "node": identity.node.to_string(),
-        "realm": identity.realm,
-        "epoch": identity.epoch,
-        "peers": peers,
-    }))
-    .into_response()
+    Json(status.mesh).into_response()
 }
 
 /// The Prometheus text format.
@@ -184,6 +163,38 @@ fn exposition(status: &Status) -> String {
     ] {
         family(name, "gauge", help, &[("", value as u64)]);
     }
+    let labelled = |label: &str, values: &[(&'static str, u64)]| -> Vec<(String, u64)> {
+        values.iter().map(|(value, count)| (format!("{{{label}=\"{value}\"}}"), *count)).collect()
+    };
+    let [unsent, refused] = status.lost_datagrams;
+    for (name, kind, help, samples) in [
+        ("mesh_members", "gauge", "Other gateways known, by state.", labelled("state", &status.members)),
+        (
+            "refused_links_total",
+            "counter",
+            "Links that were refused, by code.",
+            labelled("code", &status.refused),
+        ),
+        (
+            "failed_handshakes_total",
+            "counter",
+            "Handshakes that failed.",
+            vec![(String::new(), status.failed_handshakes)],
+        ),
+        (
+            "lost_membership_datagrams_total",
+            "counter",
+            "Membership datagrams that no link led to, and those that named too many members.",
+            labelled("why", &[("unsent", unsent), ("refused", refused)]),
+        ),
+    ] {
+        let samples: Vec<(&str, u64)> = samples.iter().map(|(labels, value)| (&labels[..], *value)).collect();
+        family(name, kind, help, &samples);
+    }
+    for (name, kind, help, samples) in links(status) {
+        let samples: Vec<(&str, u64)> = samples.iter().map(|(labels, value)| (&labels[..], *value)).collect();
+        family(name, kind, help, &samples);
+    }
     let _ = writeln!(
         out,
         "# HELP macula_mesh_round_trip_seconds Time from ping to pong.\n# TYPE macula_mesh_round_trip_seconds gauge"
@@ -193,6 +204,63 @@ fn exposition(status: &Status) -> String {
         let _ = writeln!(out, "macula_mesh_round_trip_seconds{{peer=\"{}\"}} {seconds}", escaped(&peer.name));
     }
     out
+}
+
+/// What is counted for each link.
+type Samples = Vec<(String, u64)>;
+
+fn links(status: &Status) -> [(&'static str, &'static str, &'static str, Samples); 6] {
+    let each = |value: &dyn Fn(&Peer) -> u64| -> Samples {
+        status
+            .peers
+            .iter()
+            .map(|peer| (format!("{{peer=\"{}\"}}", escaped(&peer.name)), value(peer)))
+            .collect()
+    };
+    let by_class = |values: &dyn Fn(&Peer) -> [u64; 2]| -> Samples {
+        let of = |peer: &Peer, class: &str, value| {
+            (format!("{{peer=\"{}\",class=\"{class}\"}}", escaped(&peer.name)), value)
+        };
+        let both = |peer: &Peer| {
+            let [event, telemetry] = values(peer);
+            [of(peer, "event", event), of(peer, "telemetry", telemetry)]
+        };
+        status.peers.iter().flat_map(both).collect()
+    };
+    let queued = |peer: &Peer| [peer.queued[1] as u64, peer.queued[2] as u64];
+    [
+        (
+            "link_sent_total",
+            "counter",
+            "Messages queued for a peer that somebody there wants.",
+            by_class(&|peer| peer.traffic.sent),
+        ),
+        (
+            "link_received_total",
+            "counter",
+            "Messages that came from a peer.",
+            by_class(&|peer| peer.traffic.received),
+        ),
+        (
+            "link_lost_total",
+            "counter",
+            "Messages for a peer that were dropped.",
+            by_class(&|peer| peer.traffic.lost),
+        ),
+        ("link_sent_bytes_total", "counter", "Bytes handed to a link.", each(&|peer| peer.traffic.bytes_out)),
+        (
+            "link_received_bytes_total",
+            "counter",
+            "Bytes taken from a link.",
+            each(&|peer| peer.traffic.bytes_in),
+        ),
+        (
+            "link_queued_bytes",
+            "gauge",
+            "Bytes that wait to be sent to a peer, or acknowledged by it.",
+            by_class(&queued),
+        ),
+    ]
 }
 
 fn escaped(label: &str) -> String {

@@ -3,10 +3,13 @@
 //! Everything here runs on one `current_thread` runtime, so that the core needs no lock. A borrow of the core
 //! never lasts across an await.
 
+use crate::mesh::{self, Mesh};
 use bytes::Bytes;
+use macula_core::membership::{Change, MemberState};
 use macula_core::{ConnKey, Counters, Gauges, Identity, Node, NodeId, Notice, Now, Peer};
 use macula_proto::kind::StreamKind;
 use macula_proto::v1::Code;
+use macula_transport::tls::GatewayUri;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -23,11 +26,14 @@ struct Inner {
     started: Instant,
     /// Woken when a link comes or goes.
     links: Notify,
+    mesh: Mesh,
 }
 
 /// How a connection's tasks learn that there is something to send, or that the end has come.
 #[derive(Default)]
 pub(crate) struct Outlet {
+    /// Of a link: where its datagrams go, and what its path is like.
+    connection: Option<quinn::Connection>,
     streams: [Notify; 4],
     closing: RefCell<Option<Closing>>,
     ending: Notify,
@@ -46,6 +52,8 @@ pub(crate) struct Closing {
     pub(crate) message: String,
     /// The link led back to this gateway.
     pub(crate) own_address: bool,
+    /// The gateway at the other end of a link, if it had said who it is.
+    pub(crate) node: Option<NodeId>,
 }
 
 /// A view of the core for the admin port.
@@ -59,6 +67,16 @@ pub struct Status {
     pub gauges: Gauges,
     /// Links that are up.
     pub peers: Vec<Peer>,
+    /// What the gateway knows of the mesh, as `/v1/mesh` shows it.
+    pub mesh: serde_json::Value,
+    /// Links that were refused, by code.
+    pub(crate) refused: Vec<(&'static str, u64)>,
+    /// Handshakes that failed.
+    pub(crate) failed_handshakes: u64,
+    /// Membership datagrams that were not sent, and not taken.
+    pub(crate) lost_datagrams: [u64; 2],
+    /// Members by state.
+    pub(crate) members: Vec<(&'static str, u64)>,
 }
 
 impl Hub {
@@ -70,23 +88,37 @@ impl Hub {
             outlets: RefCell::default(),
             started: Instant::now(),
             links: Notify::new(),
+            mesh: Mesh::default(),
         }))
     }
 
     pub(crate) fn open_session(&self) -> (ConnKey, Rc<Outlet>) {
         let key = self.0.node.borrow_mut().open_session();
-        self.adopt(key)
+        self.adopt(key, Outlet::default())
     }
 
-    pub(crate) fn open_link(&self, dialled: bool) -> (ConnKey, Rc<Outlet>) {
-        let key = self.0.node.borrow_mut().open_link(dialled);
-        let adopted = self.adopt(key);
+    /// A link to the gateway that a certificate names; `expected` when it was dialled to reach just this one.
+    pub(crate) fn open_link(
+        &self,
+        dialled: bool,
+        connection: &quinn::Connection,
+        certificate: &GatewayUri,
+        expected: Option<NodeId>,
+    ) -> (ConnKey, Rc<Outlet>) {
+        let mut node = self.0.node.borrow_mut();
+        let key = node.open_link(dialled);
+        node.certify(key, certificate.name());
+        if let Some(expected) = expected {
+            node.expect(key, expected);
+        }
+        drop(node);
+        let adopted = self.adopt(key, Outlet { connection: Some(connection.clone()), ..Outlet::default() });
         self.pump();
         adopted
     }
 
-    fn adopt(&self, key: ConnKey) -> (ConnKey, Rc<Outlet>) {
-        let outlet = Rc::new(Outlet::default());
+    fn adopt(&self, key: ConnKey, outlet: Outlet) -> (ConnKey, Rc<Outlet>) {
+        let outlet = Rc::new(outlet);
         self.0.outlets.borrow_mut().insert(key, outlet.clone());
         (key, outlet)
     }
@@ -99,6 +131,12 @@ impl Hub {
             node.receive(key, stream, chunk, now);
         }
         drop(node);
+        self.pump();
+    }
+
+    /// Hands a datagram of a link to the core.
+    pub(crate) fn receive_datagram(&self, key: ConnKey, datagram: &[u8]) {
+        self.0.node.borrow_mut().receive_datagram(key, datagram);
         self.pump();
     }
 
@@ -125,7 +163,35 @@ impl Hub {
     pub(crate) fn tick(&self) {
         let now = self.now();
         self.0.node.borrow_mut().tick(now);
+        if self.0.mesh.is_due(now, self.peers().len()) {
+            let document = mesh::document(self, true).to_string();
+            self.0.node.borrow_mut().tell_state(document.as_bytes(), now);
+        }
         self.pump();
+    }
+
+    /// Says goodbye to the other gateways; links stay up.
+    pub(crate) fn leave(&self) {
+        self.0.mesh.fall_silent();
+        let now = self.now();
+        self.0.node.borrow_mut().leave(now);
+        self.pump();
+    }
+
+    /// What happens to links, beside the core.
+    pub(crate) fn mesh(&self) -> &Mesh {
+        &self.0.mesh
+    }
+
+    /// The core, for a look.
+    pub(crate) fn look<T>(&self, look: impl FnOnce(&Node) -> T) -> T {
+        look(&self.0.node.borrow())
+    }
+
+    /// What the path of a link is like.
+    pub(crate) fn path(&self, key: ConnKey) -> Option<quinn::PathStats> {
+        let outlets = self.0.outlets.borrow();
+        Some(outlets.get(&key)?.connection.as_ref()?.stats().path)
     }
 
     pub(crate) fn say_moving(&self, retry_after_ms: u32) {
@@ -147,12 +213,18 @@ impl Hub {
     }
 
     pub(crate) fn status(&self) -> Status {
+        let mesh = mesh::document(self, false);
         let node = self.0.node.borrow();
         Status {
             identity: node.identity().clone(),
             counters: node.counters(),
             gauges: node.gauges(),
             peers: node.peers(),
+            mesh,
+            refused: self.0.mesh.refused(),
+            failed_handshakes: self.0.mesh.failed_handshakes(),
+            lost_datagrams: node.lost_datagrams(),
+            members: mesh::count(&node.members()),
         }
     }
 
@@ -170,7 +242,7 @@ impl Hub {
         self.0.links.notified().await;
     }
 
-    fn now(&self) -> Now {
+    pub(crate) fn now(&self) -> Now {
         let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         Now { elapsed_ms: self.0.started.elapsed().as_millis() as u64, unix_ms: unix.as_millis() as u64 }
     }
@@ -182,6 +254,12 @@ impl Hub {
         while let Some((key, stream)) = node.poll_ready() {
             if let Some(outlet) = outlets.get(&key) {
                 outlet.streams[stream as usize].notify_one();
+            }
+        }
+        while let Some((key, datagram)) = node.poll_datagram() {
+            if let Some(connection) = outlets.get(&key).and_then(|outlet| outlet.connection.as_ref()) {
+                // What finds no room is lost, as it may be anywhere on its way.
+                let _ = connection.send_datagram(datagram.into());
             }
         }
         while let Some(notice) = node.poll_notice() {
@@ -207,9 +285,20 @@ impl Hub {
                 tracing::info!(peer = name, %node, "link down");
                 self.0.links.notify_waiters();
             }
-            Notice::Close { conn, code, message, own_address } => {
+            Notice::Member(Change { run, state }) => {
+                let (name, node, epoch) = (run.name(), run.node, run.epoch);
+                match state {
+                    Some(MemberState::Alive) => tracing::info!(name, %node, epoch, "member alive"),
+                    Some(MemberState::Suspect) => tracing::info!(name, %node, epoch, "member suspect"),
+                    Some(MemberState::Down) => tracing::warn!(name, %node, epoch, "member down"),
+                    Some(MemberState::Left) => tracing::info!(name, %node, epoch, "member left"),
+                    None => tracing::info!(%node, epoch, "member forgotten"),
+                }
+                self.0.links.notify_waiters();
+            }
+            Notice::Close { conn, code, message, own_address, node } => {
                 if let Some(outlet) = outlets.get(&conn) {
-                    *outlet.closing.borrow_mut() = Some(Closing { code, message, own_address });
+                    *outlet.closing.borrow_mut() = Some(Closing { code, message, own_address, node });
                     outlet.ending.notify_one();
                 }
             }

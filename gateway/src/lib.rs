@@ -12,6 +12,7 @@ mod hub;
 mod identity;
 mod links;
 mod local;
+mod mesh;
 mod origins;
 mod schemas;
 mod server;

@@ -70,6 +70,7 @@ impl Local {
             code: Code::Internal,
             message: "the gateway did not answer Hello".to_owned(),
             own_address: false,
+            node: None,
         }))
     }
 
@@ -137,6 +138,7 @@ impl Local {
                 code: Code::Internal,
                 message: error.to_string(),
                 own_address: false,
+                node: None,
             })?;
         Ok(true)
     }

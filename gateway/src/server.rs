@@ -9,6 +9,7 @@ use crate::links::{self, Dialler, Settled};
 use crate::sessions::Sessions;
 use crate::settings::Settings;
 use crate::trust::Trust;
+use macula_core::membership::{Member, MemberState};
 use macula_transport::endpoint::{ServerEndpoint, client_endpoint, connect};
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::ClientTls;
@@ -76,6 +77,8 @@ pub enum StartError {
 pub(crate) enum Readiness {
     Settling,
     Ready,
+    /// Another process with this gateway's id has started later.
+    Replaced,
     Draining,
 }
 
@@ -194,6 +197,11 @@ impl Probe for Control {
         match *self.readiness.borrow() {
             Readiness::Ready => Ok(()),
             Readiness::Settling => Err("waiting for the interest of peers".to_owned()),
+            Readiness::Replaced => Err(
+                "another process with this gateway's id has started later, and this one dials nobody: give each its \
+                 own MACULA_NODE_NAME or state directory"
+                    .to_owned(),
+            ),
             Readiness::Draining => Err("draining".to_owned()),
         }
     }
@@ -250,7 +258,7 @@ impl Data {
         readiness: watch::Sender<Readiness>,
     ) -> Result<Self, StartError> {
         // The port is part of the default name, so the socket comes first; its certificate is put in after.
-        let own = identity(&settings, settings.listen.port()).map_err(StartError::Identity)?;
+        let mut own = identity(&settings, settings.listen.port()).map_err(StartError::Identity)?;
         let trust = Trust::establish(&own, settings.certificate.as_ref()).map_err(StartError::Identity)?;
         let tls = trust.server().map_err(StartError::Identity)?;
         let address = settings.listen;
@@ -260,7 +268,11 @@ impl Data {
                 .map_err(listen)?;
         let local = server.local_addr().map_err(listen)?;
         let endpoint = client_endpoint().map_err(listen)?;
-        let dialler = Dialler { endpoint, tls: trust.link().map_err(StartError::Identity)? };
+        let dialler = Dialler::new(endpoint, trust.link().map_err(StartError::Identity)?);
+        if settings.advertise.is_empty() {
+            // For port 0 the one that the system chose.
+            own.advertise = own.advertise.iter().map(|address| with_port(address, local.port())).collect();
+        }
         tracing::info!(name = own.name, node = %own.node, realm = own.realm, address = %local, "gateway listens");
         let own_tls = trust.own().map_err(StartError::Identity)?;
         let hub = Hub::new(own, settings.payload_bytes);
@@ -279,23 +291,16 @@ impl Data {
 
     async fn run(self, mut commands: mpsc::Receiver<Command>) {
         let mut tasks = JoinSet::new();
-        let settled: Vec<Rc<Settled>> = self
+        let starts: Vec<_> = self
             .settings
             .peers
             .iter()
-            .map(|address| {
-                let settled = Rc::new(Settled::default());
-                tasks.spawn_local(links::keep(
-                    self.hub.clone(),
-                    self.dialler.clone(),
-                    address.clone(),
-                    settled.clone(),
-                ));
-                settled
-            })
+            .map(|address| (address.clone(), Rc::new(Settled::default())))
             .collect();
+        let settled = starts.iter().map(|(_, settled)| settled.clone()).collect();
+        tasks.spawn_local(links::keep_all(self.hub.clone(), self.dialler.clone(), starts));
         tasks.spawn_local(settle(self.hub.clone(), settled, self.readiness.clone()));
-        tasks.spawn_local(tick(self.hub.clone()));
+        tasks.spawn_local(tick(self.hub.clone(), self.readiness.clone()));
         let trust = self.trust.clone();
         tasks.spawn_local(async move { trust.renew().await });
         let mut acceptor = JoinSet::new();
@@ -332,6 +337,7 @@ impl Data {
     async fn drain(self, mut tasks: JoinSet<()>, mut acceptor: JoinSet<()>) {
         // 1. Readiness off; new connections are told to come back.
         self.readiness.send_replace(Readiness::Draining);
+        self.hub.mesh().drain();
         tracing::info!("draining");
         // 2. Sessions move.
         self.hub.say_moving(0);
@@ -344,12 +350,18 @@ impl Data {
         while here() && tokio::time::Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        // 3. Links and the sessions that stayed get what is queued for them.
+        // 3. The mesh hears that it has left, and not died.
+        self.hub.leave();
+        // 4. Links and the sessions that stayed get what is queued for them.
         let deadline = tokio::time::Instant::now() + FLUSH;
-        while !self.hub.finish() && tokio::time::Instant::now() < deadline {
+        loop {
+            // At least once, so that datagrams leave too.
             tokio::time::sleep(Duration::from_millis(5)).await;
+            if self.hub.finish() || tokio::time::Instant::now() >= deadline {
+                break;
+            }
         }
-        // 4. Everything closes.
+        // 5. Everything closes.
         acceptor.shutdown().await;
         tasks.shutdown().await;
         self.server.quinn().close(0u32.into(), b"the gateway stops");
@@ -360,19 +372,57 @@ impl Data {
     }
 }
 
-async fn tick(hub: Hub) {
+async fn tick(hub: Hub, readiness: watch::Sender<Readiness>) {
     let mut interval = tokio::time::interval(TICK);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         hub.tick();
+        tell_replaced(hub.look(|node| node.is_replaced()), &readiness);
     }
+}
+
+/// A gateway that another process has replaced is not ready, and says so.
+fn tell_replaced(replaced: bool, readiness: &watch::Sender<Readiness>) {
+    let (from, to) = match replaced {
+        true => (Readiness::Ready, Readiness::Replaced),
+        false => (Readiness::Replaced, Readiness::Ready),
+    };
+    let changed = readiness.send_if_modified(|readiness| {
+        let changes = *readiness == from;
+        if changes {
+            *readiness = to;
+        }
+        changes
+    });
+    match replaced {
+        true if changed => tracing::error!(
+            "another process with this gateway's id has started later, and this one dials nobody: give each its own \
+             MACULA_NODE_NAME or state directory"
+        ),
+        false if changed => tracing::info!("looking again whether another process has this gateway's id"),
+        _ => {}
+    }
+}
+
+/// Those that its peers know have told their interest, too, or cannot be reached.
+fn knows_members(hub: &Hub) -> bool {
+    let peers = hub.peers();
+    hub.look(|node| {
+        let synced = |id| peers.iter().any(|peer| peer.node == id && peer.synced);
+        let settled = |member: &Member| {
+            member.state != MemberState::Alive
+                || synced(member.run.node)
+                || hub.mesh().has_failed(member.run.node)
+        };
+        peers.is_empty() || node.hears_members() && node.members().iter().all(settled)
+    })
 }
 
 /// Opens the gateway to clients once it knows what live peers want and offer.
 async fn settle(hub: Hub, settled: Vec<Rc<Settled>>, readiness: watch::Sender<Readiness>) {
     let all = async {
-        while !settled.iter().all(|peer| peer.is_settled(&hub)) {
+        while !(settled.iter().all(|peer| peer.is_settled(&hub)) && knows_members(&hub)) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
@@ -408,6 +458,12 @@ async fn handshake(
         }
         Err(error) => Err(crate::chain(&error)),
     });
+}
+
+/// The address with another port.
+fn with_port(address: &str, port: u16) -> String {
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
+    format!("{host}:{port}")
 }
 
 /// Listens, also where `[::]` means a machine without IPv6.

@@ -2,6 +2,7 @@
 
 use crate::origins::Origins;
 use crate::schemas::Schemas;
+use macula_core::membership::{ADDRESSES, CONTACT_BYTES};
 use macula_proto::limits;
 use macula_proto::vars::{Problems, Setting, Vars};
 use std::net::SocketAddr;
@@ -25,19 +26,19 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "MESH_PEERS",
         default: "",
-        help: "Other gateways, comma-separated, as https://host:port or host:port",
+        help: "Gateways to start from, comma-separated, as https://host:port; one is enough, the others are learnt",
     },
-    Setting { name: "HUB_GATEWAY_URL", default: "", help: "One more gateway to dial" },
+    Setting { name: "HUB_GATEWAY_URL", default: "", help: "One more gateway to start from" },
     Setting {
         name: "MACULA_ADVERTISE",
         default: "",
-        help: "Addresses that other gateways dial, host:port list",
+        help: "Addresses that other gateways dial, host:port list; else host name and port",
     },
     Setting { name: "MACULA_NODE_NAME", default: "", help: "Name of this gateway; its id derives from it" },
     Setting {
         name: "MACULA_STATE_DIR",
         default: "",
-        help: "Directory for the id of a gateway without a name",
+        help: "Directory that keeps the name of a gateway that is given none",
     },
     Setting { name: "MACULA_TLS_CERT", default: "", help: "Certificate chain, PEM; needs MACULA_TLS_KEY" },
     Setting { name: "MACULA_TLS_KEY", default: "", help: "Private key of the certificate, PEM" },
@@ -81,13 +82,13 @@ pub struct Settings {
     pub admin: Option<SocketAddr>,
     /// Namespace of the mesh.
     pub realm: String,
-    /// Addresses to dial.
+    /// Addresses to start from.
     pub peers: Vec<PeerAddress>,
     /// Addresses that others dial.
     pub advertise: Vec<String>,
     /// Name of this gateway, if it was given one.
     pub name: Option<String>,
-    /// Where the id of a gateway without a name is kept.
+    /// Where the name of a gateway that is given none is kept.
     pub state_dir: Option<PathBuf>,
     /// Certificate that was mounted; `None` for one of the development authority.
     pub certificate: Option<CertificateFiles>,
@@ -161,6 +162,17 @@ impl Settings {
                 vars.problem(format!("MACULA_ADVERTISE: {error}"));
             }
         }
+        let bytes: usize = advertise.iter().map(String::len).sum();
+        if advertise.len() > ADDRESSES || bytes > CONTACT_BYTES / 2 {
+            let most = CONTACT_BYTES / 2;
+            vars.problem(format!(
+                "MACULA_ADVERTISE: at most {ADDRESSES} addresses, of {most} bytes together"
+            ));
+        }
+        let name = vars.optional("MACULA_NODE_NAME");
+        if name.as_ref().is_some_and(|name| name.len() > CONTACT_BYTES / 2) {
+            vars.problem(format!("MACULA_NODE_NAME: more than {} bytes", CONTACT_BYTES / 2));
+        }
         let certificate = Self::certificate(&mut vars);
         let origins = Self::origins(&mut vars);
         let schemas = Self::schemas(&mut vars);
@@ -170,7 +182,7 @@ impl Settings {
             realm,
             peers,
             advertise,
-            name: vars.optional("MACULA_NODE_NAME"),
+            name,
             state_dir: vars.optional("MACULA_STATE_DIR").map(PathBuf::from),
             certificate,
             payload_bytes,

@@ -15,8 +15,9 @@ use tokio::task::JoinSet;
 const CHUNKS: usize = 32;
 /// Time for the last frames of a connection that is being closed.
 const FAREWELL: Duration = Duration::from_millis(500);
-/// Streams of one peer that are read at a time: one for each kind, and room for some that have not said theirs.
-const STREAMS: usize = 8;
+/// Streams of one peer that are read at a time, its datagrams counted as one: one for each kind, and room for some that
+/// have not said theirs.
+const STREAMS: usize = 9;
 
 /// Who is at the other end, by how streams are opened to it.
 #[derive(Clone)]
@@ -54,6 +55,9 @@ pub(crate) async fn serve(
         writers.spawn_local(write_class(hub.clone(), key, outlet.clone(), wire.clone(), stream));
     }
     readers.spawn_local(read(hub.clone(), key, StreamKind::Control, control_recv));
+    if let Wire::Link(connection) = &wire {
+        readers.spawn_local(read_datagrams(hub.clone(), key, connection.clone()));
+    }
     let end = {
         let control = write_control(&hub, key, &outlet, &mut control_send);
         tokio::pin!(control);
@@ -209,6 +213,13 @@ async fn read_class(
             opened.set(kinds);
             read(hub, key, kind, stream).await
         }
+    }
+}
+
+async fn read_datagrams(hub: Hub, key: ConnKey, connection: quinn::Connection) -> Result<(), String> {
+    loop {
+        let datagram = connection.read_datagram().await.map_err(|error| error.to_string())?;
+        hub.receive_datagram(key, &datagram);
     }
 }
 

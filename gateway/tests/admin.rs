@@ -3,17 +3,9 @@
 mod support;
 
 use macula_gateway::{Gateway, Settings};
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::net::{SocketAddr, UdpSocket};
+use support::get;
 use support::process::Process;
-
-fn get(address: SocketAddr, path: &str) -> String {
-    let mut stream = TcpStream::connect(address).expect("the admin port listens");
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
-    let mut text = String::new();
-    stream.read_to_string(&mut text).expect("answered");
-    text
-}
 
 #[tokio::test]
 async fn the_admin_port_tells_health_readiness_and_metrics() {

@@ -67,6 +67,105 @@ async fn what_is_published_anywhere_reaches_subscribers_everywhere_once() {
 }
 
 #[tokio::test]
+async fn a_link_carries_no_message_that_nobody_wants_at_its_other_end() {
+    let [a, b, c] = three().await;
+    let (publisher, subscriber) = (client(&a).await, client(&a).await);
+    let mut here = subscriber.subscribe(pattern("test.*")).await.expect("subscribed");
+    let elsewhere = client(&b).await;
+    let _other = elsewhere.subscribe(pattern("other.*")).scope_mesh().await.expect("subscribed");
+    let reading = tokio::spawn(async move {
+        for _ in 0..100_000 {
+            here.next_message().await.expect("it goes on");
+        }
+    });
+    let publish = publisher.publisher("test.here").build().expect("a topic");
+    for number in 0..100_000u32 {
+        publish.send(&number.to_be_bytes(), "").await.expect("sent");
+    }
+    publisher.flush().await.expect("accepted");
+    reading.await.expect("all came");
+    for gateway in [&a, &b, &c] {
+        let status = gateway.status().await.expect("alive");
+        assert_eq!(status.peers.len(), 2);
+        // Retained values, such as what gateways tell of themselves, are counted apart.
+        assert!(status.peers.iter().all(|peer| peer.traffic.sent == [0, 0]), "{:?}", status.peers);
+        assert_eq!((status.counters.forwarded[0], status.counters.received[0]), (0, 0));
+    }
+    let interested = publisher.publisher("other.there").build().expect("a topic");
+    interested.send(b"x", "").await.expect("sent");
+    publisher.flush().await.expect("accepted");
+    let sent = |name: &str, status: &macula_gateway::Status| {
+        status.peers.iter().find(|peer| peer.name == name).map(|peer| peer.traffic.sent)
+    };
+    let status = a.status().await.expect("alive");
+    assert_eq!((sent("b", &status), sent("c", &status)), (Some([1, 0]), Some([0, 0])));
+}
+
+#[tokio::test]
+async fn one_address_is_enough_to_be_linked_with_all() {
+    let reachable =
+        |name: &str, peers: Vec<PeerAddress>| Settings { advertise: Vec::new(), peers, ..settings(name) };
+    let a = Gateway::start(reachable("a", vec![])).await.expect("it starts");
+    let address =
+        |gateway: &Gateway| PeerAddress { host: "localhost".to_owned(), port: gateway.local_addr().port() };
+    let b = Gateway::start(reachable("b", vec![address(&a)])).await.expect("it starts");
+    let c = Gateway::start(reachable("c", vec![address(&b)])).await.expect("it starts");
+    let d = Gateway::start(reachable("d", vec![address(&a)])).await.expect("it starts");
+    for gateway in [&a, &b, &c, &d] {
+        until(async || gateway.status().await.expect("alive").peers.len() == 3).await;
+    }
+    // Who says goodbye is not missed, and who comes back under another address is found.
+    d.shutdown().await;
+    let states = async |gateway: &Gateway| {
+        let status = gateway.status().await.expect("alive");
+        let members = status.mesh["members"].as_array().expect("a list").iter();
+        let state = |member: &serde_json::Value| {
+            (
+                member["name"].as_str().unwrap_or_default().to_owned(),
+                member["state"].as_str().unwrap_or_default().to_owned(),
+            )
+        };
+        members.map(state).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    for gateway in [&a, &b, &c] {
+        until(async || states(gateway).await.get("d").is_some_and(|state| state == "left")).await;
+    }
+    let d = Gateway::start(reachable("d", vec![address(&c)])).await.expect("it starts");
+    for gateway in [&a, &b, &c, &d] {
+        until(async || gateway.status().await.expect("alive").peers.len() == 3).await;
+        until(async || states(gateway).await.values().all(|state| state == "alive")).await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_processes_with_one_name_the_older_dials_nobody_and_says_so() {
+    let admin = Some(std::net::SocketAddr::from(([127, 0, 0, 1], 0)));
+    let a = gateway("a").await;
+    let peers = vec![PeerAddress { host: "localhost".to_owned(), port: a.local_addr().port() }];
+    let twin = || Settings { peers: peers.clone(), admin, ..settings("twin") };
+    let older = Gateway::start(twin()).await.expect("it starts");
+    older.ready().await;
+    until(async || older.status().await.expect("alive").peers.len() == 1).await;
+    let newer = Gateway::start(twin()).await.expect("it starts");
+    until(async || older.status().await.expect("alive").mesh["state"] == "replaced").await;
+    until(async || newer.status().await.expect("alive").peers.len() == 1).await;
+    until(async || older.status().await.expect("alive").peers.is_empty()).await;
+    let epoch = newer.status().await.expect("alive").identity.epoch;
+    until(async || {
+        let status = a.status().await.expect("alive");
+        status.peers.iter().map(|peer| peer.epoch).eq([epoch])
+    })
+    .await;
+    let address = older.admin_addr().expect("it has one");
+    until(async || {
+        let ready =
+            tokio::task::spawn_blocking(move || support::get(address, "/readyz")).await.expect("no panic");
+        ready.starts_with("HTTP/1.1 503") && ready.contains("MACULA_NODE_NAME")
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn calls_find_their_provider_in_another_gateway_and_errors_are_prompt() {
     let [a, _b, c] = three().await;
     let provider = client(&c).await;

@@ -42,6 +42,13 @@ pub const SUBSCRIPTIONS_PER_SESSION: usize = 10_000;
 /// Procedures and procedure patterns registered by one session. A guess, not measured.
 pub const REGISTRATIONS_PER_SESSION: usize = 1_000;
 
+/// Members of a group behind one gateway. A guess, not measured: every one is asked for at each message.
+pub const MEMBERS_PER_INTEREST: usize = 10_000;
+
+/// Patterns, groups and procedures together that one gateway may want and offer at another. A guess, not measured: some forty
+/// sessions at their limits, or a quarter of a million that want one thing each; 120 bytes for each of them.
+pub const INTEREST_PER_LINK: usize = 250_000;
+
 /// Topic aliases a session may define. A guess, not measured: four topics for each of a thousand homes.
 pub const ALIASES_PER_SESSION: usize = 4_096;
 

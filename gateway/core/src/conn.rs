@@ -1,6 +1,8 @@
 //! State of one connection: a client's session or a link to another gateway.
 
+use crate::counters::Traffic;
 use crate::key::{ConnKey, MessageClass, NodeId, OriginKey, ProviderKey, SubscriptionKey};
+use crate::pair::Candidate;
 use crate::queue::Queue;
 use crate::will::Will;
 use bytes::Bytes;
@@ -24,6 +26,7 @@ pub(crate) struct Conn {
     pub(crate) closing: bool,
     /// Attentive time at which it was last heard.
     pub(crate) heard_ms: u64,
+    pub(crate) traffic: Traffic,
 }
 
 #[derive(Debug)]
@@ -71,9 +74,17 @@ pub(crate) struct Link {
     pub(crate) node: NodeId,
     pub(crate) name: String,
     pub(crate) epoch: u64,
+    /// Name of the gateway in the peer's certificate, where one was checked.
+    pub(crate) certified: Option<String>,
+    /// It was dialled to reach this gateway and no other.
+    pub(crate) expected: Option<NodeId>,
+    /// When it came up, in milliseconds since the start.
+    pub(crate) up_ms: u64,
     /// The peer's interest, and the version of it that we know.
     pub(crate) interest: HashMap<Pattern, Overflow>,
     pub(crate) offers: HashMap<Pattern, ProviderKey>,
+    /// Pattern and name of the groups that have members behind it.
+    pub(crate) groups: HashSet<(String, String)>,
     pub(crate) snapshot: bool,
     /// Version of our interest that the peer has in its routes.
     pub(crate) applied: u64,
@@ -136,6 +147,7 @@ impl Conn {
             inbound: [0, WINDOWS.rpc, WINDOWS.event, WINDOWS.telemetry].map(inbound),
             closing: false,
             heard_ms,
+            traffic: Traffic::default(),
         }
     }
 
@@ -197,6 +209,11 @@ impl Conn {
 
     pub(crate) fn queues(&mut self) -> impl Iterator<Item = &mut Queue> {
         self.queues.iter_mut()
+    }
+
+    /// Bytes that wait: rpc, events, telemetry.
+    pub(crate) fn weights(&self) -> [usize; 3] {
+        self.queues.each_ref().map(Queue::weight)
     }
 
     /// Queues that hold frames.
@@ -288,8 +305,12 @@ impl Link {
             node: NodeId([0; 16]),
             name: String::new(),
             epoch: 0,
+            certified: None,
+            expected: None,
+            up_ms: 0,
             interest: HashMap::new(),
             offers: HashMap::new(),
+            groups: HashSet::new(),
             snapshot: false,
             applied: 0,
             paused: HashSet::new(),
@@ -299,9 +320,10 @@ impl Link {
         }
     }
 
-    /// Which of two links of one pair stays: the one that the smaller id dialled.
-    pub(crate) fn dialled_by_smaller(&self, own: NodeId) -> bool {
-        if self.dialled { own < self.node } else { self.node < own }
+    /// What decides which of two links of a pair stays.
+    pub(crate) fn candidate(&self, own: NodeId) -> Candidate {
+        let by_smaller = if self.dialled { own < self.node } else { self.node < own };
+        Candidate { epoch: self.epoch, by_smaller }
     }
 }
 

@@ -1,5 +1,22 @@
 //! What a gateway counts. Plain numbers: the core runs on one thread, and the shell reads copies.
 
+/// What one connection has carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Messages queued for it since somebody there wants them, by class: events, telemetry.
+    pub sent: [u64; 2],
+    /// Messages that came over it, by class, of a link those included that its peer's store keeps.
+    pub received: [u64; 2],
+    /// Messages for it that overflow policies dropped, by class.
+    pub lost: [u64; 2],
+    /// Retained values queued for it that all gateways keep, whoever wants them.
+    pub values: u64,
+    /// Bytes that came over it, and that were handed to it.
+    pub bytes_in: u64,
+    /// Bytes handed to it.
+    pub bytes_out: u64,
+}
+
 /// Totals since the gateway started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {

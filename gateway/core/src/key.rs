@@ -17,6 +17,20 @@ slotmap::new_key_type! {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeId(pub [u8; 16]);
 
+impl NodeId {
+    /// A number for a generator of random ones.
+    pub(crate) fn seed(self) -> u64 {
+        let (front, _) = self.0.split_at(8);
+        front.iter().fold(0, |seed, byte| seed << 8 | u64::from(*byte))
+    }
+
+    /// The id of the gateway of this name: whatever machine it runs on, and for everybody who knows the name.
+    pub fn derived(realm: &str, name: &str) -> Self {
+        let uri = format!("macula://{realm}/gateway/{name}");
+        Self(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_URL, uri.as_bytes()).into_bytes())
+    }
+}
+
 impl std::fmt::Display for NodeId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))

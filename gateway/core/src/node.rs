@@ -5,6 +5,7 @@ mod answers;
 mod groups;
 mod keep;
 mod link;
+mod members;
 mod messages;
 mod offers;
 mod own;
@@ -20,10 +21,11 @@ mod values;
 use crate::bitset::BitSet;
 use crate::calls::Calls;
 use crate::conn::{Conn, Conns, Link, Role, Session};
-use crate::counters::Counters;
+use crate::counters::{Counters, Traffic};
 use crate::groups::Groups;
 use crate::interest::InterestLog;
 use crate::key::{ConnKey, MessageClass, NodeId};
+use crate::membership::{Change, Membership, Run};
 use crate::origins::{Mark, Origins, Whose};
 use crate::procedures::Procedures;
 use crate::publishers::Publishers;
@@ -67,6 +69,7 @@ pub struct Node {
     retained: Retained,
     readings: retained::Readings,
     repaired_ms: u64,
+    membership: Membership,
     announcements: announce::Announcements,
     /// Links that are up.
     links: Vec<ConnKey>,
@@ -140,6 +143,8 @@ pub enum Notice {
         /// The peer's name.
         name: String,
     },
+    /// What is known of a member of the mesh has changed.
+    Member(Change),
     /// Send what the control stream holds, then close the connection with this code and text.
     Close {
         /// The connection.
@@ -150,6 +155,8 @@ pub enum Notice {
         message: String,
         /// The link led to this gateway itself: do not dial that address again.
         own_address: bool,
+        /// The gateway at the other end of a link, if it has said who it is.
+        node: Option<NodeId>,
     },
 }
 
@@ -180,6 +187,8 @@ impl Node {
 
     /// A gateway without connections.
     pub fn new(identity: Identity) -> Self {
+        let Identity { node, epoch, name, advertise, .. } = &identity;
+        let membership = Membership::new(Run::new(*node, *epoch, name, advertise), node.seed() ^ epoch);
         Self {
             identity,
             clock: HybridClock::default(),
@@ -196,6 +205,7 @@ impl Node {
             retained: Retained::default(),
             readings: retained::Readings::default(),
             repaired_ms: 0,
+            membership,
             announcements: announce::Announcements::default(),
             links: Vec::new(),
             sessions: HashMap::new(),
@@ -231,7 +241,7 @@ impl Node {
         self.conns.insert(Conn::new(Role::Session(Session::default()), heard))
     }
 
-    /// A gateway has connected or was dialled; both sides say LinkHello first.
+    /// A gateway has connected or was dialled; both sides say LinkHello first, the one that accepts begins.
     pub fn open_link(&mut self, dialled: bool) -> ConnKey {
         let heard = self.attentive.read();
         let key = self.conns.insert(Conn::new(Role::Link(Link::new(dialled)), heard));
@@ -239,7 +249,9 @@ impl Node {
         if let Some(link) = self.link_mut(key) {
             link.origin = origin;
         }
-        self.send_control(key, kind::LINK_HELLO, &self.link_hello());
+        if !dialled {
+            self.send_control(key, kind::LINK_HELLO, &self.link_hello());
+        }
         key
     }
 
@@ -253,6 +265,7 @@ impl Node {
         }
         conn.heard_ms = heard;
         let link = conn.is_link();
+        conn.traffic.bytes_in += bytes.len() as u64;
         let inbound = conn.inbound(stream);
         inbound.received += bytes.len() as u64;
         if inbound.window > 0 && inbound.received > inbound.granted {
@@ -326,7 +339,9 @@ impl Node {
         queue.announced = batch.is_some();
         self.queued = self.queued + queue.weight() - before;
         self.counters.expired += queue.take_expired();
-        self.counters.bytes_out += batch.as_ref().map_or(0, |batch| batch.len() as u64);
+        let bytes = batch.as_ref().map_or(0, |batch| batch.len() as u64);
+        self.counters.bytes_out += bytes;
+        conn.traffic.bytes_out += bytes;
         self.release(key, stream, now);
         if let Some(batch) = &batch {
             self.refill(key, stream, batch.len(), now);
@@ -352,6 +367,7 @@ impl Node {
         }
         self.lift_all_fences(now);
         self.check_recovery(now);
+        self.tick_membership(attentive);
         self.publish_news(now);
         self.tell_settled();
         self.sweep(now);
@@ -406,14 +422,19 @@ impl Node {
     /// Peers whose link is up.
     pub fn peers(&self) -> Vec<Peer> {
         let peer = |key: &ConnKey| {
-            let link = self.conns.get(*key)?.link()?;
+            let conn = self.conns.get(*key)?;
+            let link = conn.link()?;
             Some(Peer {
+                conn: *key,
                 node: link.node,
                 name: link.name.clone(),
                 epoch: link.epoch,
                 dialled: link.dialled,
                 synced: link.snapshot,
                 round_trip_ms: link.round_trip_ms,
+                up_ms: link.up_ms,
+                traffic: conn.traffic,
+                queued: conn.weights(),
             })
         };
         self.links.iter().filter_map(peer).collect()
@@ -437,8 +458,9 @@ impl Node {
             let refused = Refused { code: code.into(), message: message.clone(), retry_after_ms: 0 };
             conn.control(kind::REFUSED, &refused);
         }
+        let node = conn.link().filter(|link| !link.name.is_empty()).map(|link| link.node);
         self.announce_control(key);
-        self.notices.push_back(Notice::Close { conn: key, code, message, own_address });
+        self.notices.push_back(Notice::Close { conn: key, code, message, own_address, node });
     }
 
     /// Takes a connection out of all tables; does nothing the second time.
@@ -595,6 +617,8 @@ pub struct Gauges {
 /// A peer whose link is up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
+    /// The link.
+    pub conn: ConnKey,
     /// Its id.
     pub node: NodeId,
     /// Its name.
@@ -607,6 +631,12 @@ pub struct Peer {
     pub synced: bool,
     /// Milliseconds from ping to pong.
     pub round_trip_ms: u64,
+    /// When the link came up, in milliseconds since the gateway started.
+    pub up_ms: u64,
+    /// What it has carried.
+    pub traffic: Traffic,
+    /// Bytes that wait to be sent or acknowledged: rpc, events, telemetry.
+    pub queued: [usize; 3],
 }
 
 impl Violation {

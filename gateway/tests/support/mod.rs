@@ -11,7 +11,8 @@ use macula_gateway::{Gateway, PeerAddress, Settings};
 use macula_transport::endpoint;
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::{ClientTls, DevAuthority};
-use std::net::SocketAddr;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
 
 /// Settings of a gateway on free ports of the loopback interface.
 pub(crate) fn settings(name: &str) -> Settings {
@@ -39,6 +40,15 @@ pub(crate) async fn gateway_with_peers(name: &str, peers: &[&Gateway]) -> Gatewa
     let gateway = Gateway::start(Settings { peers, ..settings(name) }).await.expect("a gateway starts");
     gateway.ready().await;
     gateway
+}
+
+/// What the admin port answers.
+pub(crate) fn get(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).expect("the admin port listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").expect("sent");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("answered");
+    text
 }
 
 /// URL of a gateway for clients.

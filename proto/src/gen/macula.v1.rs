@@ -902,3 +902,175 @@ pub struct StoreList {
     #[prost(bool, tag = "3")]
     pub answer: bool,
 }
+/// One run of a gateway, as members of the mesh know it. Of two with the same node the one of the higher (epoch, bump) is
+/// the gateway of today.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Member {
+    /// Sixteen bytes: the UUID of version 5 of `macula://<realm>/gateway/<name>` in the namespace for URLs.
+    #[prost(bytes = "bytes", tag = "1")]
+    pub node: ::prost::bytes::Bytes,
+    #[prost(uint64, tag = "2")]
+    pub epoch: u64,
+    /// Rises when the gateway finds that the others took it for dead.
+    #[prost(uint32, tag = "3")]
+    pub bump: u32,
+    /// It has said goodbye.
+    #[prost(bool, tag = "4")]
+    pub leaving: bool,
+    /// The rest is left out where a member is only referred to.
+    #[prost(string, tag = "5")]
+    pub name: ::prost::alloc::string::String,
+    /// Addresses that other gateways dial, host:port.
+    #[prost(string, repeated, tag = "6")]
+    pub addresses: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// First part of a membership datagram.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MembershipHeader {
+    /// The sender, in full.
+    #[prost(message, optional, tag = "1")]
+    pub source: ::core::option::Option<Member>,
+    /// How often the sender has refuted a suspicion in this bump.
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    #[prost(message, optional, tag = "3")]
+    pub target: ::core::option::Option<Member>,
+    #[prost(enumeration = "membership_header::Kind", tag = "4")]
+    pub kind: i32,
+    /// Lowest eight bits count.
+    #[prost(uint32, tag = "5")]
+    pub probe: u32,
+    #[prost(message, optional, tag = "6")]
+    pub other: ::core::option::Option<Member>,
+}
+/// Nested message and enum types in `MembershipHeader`.
+pub mod membership_header {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Kind {
+        Unspecified = 0,
+        /// Are you there? Answered with ACK.
+        Ping = 1,
+        Ack = 2,
+        /// Ping `other` for me, since I hear nothing from it.
+        PingRequest = 3,
+        /// I ask for `other`. Answered with INDIRECT_ACK.
+        IndirectPing = 4,
+        /// Pass this on to `other`.
+        IndirectAck = 5,
+        /// `other` has answered.
+        ForwardedAck = 6,
+        /// I am new to you. Answered with FEED.
+        Announce = 7,
+        /// Some of the members that the sender knows.
+        Feed = 8,
+        /// News of members, as every kind but ANNOUNCE and TURN_UNDEAD may bring.
+        Gossip = 9,
+        /// The sender takes the receiver for dead.
+        TurnUndead = 10,
+    }
+    impl Kind {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "KIND_UNSPECIFIED",
+                Self::Ping => "PING",
+                Self::Ack => "ACK",
+                Self::PingRequest => "PING_REQUEST",
+                Self::IndirectPing => "INDIRECT_PING",
+                Self::IndirectAck => "INDIRECT_ACK",
+                Self::ForwardedAck => "FORWARDED_ACK",
+                Self::Announce => "ANNOUNCE",
+                Self::Feed => "FEED",
+                Self::Gossip => "GOSSIP",
+                Self::TurnUndead => "TURN_UNDEAD",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "KIND_UNSPECIFIED" => Some(Self::Unspecified),
+                "PING" => Some(Self::Ping),
+                "ACK" => Some(Self::Ack),
+                "PING_REQUEST" => Some(Self::PingRequest),
+                "INDIRECT_PING" => Some(Self::IndirectPing),
+                "INDIRECT_ACK" => Some(Self::IndirectAck),
+                "FORWARDED_ACK" => Some(Self::ForwardedAck),
+                "ANNOUNCE" => Some(Self::Announce),
+                "FEED" => Some(Self::Feed),
+                "GOSSIP" => Some(Self::Gossip),
+                "TURN_UNDEAD" => Some(Self::TurnUndead),
+                _ => None,
+            }
+        }
+    }
+}
+/// News of a member.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct MemberUpdate {
+    /// In full.
+    #[prost(message, optional, tag = "1")]
+    pub member: ::core::option::Option<Member>,
+    #[prost(uint32, tag = "2")]
+    pub incarnation: u32,
+    #[prost(enumeration = "member_update::State", tag = "3")]
+    pub state: i32,
+}
+/// Nested message and enum types in `MemberUpdate`.
+pub mod member_update {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        Alive = 1,
+        Suspect = 2,
+        Down = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Alive => "ALIVE",
+                Self::Suspect => "SUSPECT",
+                Self::Down => "DOWN",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "ALIVE" => Some(Self::Alive),
+                "SUSPECT" => Some(Self::Suspect),
+                "DOWN" => Some(Self::Down),
+                _ => None,
+            }
+        }
+    }
+}

@@ -10,13 +10,16 @@ use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::procedures::Provider;
 use crate::time::Now;
 use hashbrown::HashMap;
-use macula_proto::{Topic, wire};
+use macula_proto::{Topic, limits, wire};
 
 /// Announcements between two ticks at most: a thousand a second. A guess, not measured: more is a storm, which nobody
 /// reads one by one.
 const PENDING: usize = 100;
 /// A slow connection is told of this often at most.
 const SLOW_MS: u64 = 5_000;
+
+/// How long what a gateway tells of itself holds.
+const STATE_LIFE_MS: u32 = 60_000;
 
 /// What there is to tell.
 #[derive(Clone, Copy, Debug)]
@@ -132,17 +135,45 @@ impl Node {
         for (news, key, payload) in std::mem::take(&mut self.announcements.pending) {
             let mut message = Vec::new();
             wire::Message::new(payload.as_bytes(), &key).encode(&mut message);
-            self.announcements.sequence += 1;
-            let own = Own {
-                publisher: PublisherId { id: self.identity.node.0, epoch: self.identity.epoch },
-                sequence: self.announcements.sequence,
-                class: MessageClass::Telemetry,
-                topic: &self.announcements.topics[news as usize].topic.clone(),
-                content_type: "application/json",
-                message: &message,
-            };
-            self.publish_own(own, now);
+            let topic = self.announcements.topics[news as usize].topic.clone();
+            self.announce_message(&topic, &message, now);
         }
+    }
+
+    /// Publishes how this gateway sees itself and the mesh, a JSON document, as the retained `$sys.mesh.state` under its
+    /// name. It is over after a minute: a gateway that died is not shown for ever.
+    pub fn tell_state(&mut self, document: &[u8], now: Now) {
+        let name = self.identity.name.clone();
+        let mut state = wire::Message::new(document, short(&name));
+        (state.retain, state.time_to_live_ms) = (true, STATE_LIFE_MS);
+        self.announce_state(&state, now);
+    }
+
+    /// Takes back what [`Node::tell_state`] told.
+    pub(super) fn forget_state(&mut self, now: Now) {
+        let name = self.identity.name.clone();
+        let mut state = wire::Message::new(&[], short(&name));
+        state.remove = true;
+        self.announce_state(&state, now);
+    }
+
+    fn announce_state(&mut self, state: &wire::Message<'_>, now: Now) {
+        let mut message = Vec::new();
+        state.encode(&mut message);
+        self.announce_message(&Topic::from_static("$sys.mesh.state"), &message, now);
+    }
+
+    fn announce_message(&mut self, topic: &Topic, message: &[u8], now: Now) {
+        self.announcements.sequence += 1;
+        let own = Own {
+            publisher: PublisherId { id: self.identity.node.0, epoch: self.identity.epoch },
+            sequence: self.announcements.sequence,
+            class: MessageClass::Telemetry,
+            topic,
+            content_type: "application/json",
+            message,
+        };
+        self.publish_own(own, now);
     }
 
     /// What every announcement begins with.
@@ -173,6 +204,11 @@ impl Node {
             self.announcements.pending.push((news, key, object.finish()));
         }
     }
+}
+
+/// As much of a name as fits a key.
+fn short(name: &str) -> &str {
+    &name[..name.floor_char_boundary(limits::KEY_BYTES)]
 }
 
 /// The number of a session, as in `Welcome`.

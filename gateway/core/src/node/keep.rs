@@ -185,7 +185,13 @@ impl Node {
             let (code, message) = (Code::Aborted, reason.to_owned());
             conn.control(kind::CLOSE, &Close { code: code.into(), message: message.clone() });
             self.announce_control(old);
-            self.notices.push_back(Notice::Close { conn: old, code, message, own_address: false });
+            self.notices.push_back(Notice::Close {
+                conn: old,
+                code,
+                message,
+                own_address: false,
+                node: None,
+            });
         }
     }
 
@@ -228,6 +234,7 @@ impl Node {
                 code: Code::Unavailable,
                 message,
                 own_address: false,
+                node: None,
             });
         }
     }

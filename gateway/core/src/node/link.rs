@@ -5,12 +5,14 @@ use super::session::VERSION;
 use super::{Node, Notice, Violation, unknown};
 use crate::conn::{Role, WINDOWS};
 use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
+use crate::membership::Run;
+use crate::pair;
 use crate::time::Now;
 use macula_proto::v1::{
     Ack, Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Pause,
     Ping, Pong, Resume, StoreDigest, StoreList,
 };
-use macula_proto::{Pattern, kind};
+use macula_proto::{Pattern, kind, limits};
 use prost::Message as _;
 
 /// A peer that says nothing for this long, of our own attentive time, is dead.
@@ -113,24 +115,44 @@ impl Node {
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         conn.keep_events();
         conn.open_windows(hello.windows.unwrap_or_default());
-        if let Role::Link(link) = &mut conn.role {
-            link.node = node;
-            link.name.clone_from(&hello.name);
-            link.epoch = hello.epoch;
+        let Role::Link(link) = &mut conn.role else { return Ok(()) };
+        if let Some(certificate) = &link.certified {
+            check_name(certificate, &hello, node, &self.identity.realm)?;
         }
+        if link.expected.is_some_and(|expected| expected != node) {
+            return Err(Violation::invalid(format!(
+                "the address leads to another gateway, `{}`",
+                hello.name
+            )));
+        }
+        link.node = node;
+        link.name.clone_from(&hello.name);
+        link.epoch = hello.epoch;
         if !self.settle_pair(from, now) {
             return Ok(());
         }
+        self.answer_hello(from);
         if let Some(link) = self.link_mut(from) {
             link.live = true;
+            link.up_ms = now.elapsed_ms;
         }
+        let run = Run::new(node, hello.epoch, &hello.name, &hello.advertise);
         self.links.push(from);
         let snapshot = self.interest.snapshot();
         self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
         self.send_store(from, now);
         self.notices.push_back(Notice::LinkUp { conn: from, node, name: hello.name });
         self.tell_link(News::LinkUp, from);
+        self.membership.link_up(&run, self.attentive.read());
         Ok(())
+    }
+
+    /// The gateway that accepts says hello first. So the one that dialled can go without having disturbed a link that is
+    /// there.
+    fn answer_hello(&mut self, from: ConnKey) {
+        if self.conns.get(from).and_then(|conn| conn.link()).is_some_and(|link| link.dialled) {
+            self.send_control(from, kind::LINK_HELLO, &self.link_hello());
+        }
     }
 
     fn on_own_id(&mut self, from: ConnKey, hello: &LinkHello) {
@@ -138,15 +160,19 @@ impl Node {
             let text = "this address leads to the gateway itself".to_owned();
             return self.fail_with(from, Code::AlreadyExists, text, true);
         }
-        let text = format!(
-            "two gateways have the id of `{}`: give each its own MACULA_NODE_NAME or state directory",
-            hello.name
-        );
-        self.fail(from, Code::AlreadyExists, text);
+        self.answer_hello(from);
+        if hello.epoch > self.identity.epoch {
+            self.be_replaced();
+        }
+        self.fail(from, Code::Aborted, replaced(&hello.name));
     }
 
-    /// Of two links of one pair one stays, by a rule that both ends apply alike: the one of the newer run, else
-    /// the one that the smaller id dialled, else the newer link. False when the one at hand goes.
+    /// Another process runs under this gateway's id, and is newer.
+    pub(super) fn be_replaced(&mut self) {
+        self.membership.replace(self.attentive.read());
+    }
+
+    /// Of two links of one pair one stays, by the rule of [`crate::pair`]. False when the one at hand goes.
     fn settle_pair(&mut self, from: ConnKey, now: Now) -> bool {
         let own = self.identity.node;
         let Some(new) = self.conns.get(from).and_then(|conn| conn.link()) else { return false };
@@ -155,13 +181,22 @@ impl Node {
         };
         let Some(&other) = self.links.iter().find(same) else { return true };
         let Some(old) = self.conns.get(other).and_then(|conn| conn.link()) else { return true };
-        let keep_new = match new.epoch.cmp(&old.epoch) {
-            std::cmp::Ordering::Greater => true,
-            std::cmp::Ordering::Less => false,
-            std::cmp::Ordering::Equal => new.dialled_by_smaller(own) || !old.dialled_by_smaller(own),
+        let [before, after] = [old, new].map(|link| link.candidate(own));
+        let keep_new = if new.dialled {
+            pair::is_worth_dialling(before, after)
+        } else {
+            pair::takes_place(before, now.elapsed_ms.saturating_sub(old.up_ms), after)
         };
-        let loser = if keep_new { other } else { from };
-        self.fail(loser, Code::AlreadyExists, "another link of this pair stays".to_owned());
+        let (loser, run) = if keep_new { (other, before) } else { (from, after) };
+        if run.epoch < before.epoch.max(after.epoch) {
+            let text = replaced(&new.name);
+            if !keep_new {
+                self.answer_hello(from);
+            }
+            self.fail(loser, Code::Aborted, text);
+        } else {
+            self.fail(loser, Code::AlreadyExists, "another link of this pair stays".to_owned());
+        }
         if keep_new {
             self.detach(other, now);
         }
@@ -169,6 +204,9 @@ impl Node {
     }
 
     fn on_link_close(&mut self, from: ConnKey, close: Close) -> Result<(), Violation> {
+        if close.code() == Code::Aborted {
+            self.be_replaced();
+        }
         self.fail(from, close.code(), close.message);
         Ok(())
     }
@@ -179,6 +217,7 @@ impl Node {
             self.add_interest(from, interest, now)?;
         }
         for offer in &snapshot.offers {
+            self.check_room(from)?;
             self.add_offer(from, offer)?;
         }
         if let Some(link) = self.link_mut(from) {
@@ -199,6 +238,7 @@ impl Node {
             self.remove_offer(from, &parse(&procedure)?);
         }
         for offer in &delta.offered {
+            self.check_room(from)?;
             self.add_offer(from, offer)?;
         }
         self.send_control(from, kind::INTEREST_APPLIED, &InterestApplied { version: delta.version });
@@ -207,16 +247,44 @@ impl Node {
 
     fn add_interest(&mut self, from: ConnKey, interest: &Interest, now: Now) -> Result<(), Violation> {
         if !interest.group.is_empty() {
-            return self.set_group(from, interest, now);
+            let members = interest.members.len();
+            if members > limits::MEMBERS_PER_INTEREST {
+                let most = limits::MEMBERS_PER_INTEREST;
+                let message = format!("a group with {members} members, and {most} is the most");
+                return Err(Violation { code: Code::ResourceExhausted, message });
+            }
+            self.set_group(from, interest, now)?;
+            if let Some(link) = self.link_mut(from) {
+                let name = (interest.pattern.clone(), interest.group.clone());
+                if members == 0 {
+                    link.groups.remove(&name);
+                } else {
+                    link.groups.insert(name);
+                }
+            }
+            return self.check_room(from);
         }
         let pattern = parse(&interest.pattern)?;
         let telemetry = crate::interest::on_link(interest.telemetry());
         self.remove_interest(from, &pattern);
+        self.check_room(from)?;
         self.routes.add_interest(from, &pattern, telemetry);
         if let Some(link) = self.link_mut(from) {
             link.interest.insert(pattern, telemetry);
         }
         Ok(())
+    }
+
+    /// A peer may want and offer so much.
+    fn check_room(&self, from: ConnKey) -> Result<(), Violation> {
+        let link = self.conns.get(from).and_then(|conn| conn.link());
+        let held = link.map_or(0, |link| link.interest.len() + link.offers.len() + link.groups.len());
+        if held < limits::INTEREST_PER_LINK {
+            return Ok(());
+        }
+        let most = limits::INTEREST_PER_LINK;
+        let message = format!("more than {most} patterns, groups and procedures that a peer wants or offers");
+        Err(Violation { code: Code::ResourceExhausted, message })
     }
 
     fn remove_interest(&mut self, from: ConnKey, pattern: &Pattern) {
@@ -230,6 +298,7 @@ impl Node {
         let Some(link) = self.link_mut(from) else { return };
         let interest = std::mem::take(&mut link.interest);
         let offers = std::mem::take(&mut link.offers);
+        link.groups.clear();
         for (pattern, telemetry) in interest {
             self.routes.remove_interest(from, &pattern, telemetry);
         }
@@ -294,6 +363,7 @@ impl Node {
             self.tell_loss(MessageClass::Event, None);
             self.notices.push_back(Notice::LinkDown { node, name });
             self.tell_link(News::LinkDown, key);
+            self.membership.link_down(node);
         }
     }
 
@@ -302,6 +372,47 @@ impl Node {
     }
 }
 
+/// The id of a gateway follows from its name, and its name is that of its certificate: so none takes another's place.
+fn check_name(certificate: &str, hello: &LinkHello, node: NodeId, realm: &str) -> Result<(), Violation> {
+    let denied = |message| Err(Violation { code: Code::PermissionDenied, message });
+    let name = &hello.name;
+    if !is_named(name, certificate) {
+        return denied(format!("the certificate is that of `{certificate}`, the peer calls itself `{name}`"));
+    }
+    if node != NodeId::derived(realm, name) {
+        return denied(format!(
+            "the peer calls itself `{name}`, and the id {node} belongs to another gateway"
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a gateway goes by the name in a certificate: the pods of a cluster share one, and their names begin with it.
+fn is_named(name: &str, certificate: &str) -> bool {
+    name.strip_prefix(certificate).is_some_and(|rest| rest.is_empty() || rest.starts_with('-'))
+}
+
+/// What an older process of a gateway is told.
+pub(super) fn replaced(name: &str) -> String {
+    format!(
+        "two processes have the id of `{name}`, and the other has started later: give each its own MACULA_NODE_NAME or \
+         state directory"
+    )
+}
+
 pub(super) fn parse(text: &str) -> Result<Pattern, Violation> {
     text.parse().map_err(|error| Violation::invalid(format!("{error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pods_go_by_the_name_of_their_cluster() {
+        assert!(is_named("be-antwerp", "be-antwerp"));
+        assert!(is_named("be-antwerp-macula-gateway-service-7d4b9", "be-antwerp"));
+        assert!(!is_named("be-antwerpen", "be-antwerp"));
+        assert!(!is_named("be-antwerp", "be-antwerp-2"));
+    }
 }

@@ -264,6 +264,7 @@ impl Node {
         let forward = wire::Deliver::decode(body)?;
         let message = wire::Message::decode(forward.message)?;
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        conn.traffic.received[class as usize] += 1;
         let inbound = conn.inbound(class.stream());
         let (topic, publisher) = (inbound.topic(forward.topic), inbound.publisher(forward.publisher));
         let publisher = publisher.ok_or_else(never_told)?;
@@ -431,6 +432,13 @@ impl Node {
     pub(super) fn push(&mut self, route: &Route, subscriptions: &[u8], moving: Moving<'_>, now: Now) {
         let class = moving.class;
         let Some(conn) = self.conns.get_mut(route.conn) else { return };
+        // A retained value that a link dropped would be missing in the peer's store for good.
+        let keeps = route.link && moving.stamp != 0;
+        if keeps {
+            conn.traffic.values += 1;
+        } else {
+            conn.traffic.sent[class as usize] += 1;
+        }
         let queue = conn.messages(class);
         let before = queue.weight();
         let entry = Entry {
@@ -441,8 +449,6 @@ impl Node {
             mark: moving.mark,
             expires_ms: moving.expires_ms,
         };
-        // A retained value that a link dropped would be missing in the peer's store for good.
-        let keeps = route.link && moving.stamp != 0;
         let policy = if keeps { Overflow::Block } else { route.policy[class as usize] };
         let full = self.queued > Self::QUEUED_LIMIT;
         // A message that is not taken needs no alias.
@@ -465,7 +471,12 @@ impl Node {
                     self.tell_slow(route.conn, class, false, now);
                 }
             }
-            Pushed::Lost => self.counters.lost[class as usize] += 1,
+            Pushed::Lost => {
+                self.counters.lost[class as usize] += 1;
+                if let Some(conn) = self.conns.get_mut(route.conn) {
+                    conn.traffic.lost[class as usize] += 1;
+                }
+            }
             Pushed::Disconnect => {
                 let message = "the subscriber is too slow and asked to be disconnected then".to_owned();
                 self.fail(route.conn, Code::ResourceExhausted, message);

@@ -428,6 +428,7 @@ impl Network {
         while let Some(notice) = gateway.node.poll_notice() {
             let Notice::Close { conn, message, .. } = notice else { continue };
             let expected = message.contains("another link of this pair")
+                || message.contains("the other has started later")
                 || self.stormy
                     && (message.contains("has said nothing") || message.contains("connected anew"));
             assert!(expected, "gateway {index} closes a connection: {message}");
