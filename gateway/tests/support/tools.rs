@@ -26,6 +26,16 @@ pub(crate) fn python(packages: &[&str]) -> PathBuf {
     python
 }
 
+/// A program of Debian's package.
+pub(crate) fn debian_program(program: &str, package: &str) {
+    let _lock = lock("apt");
+    let found = || Command::new(program).arg("-V").output().is_ok();
+    if !found() {
+        apt_install(package);
+        assert!(found(), "{package} brings {program}");
+    }
+}
+
 /// A Chromium.
 pub(crate) fn chromium() -> PathBuf {
     let _lock = lock("apt");
