@@ -38,6 +38,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   macula doctor                                  Is everything in order?
+  macula mesh                                    Which gateways are there?
   macula sub 'be.cortexiq.provider.*'            Watch the offers of the energy market
   macula pub example.room.temperature 21.5       Publish a message
   macula get example.room.temperature            What was kept of it
@@ -97,6 +98,9 @@ pub(crate) enum Command {
     /// Offer a procedure that a command answers
     #[command(long_about = SERVE_ABOUT, override_usage = SERVE_USAGE, after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Show the gateways of the mesh and the links between them
+    #[command(long_about = MESH_ABOUT, after_help = MESH_EXAMPLES)]
+    Mesh,
     /// Make the certificates of a mesh
     #[command(subcommand, long_about = CERT_ABOUT, after_help = CERT_EXAMPLES)]
     Cert(CertCommand),
@@ -261,6 +265,18 @@ pub(crate) struct GetArgs {
     #[arg(long)]
     pub(crate) raw: bool,
 }
+
+const MESH_ABOUT: &str = "\
+Show the gateways of the mesh and the links between them, as each gateway has told of itself within the last minute: \
+round-trip time, rates, what waits and what was lost. Below stands who cannot be reached, and why.";
+
+const MESH_EXAMPLES: &str = "\
+Examples:
+  macula mesh
+  macula mesh --output json | jq '.links[] | {peer, round_trip_ms}'
+  watch -n1 macula mesh
+
+JSON is one object for each gateway, the value of $sys.mesh.state.";
 
 const GET_EXAMPLES: &str = "\
 Examples:

@@ -11,6 +11,7 @@ mod doctor;
 mod error;
 mod get;
 mod input;
+mod mesh;
 mod output;
 mod probe;
 mod publish;
@@ -75,6 +76,7 @@ async fn run(args: Args) -> Result<(), Error> {
         Command::Get(args) => get::run(args, &connection, output).await,
         Command::Call(args) => call::run(args, &connection, output).await,
         Command::Serve(args) => serve::run(args, &connection, output).await,
+        Command::Mesh => mesh::run(&connection, output).await,
         Command::Cert(_) => Ok(()),
         Command::Doctor => doctor::run(&connection, output).await,
     }

@@ -29,6 +29,18 @@ fn an_offer_is_published_from_json_and_printed_as_in_the_seed() {
 }
 
 #[test]
+fn a_mesh_of_one_is_shown_as_a_table_and_as_json() {
+    let world = World::start("alone");
+    let shown = world.run(&["mesh"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    let lines: Vec<&str> = shown.stdout.lines().collect();
+    assert!(lines[0].starts_with("GATEWAY  STATE") && lines[1].starts_with("alone    up"), "{shown:?}");
+    let shown = world.run(&["mesh", "--output", "json"]);
+    let state: Value = serde_json::from_str(&shown.stdout).expect("one object");
+    assert_eq!((&state["gateway"], &state["links"]), (&json!("alone"), &json!([])));
+}
+
+#[test]
 fn a_kept_value_is_read_until_it_is_removed() {
     let world = World::start("values");
     let none = world.run(&["get", "example.room.*"]);
