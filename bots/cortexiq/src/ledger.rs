@@ -35,19 +35,24 @@ impl Sizes {
 
 /// Computes a run.
 pub fn compute(sizes: Sizes, length: Length, threads: usize) -> Ledger {
+    ledger(&plan(sizes, length, threads))
+}
+
+/// The run that a world of these sizes lives.
+pub fn plan(sizes: Sizes, length: Length, threads: usize) -> Plan {
     let homes = Region::ALL.into_iter().flat_map(|region| {
         let file = home_file::parse(region.name(), home_file::builtin(region));
         let file = file.expect("a test of the domain reads every built-in file");
         population(&file, sizes.homes_of(region).unwrap_or(file.len()), sizes.seed)
     });
-    ledger(&Plan {
+    Plan {
         seed: sizes.seed,
         start_time: sizes.start_time,
         end_time: sizes.start_time + length.seconds(),
         homes: homes.collect(),
         providers: Region::ALL.into_iter().flat_map(|region| roster(region, sizes.providers)).collect(),
         threads,
-    })
+    }
 }
 
 /// The run for people.

@@ -1,5 +1,7 @@
 //! A small world lives a day in this process, over real QUIC, and everything it stored is right.
 
+mod ledger;
+
 use std::time::Duration;
 
 use cortexiq::ledger::Sizes;
@@ -23,6 +25,31 @@ fn a_day_is_stored_as_it_must_be() {
 }
 
 #[test]
+fn days_under_contracts_are_those_of_the_ledger() {
+    let (directory, sizes) = (tempfile::tempdir().expect("a directory"), sizes(45));
+    let length: cortexiq::duration::Length = "5d".parse().expect("a length");
+    let config = Config {
+        sizes,
+        // A simulated day is nearly three seconds: longer than anybody should be late.
+        speed: 30_000,
+        until: Some(sizes.start_time + length.seconds()),
+        ports: Ports { base: 0 },
+        database: Database::Sqlite(directory.path().join("world.db")),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let different = runtime.block_on(async {
+        let mut world = World::start(config).await.expect("the world starts");
+        wait(&mut world, "five days of 14 s", World::is_lived).await;
+        world.stored().await.expect("everything is stored");
+        let plan = cortexiq::ledger::plan(sizes, length, 1);
+        let different = ledger::differences(plan, world.reader(), world.seen().run).await;
+        world.stop().await;
+        different
+    });
+    assert_eq!(different, [""; 0]);
+}
+
+#[test]
 fn a_reset_begins_another_run_that_is_as_right() {
     let outcome = live(async |world| {
         wait(world, "the first half day", |world| world.seen().computed_until > start() + 43_200).await;
@@ -39,7 +66,7 @@ fn a_reset_begins_another_run_that_is_as_right() {
 /// Lets 30 homes live a day; `meanwhile` may disturb them and tells the run that has to be reached at least.
 fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
     let directory = tempfile::tempdir().expect("a directory");
-    let sizes = Sizes { seed: 1, start_time: start(), homes: Some(30), providers: 5 };
+    let sizes = sizes(30);
     let length: cortexiq::duration::Length = "1d".parse().expect("a length");
     let config = Config {
         sizes,
@@ -61,6 +88,10 @@ fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
         world.stop().await;
         outcome
     })
+}
+
+fn sizes(homes: usize) -> Sizes {
+    Sizes { seed: 1, start_time: start(), homes: Some(homes), providers: 5 }
 }
 
 fn start() -> i64 {

@@ -36,6 +36,11 @@ impl Balancer {
         self.first = Some(first);
     }
 
+    /// Whether it will say something of a day.
+    pub fn covers(&self, day: Day) -> bool {
+        self.first.is_none_or(|first| day >= first)
+    }
+
     /// Counts a home's quarter-hour; gives the day's event with the last quarter-hour of the last home.
     pub fn on_reading(&mut self, reading: &Reading) -> Option<RegionBalanced> {
         // Homes are within a day or two of each other, so the newest day is nearly always the one.
@@ -43,7 +48,7 @@ impl Balancer {
             Some((day, _)) if (day.start()..day.end()).contains(&reading.quarter) => *day,
             _ => reading.quarter.day(),
         };
-        if self.first.is_some_and(|first| day < first) {
+        if !self.covers(day) {
             return None;
         }
         let sum = self.days.entry(day).or_insert_with(|| Sum { net_wh: vec![0; day.hours()], finished: 0 });

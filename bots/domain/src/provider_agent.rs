@@ -28,13 +28,15 @@ pub struct ProviderAgent {
     costs: Costs,
     /// What market share makes of the margin, micro-euro per kWh.
     level: i64,
-    homes: u32,
     /// The first day without an offer.
     next: Day,
     offers: VecDeque<ContractOffered>,
     /// Offers from before a restart are not all known.
     restarted: bool,
     customers: BTreeMap<String, Customer>,
+    /// Homes that came less those that left, by the day of the decision; those of long ago together.
+    moves: BTreeMap<Day, i64>,
+    settled: i64,
     answers: HashMap<(String, String), AcceptOfferResult>,
 }
 
@@ -60,7 +62,15 @@ pub struct Acceptance {
 struct Costs {
     expected: Option<[i64; 3]>,
     /// By day, the newest; prices may come in any order after a restart.
-    surprises: BTreeMap<Day, [i64; 3]>,
+    days: BTreeMap<Day, Known>,
+}
+
+/// What a day's prices tell.
+#[derive(Debug, Clone, Copy, Default)]
+struct Known {
+    surprise: [i64; 3],
+    /// How many homes there are.
+    homes: u32,
 }
 
 impl ProviderAgent {
@@ -72,11 +82,12 @@ impl ProviderAgent {
             start_time,
             costs: Costs::default(),
             level: 0,
-            homes: 0,
             next: Day::containing(start_time),
             offers: VecDeque::new(),
             restarted: false,
             customers: BTreeMap::new(),
+            moves: BTreeMap::new(),
+            settled: 0,
             answers: HashMap::new(),
         }
     }
@@ -101,41 +112,46 @@ impl ProviderAgent {
         let prices = DayPrices::read(event)?;
         if event.run == self.run {
             self.costs.add(&prices, Day::containing(self.start_time));
-            self.homes = self.homes.max(prices.homes);
         }
         Ok(())
     }
 
     /// A home leaves one contract for another, perhaps one of ours for someone else's.
     pub fn on_switched(&mut self, event: &ContractSwitched) {
-        self.release(&event.home_id, &event.from_contract_id);
+        self.release(&event.home_id, &event.from_contract_id, event.time);
     }
 
     /// A contract ran out, perhaps one of ours.
     pub fn on_expired(&mut self, event: &ContractExpired) {
-        self.release(&event.home_id, &event.contract_id);
+        self.release(&event.home_id, &event.contract_id, event.time);
     }
 
-    fn release(&mut self, home_id: &str, contract_id: &str) {
+    fn release(&mut self, home_id: &str, contract_id: &str, time: i64) {
         if self.customers.get(home_id).is_some_and(|customer| customer.contract_id == contract_id) {
             self.customers.remove(home_id);
+            self.moved(time, -1);
         }
     }
 
-    /// Takes up a restarted provider: an offer it has published.
+    fn moved(&mut self, time: i64, homes: i64) {
+        *self.moves.entry(Day::containing(time)).or_default() += homes;
+    }
+
+    /// Takes up a restarted provider: an offer it has published, with those before it.
     pub fn restore_offer(&mut self, offer: &ContractOffered) {
         if offer.run == self.run && offer.provider_id == self.provider.id {
+            offer.earlier.iter().for_each(|earlier| self.restore_offer(earlier));
             let until = Day::containing(offer.valid_until);
             if until > self.next {
                 (self.next, self.level) = (until, offer.margin_level);
             }
             self.restarted = true;
-            self.offers.push_back(offer.clone());
+            self.offers.push_back(ContractOffered { earlier: Vec::new(), ..offer.clone() });
         }
     }
 
-    /// Takes up a restarted provider: a contract it has confirmed, in any order and however often. Whoever is a customer
-    /// no more leaves with the contract that came after.
+    /// Takes up a restarted provider: a contract it has confirmed, in any order and however often. What homes had decided
+    /// comes first: there contracts are in order, so that it is known since when a home has been a customer.
     pub fn restore_contract(&mut self, contract: &ContractConfirmed) {
         if contract.run != self.run || contract.provider_id != self.provider.id {
             return;
@@ -150,38 +166,77 @@ impl ProviderAgent {
 
     /// Takes up a restarted provider: what a home had decided, perhaps for it or against it.
     pub fn restore_held(&mut self, held: &ContractsHeld) {
-        held.contracts.iter().for_each(|contract| self.restore_contract(contract));
-        let newest = held.contracts.last();
-        if newest.is_some_and(|newest| newest.run == self.run && newest.provider_id != self.provider.id) {
-            self.customers.remove(&held.home_id);
+        let run = self.run;
+        for contract in held.contracts.iter().filter(|contract| contract.run == run) {
+            self.restore_contract(contract);
+            let left = |known: &Customer| known.start_time < contract.start_time;
+            if contract.provider_id != self.provider.id && self.customers.get(&held.home_id).is_some_and(left)
+            {
+                self.customers.remove(&held.home_id);
+                self.moved(contract.accepted_time, -1);
+            }
         }
     }
 
-    /// Every offer that is due: at the start one for the first two days, then at each midnight one for the day after.
-    /// Nothing before the first prices are known.
+    /// Every offer that is due: at the start one for the first two days, then at each midnight one for the day after, when
+    /// that midnight's day has prices.
+    ///
+    /// An offer depends on what was decided by simulated time, never on what has been heard: on prices up to the day it is
+    /// made, and on customers who had decided before the day before. So a run gives the same offers however fast messages are.
     pub fn advance(&mut self, time: i64) -> Vec<ContractOffered> {
         let mut due = Vec::new();
-        if !self.costs.is_known() || time < self.start_time {
-            return due;
-        }
         let first = Day::containing(self.start_time);
-        while self.next == first || self.next.previous().start().time() <= time {
+        while time >= self.due() {
             let begins_now = self.next == first;
             let valid_from = if begins_now { self.start_time } else { self.next.start().time() };
             let until = if begins_now { self.next.plus(2) } else { self.next.next() };
-            let published = if begins_now { self.start_time } else { self.next.previous().start().time() };
+            if !self.costs.days.contains_key(&self.made_on()) {
+                if time < until.plus(PATIENCE_DAYS).start().time() {
+                    break;
+                }
+                // It was away for long: nobody could accept that any more.
+                self.next = until;
+                continue;
+            }
+            self.end_contracts(self.made_on().start().time());
             self.follow_share();
-            let offer = self.price(published, valid_from, until.start().time());
+            let mut offer = self.price(self.due(), valid_from, until.start().time());
             self.offers.push_back(offer.clone());
             if self.offers.len() > KEPT_OFFERS {
                 self.offers.pop_front();
             }
+            let before = self.offers.len() - 1;
+            offer.earlier = self.offers.range(before.saturating_sub(EARLIER)..before).cloned().collect();
             due.push(offer);
             self.next = until;
         }
-        let now = Day::containing(time).start().time();
-        self.customers.retain(|_, customer| customer.end_time == 0 || customer.end_time > now);
         due
+    }
+
+    /// Simulated seconds that the next offer is overdue.
+    pub fn lag(&self, time: i64) -> i64 {
+        (time - self.due()).max(0)
+    }
+
+    /// The day on which the next offer is made.
+    fn made_on(&self) -> Day {
+        let first = Day::containing(self.start_time);
+        if self.next == first { first } else { self.next.previous() }
+    }
+
+    /// When the next offer is made.
+    fn due(&self) -> i64 {
+        self.made_on().start().time().max(self.start_time)
+    }
+
+    fn end_contracts(&mut self, now: i64) {
+        let ended = |(home, customer): (&String, &Customer)| {
+            (customer.end_time != 0 && customer.end_time <= now).then(|| (home.clone(), customer.end_time))
+        };
+        for (home, time) in self.customers.iter().filter_map(ended).collect::<Vec<_>>() {
+            self.customers.remove(&home);
+            self.moved(time, -1);
+        }
     }
 
     /// Answers an acceptance. The same home and offer always get the same answer.
@@ -221,19 +276,25 @@ impl ProviderAgent {
             let detail = format!("{} is not valid at that time.", offer.offer_id);
             return Some((RejectReason::OfferNotValid, detail));
         }
-        let known = self.customers.get(&request.home_id);
-        if request.reason() == ContractReason::Switch
-            && known.is_some_and(|known| known.end_time > request.time)
-        {
+        if request.reason() == ContractReason::Switch && self.is_customer(&request.home_id, request.time) {
             let detail = format!("{} is a customer of {} already.", request.home_id, self.provider.id);
             return Some((RejectReason::AlreadyCustomer, detail));
         }
         None
     }
 
+    fn is_customer(&self, home_id: &str, time: i64) -> bool {
+        let customer = self.customers.get(home_id);
+        customer.is_some_and(|customer| customer.end_time == 0 || customer.end_time > time)
+    }
+
     fn confirm(&mut self, request: &AcceptOfferRequest) -> ContractConfirmed {
         let offer = self.offers.iter().find(|offer| offer.offer_id == request.offer_id);
-        let terms = terms_of(offer.expect("`refusal` has found the offer"));
+        let mut terms = terms_of(offer.expect("`refusal` has found the offer"));
+        if self.is_customer(&request.home_id, request.time) {
+            // Whoever stays comes from nobody else.
+            terms.switching_discount = 0;
+        }
         let start = Day::containing(begins(request.time));
         let end_time = match terms.duration_months {
             0 => 0,
@@ -263,22 +324,28 @@ impl ProviderAgent {
             start_time: contract.start_time,
             end_time: contract.end_time,
         };
-        self.customers.insert(contract.home_id.clone(), customer);
+        if self.customers.insert(contract.home_id.clone(), customer).is_none() {
+            self.moved(contract.accepted_time, 1);
+        }
     }
 
     /// Below its share it gets cheaper, above it dearer.
     fn follow_share(&mut self) {
-        if self.homes == 0 {
+        let today = self.made_on();
+        let open = self.moves.split_off(&today.previous());
+        self.settled += std::mem::replace(&mut self.moves, open).into_values().sum::<i64>();
+        let homes = self.costs.homes(today);
+        if homes == 0 {
             return;
         }
-        let share = self.customers.len() as f64 / f64::from(self.homes) * 100.0;
+        let share = self.settled as f64 / f64::from(homes) * 100.0;
         let lowest = micro(self.provider.margin_floor) - micro(self.provider.margin);
         let step = if share < self.provider.market_share_target_pct { -LEVEL_STEP } else { LEVEL_STEP };
         self.level = (self.level + step).clamp(lowest, HIGHEST_LEVEL);
     }
 
     fn price(&self, time: i64, valid_from: i64, valid_until: i64) -> ContractOffered {
-        let [day, night, noon] = self.costs.mean();
+        let [day, night, noon] = self.costs.mean(self.made_on());
         let margin = micro(self.provider.margin) + self.level;
         let mut offer = ContractOffered {
             run: self.run,
@@ -325,22 +392,22 @@ impl Costs {
             let wall = prices.day.wall_quarter(index);
             surprise.add(wall, price - expected_price(prices.day, wall));
         }
-        self.surprises.insert(prices.day, surprise.means());
-        if self.surprises.len() > COST_DAYS {
-            self.surprises.pop_first();
+        self.days.insert(prices.day, Known { surprise: surprise.means(), homes: prices.homes });
+        if self.days.len() > KEPT_DAYS {
+            self.days.pop_first();
         }
         self.expected.get_or_insert_with(|| expected_year(first));
     }
 
-    fn is_known(&self) -> bool {
-        self.expected.is_some()
+    fn homes(&self, today: Day) -> u32 {
+        self.days.get(&today).map_or(0, |day| day.homes)
     }
 
-    fn mean(&self) -> [i64; 3] {
-        let days = self.surprises.len().max(1) as i64;
+    fn mean(&self, today: Day) -> [i64; 3] {
+        let lately = || self.days.range(..=today).rev().take(COST_DAYS).map(|(_, day)| day.surprise);
+        let days = lately().count().max(1) as i64;
         let expected = self.expected.unwrap_or_default();
-        [0, 1, 2]
-            .map(|kind| expected[kind] + self.surprises.values().map(|day| day[kind]).sum::<i64>() / days)
+        [0, 1, 2].map(|kind| expected[kind] + lately().map(|day| day[kind]).sum::<i64>() / days)
     }
 }
 
@@ -395,6 +462,12 @@ fn rounded(price: i64) -> i64 {
 
 /// Days whose spot prices make the cost.
 const COST_DAYS: usize = 28;
+/// Days whose prices are kept, for a provider that is some days behind.
+const KEPT_DAYS: usize = COST_DAYS + 14;
+/// Days after which an offer that waited for prices is not worth making.
+const PATIENCE_DAYS: i64 = 2;
+/// Offers before it that an offer carries: those of today and yesterday when tomorrow's is made.
+const EARLIER: usize = 2;
 /// A twentieth of a cent a day, micro-euro per kWh.
 const LEVEL_STEP: i64 = 500;
 /// Two cents above the aim, micro-euro per kWh.

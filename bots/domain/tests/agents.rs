@@ -12,7 +12,10 @@ use cortexiq_domain::provider_agent::ProviderAgent;
 use cortexiq_domain::region::Region;
 use cortexiq_domain::time::Day;
 use cortexiq_proto::accept_offer_result::Answer;
-use cortexiq_proto::{HomeMeasured, RegionBalanced, RejectReason};
+use cortexiq_proto::{
+    AcceptOfferRequest, ContractConfirmed, ContractReason, ContractSwitched, ContractsHeld, HomeMeasured,
+    RegionBalanced, RejectReason, SpotPriceUpdated,
+};
 
 const RUN: u64 = 4;
 const SEED: u64 = 9;
@@ -180,7 +183,14 @@ fn the_market_names_a_missing_region_and_hears_the_others() {
                 ..Default::default()
             });
         }
-        market.advance(hours(24 + 13)).remove(0)
+        let mut due = market.advance(hours(24 + 13));
+        if balanced.len() < 3 {
+            assert!(due.is_empty(), "a region that is late is waited for");
+            due = market.advance(hours(24 + 22));
+            assert_eq!(due[0].missing_regions.len(), 1);
+            assert_eq!(market.advance(hours(48 + 12)).len(), 0);
+        }
+        due.remove(0)
     };
     let calm = price(&[("antwerp", 2500), ("brabant", 2500), ("east-flanders", 2500)]);
     let hungry = price(&[("antwerp", 20_000), ("brabant", 20_000), ("east-flanders", 20_000)]);
@@ -192,6 +202,97 @@ fn the_market_names_a_missing_region_and_hears_the_others() {
     let partial = price(&[("antwerp", 2500), ("brabant", 2500)]);
     assert_eq!(partial.missing_regions, ["east-flanders"]);
     assert_eq!(partial.prices, calm.prices, "the missing region is taken to be as the others");
+}
+
+#[test]
+fn offers_depend_on_what_was_decided_and_not_on_when_it_was_heard() {
+    let days = 12;
+    let mut prices = MarketAgent::new(SEED, RUN, start()).advance(hours(days * 24));
+    prices.iter_mut().for_each(|day| day.homes = 20);
+    let new = || ProviderAgent::new(roster(Region::Brabant, 1).remove(0), RUN, start());
+    // Three homes come on the first day, one on the third; two of them leave on the sixth.
+    let come = [(0, 7), (1, 8), (2, 21), (3, 50)];
+    let leave = [(0, 130), (3, 140)];
+    let home = |number: i64| format!("ant_{number:03}");
+    let accept = |provider: &mut ProviderAgent, number: i64, hour: i64| -> ContractConfirmed {
+        let day = Day::containing(hours(hour));
+        let day = if hour < 48 { Day::containing(start()) } else { day };
+        let request = AcceptOfferRequest {
+            run: RUN,
+            home_id: home(number),
+            home_region: "antwerp".into(),
+            offer_id: format!("bra_p01_{day}"),
+            time: hours(hour),
+            reason: ContractReason::New.into(),
+        };
+        match provider.accept(&request).result.answer {
+            Some(Answer::Confirmed(confirmed)) => confirmed,
+            other => panic!("{other:?}"),
+        }
+    };
+    let gone = |number: i64, hour: i64, from: &ContractConfirmed| ContractSwitched {
+        run: RUN,
+        time: hours(hour),
+        home_id: home(number),
+        from_contract_id: from.contract_id.clone(),
+        ..Default::default()
+    };
+
+    // One hears everything at once, another as late as may be and with prices of the future.
+    let life = |delay: i64, known: i64| {
+        let (mut provider, mut offers, mut contracts) = (new(), Vec::new(), Vec::new());
+        for hour in 0..days * 24 {
+            let published = |day: &SpotPriceUpdated| day.time <= hours(hour + known);
+            prices
+                .iter()
+                .filter(|day| published(day))
+                .for_each(|day| provider.on_prices(day).expect("right"));
+            for (number, at) in come.iter().filter(|(_, at)| at + delay == hour) {
+                contracts.push((*number, accept(&mut provider, *number, *at)));
+            }
+            for (number, at) in leave.iter().filter(|(_, at)| at + delay == hour) {
+                let from = contracts.iter().find(|(other, _)| other == number).expect("it came");
+                provider.on_switched(&gone(*number, *at, &from.1));
+            }
+            offers.extend(provider.advance(hours(hour)));
+        }
+        (offers, contracts)
+    };
+    let (offers, contracts) = life(0, 11);
+    assert!(offers.len() as i64 == days && offers[3].margin_level != offers[9].margin_level);
+    assert_eq!(life(23, 72).0, offers);
+
+    // A third is restarted on the seventh day, with what the mesh remembers of it.
+    let mut restarted = new();
+    prices.iter().for_each(|day| restarted.on_prices(day).expect("right"));
+    let begun = 6;
+    restarted.restore_offer(&offers[begun]);
+    for number in 0..4 {
+        let mut contracts: Vec<_> = contracts
+            .iter()
+            .filter(|(other, _)| *other == number)
+            .map(|(_, contract)| contract.clone())
+            .collect();
+        if let Some((_, hour)) = leave.iter().find(|(other, _)| *other == number) {
+            let accepted_time = hours(*hour);
+            let start_time = cortexiq_domain::contract::begins(accepted_time);
+            let provider_id = "efl_p02".to_owned();
+            contracts.push(ContractConfirmed {
+                provider_id,
+                accepted_time,
+                start_time,
+                ..contracts[0].clone()
+            });
+        }
+        restarted.restore_held(&ContractsHeld {
+            run: RUN,
+            home_id: home(number),
+            contracts,
+            ..Default::default()
+        });
+    }
+    assert_eq!(restarted.customers(), 2);
+    assert_eq!(restarted.advance(hours(days * 24 - 1)), offers[begun + 1..]);
 }
 
 #[test]

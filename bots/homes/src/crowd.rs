@@ -5,9 +5,10 @@
 //! small however far the homes are behind.
 //!
 //! A restarted crowd begins with [`Crowd::restore`]. Its homes live again from their last midnight: trades and contracts
-//! may have been on their way and are said again, as the same rows; quarter-hours that the mesh holds are not.
+//! may have been on their way and are said again, as the same rows; quarter-hours that the mesh holds are not. A midnight is
+//! told when the region's day is: a crowd that died in between lives the whole day again, and the market misses nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use cortexiq_domain::agent::{HomeAgent, HomeEvent, Shared, Wait};
@@ -79,6 +80,8 @@ pub struct Crowd {
     by_id: HashMap<String, usize>,
     shared: Shared,
     balancer: Balancer,
+    /// Where homes stood at the end of days of which the region's balance is still to be told.
+    midnights: BTreeMap<Day, Vec<HomeCheckpointed>>,
     /// The newest tick's time.
     time: i64,
     /// How far homes that wait for nothing have been taken.
@@ -122,6 +125,7 @@ impl Crowd {
             unmeasured: vec![start_time; agents.len()],
             agents,
             by_id,
+            midnights: BTreeMap::new(),
             shared: Shared::new(tick.seed),
             time: tick.simulation_time,
             front: start_time,
@@ -254,11 +258,12 @@ impl Crowd {
         self.front = (self.front + QUARTER_SECONDS).min(self.time);
         let mut waits = Waits::default();
         for (agent, unmeasured) in self.agents.iter_mut().zip(&mut self.unmeasured) {
-            let midnight = agent.next().day().end();
+            let day = agent.next().day();
+            let midnight = day.end();
             let goal = self.front.min(agent.next().time() + CATCH_UP_SECONDS).min(midnight.time());
             let (run, balancer) = (self.run, &mut self.balancer);
             let home = Arc::clone(agent.home());
-            let mut last = None;
+            let (mut last, mut balanced) = (None, None);
             let wait = agent.advance(goal, &mut self.shared, &mut |event| match event {
                 HomeEvent::Measured(reading) => {
                     let next = reading.quarter.next();
@@ -269,12 +274,23 @@ impl Crowd {
                         out.push(Output::Measured(reading.measured(run, &home.id)));
                         *unmeasured = next.time();
                     }
-                    out.extend(balancer.on_reading(&reading).map(Output::Balanced));
+                    balanced = balanced.take().or(balancer.on_reading(&reading));
                 }
                 event => say(event, out),
             });
-            out.extend(last.map(|last| Output::Checkpointed(agent.checkpoint(last))));
+            if let Some(last) = last {
+                self.midnights.entry(day).or_default().push(agent.checkpoint(last));
+            }
+            if balanced.is_some() || (self.midnights.contains_key(&day) && !self.balancer.covers(day)) {
+                out.extend(balanced.map(Output::Balanced));
+                let told = self.midnights.remove(&day).unwrap_or_default();
+                out.extend(told.into_iter().map(Output::Checkpointed));
+            }
             waits.add(&home.id, wait);
+        }
+        while self.midnights.len() > MOST_MIDNIGHTS {
+            let oldest = self.midnights.pop_first().map(|(_, midnights)| midnights);
+            out.extend(oldest.into_iter().flatten().map(Output::Checkpointed));
         }
         self.waits = waits;
         self.restless = out.len() > begun || self.front < self.time;
@@ -353,6 +369,8 @@ fn say(event: HomeEvent, out: &mut Vec<Output>) {
 /// Measurements come by another way than checkpoints and may be ahead of them by what passes in a second or two at full
 /// speed.
 const LOST_CHECKPOINT_SECONDS: i64 = 7 * 86_400;
+/// Days that homes may be ahead of one that waits for an answer before their midnights are told without the region's day.
+const MOST_MIDNIGHTS: usize = 3;
 /// Four times the pace of homes that wait for nothing.
 const CATCH_UP_SECONDS: i64 = 4 * QUARTER_SECONDS;
 

@@ -8,6 +8,7 @@ mod totals;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cortexiq_proto as proto;
+use prost::Message as _;
 
 use crate::ledger::Ledger;
 use crate::message::Message;
@@ -98,7 +99,7 @@ impl Projector {
                 self.on_contract_event(c.run, c.time, &c.home_id, what, payload);
             }
             Message::ProviderInitialized(provider) => self.on_provider(provider, payload),
-            Message::ContractOffered(offer) => self.on_offer(&offer, payload),
+            Message::ContractOffered(offer) => self.on_offer(&offer),
             Message::RegionBalanced(b) => {
                 let row =
                     BalanceRow { run: b.run, region: b.region, time: b.time, message: payload.to_vec() };
@@ -444,14 +445,16 @@ impl Projector {
         self.batch.providers.insert((run, provider), row);
     }
 
-    fn on_offer(&mut self, o: &proto::ContractOffered, payload: &[u8]) {
+    fn on_offer(&mut self, o: &proto::ContractOffered) {
+        // Those before it have rows of their own.
+        let alone = proto::ContractOffered { earlier: Vec::new(), ..o.clone() };
         let row = OfferRow {
             run: o.run,
             offer: self.batch.name(&o.offer_id),
             provider: self.batch.name(&o.provider_id),
             valid_from: o.valid_from,
             valid_until: o.valid_until,
-            message: payload.to_vec(),
+            message: alone.encode_to_vec(),
         };
         self.batch.offers.push(row);
     }

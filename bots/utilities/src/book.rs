@@ -90,6 +90,11 @@ impl Book {
         self.agents.iter_mut().flat_map(|agent| agent.advance(time)).collect()
     }
 
+    /// Simulated seconds by which the slowest provider's next offer is late: it waits for prices.
+    pub fn lag(&self) -> i64 {
+        self.agents.iter().map(|agent| agent.lag(self.time)).max().unwrap_or(0)
+    }
+
     /// Answers an acceptance for the provider at `index`.
     pub fn accept(&mut self, index: usize, request: &AcceptOfferRequest) -> Result<Acceptance, NotYet> {
         if request.run > self.run {
@@ -150,10 +155,30 @@ mod tests {
         let mut book = priced();
         assert_eq!(book.due().len(), 5);
         assert!(book.due().is_empty(), "once each");
-        book.on_time(start() + 86_400);
+        book.on_time(start() + 86_400 + 60);
+        assert!(book.due().is_empty());
+        assert_eq!(book.lag(), 60, "offers wait for the prices of the day they are made on");
+        let mut market = MarketAgent::new(1, 7, start());
+        market.advance(start() + 86_400).iter().for_each(|prices| book.on_prices(prices).expect("right"));
         let next = book.due();
-        assert_eq!(next.len(), 5);
+        assert_eq!((next.len(), book.lag()), (5, 0));
+        assert!(next.iter().all(|offer| offer.earlier.len() == 1));
         assert!(next.iter().all(|offer| offer.valid_from == start() + 2 * 86_400));
+    }
+
+    #[test]
+    fn providers_that_come_late_leave_out_what_nobody_can_accept() {
+        let mut book = book();
+        let days = 100;
+        let mut market = MarketAgent::new(1, 7, start());
+        let prices = market.advance(start() + days * 86_400);
+        prices.iter().for_each(|prices| book.on_prices(prices).expect("right"));
+        book.on_time(start() + days * 86_400);
+        let offers = book.due();
+        // Summer time has begun meanwhile.
+        assert!(offers.len() < 5 * 60, "{}", offers.len());
+        assert_eq!(offers.iter().map(|offer| offer.valid_until).max(), Some(start() + (days + 2) * 86_400 - 3600));
+        assert_eq!(book.lag(), 0);
     }
 
     #[test]

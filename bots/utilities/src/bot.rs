@@ -132,8 +132,8 @@ impl Utilities {
             let mut book = Book::new(&tick, &self.config.providers);
             let Remembered { offers, confirmed, held } = std::mem::take(&mut self.remembered);
             offers.iter().for_each(|offer| book.restore(offer));
-            confirmed.iter().for_each(|contract| book.restore_confirmed(contract));
             held.iter().for_each(|held| book.restore_held(held));
+            confirmed.iter().for_each(|contract| book.restore_confirmed(contract));
             self.config.progress.begin();
             tracing::info!(run = tick.run, region = %self.config.region, "a run begins");
             for provider in book.introductions() {
@@ -180,6 +180,7 @@ impl Utilities {
             self.voice.offered.send(&offer).await?;
             self.config.progress.offers(1);
         }
+        self.config.progress.reached(book.lag(), book.customers());
         Ok(())
     }
 

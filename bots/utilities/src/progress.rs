@@ -1,6 +1,6 @@
 //! What the providers did, for whoever watches them.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use cortexiq_shell::{Health, Metrics, Presence};
 use macula_sdk::Client;
@@ -12,6 +12,8 @@ pub struct Progress {
     offered: AtomicU64,
     confirmed: AtomicU64,
     rejected: AtomicU64,
+    lag: AtomicI64,
+    customers: AtomicU64,
 }
 
 impl Progress {
@@ -28,6 +30,16 @@ impl Progress {
     /// Acceptances that were refused.
     pub fn rejected(&self) -> u64 {
         self.rejected.load(Ordering::Relaxed)
+    }
+
+    /// Simulated seconds by which the next offer is late: its day has no prices yet.
+    pub fn lag(&self) -> i64 {
+        self.lag.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn reached(&self, lag: i64, customers: usize) {
+        self.lag.store(lag, Ordering::Relaxed);
+        self.customers.store(customers as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn joined(&self, client: &Client) {
@@ -64,5 +76,7 @@ impl Health for Progress {
         metrics.counter("offered_total", "Offers published in this run.", self.offered());
         metrics.counter("confirmed_total", "Acceptances confirmed in this run.", self.confirmed());
         metrics.counter("rejected_total", "Acceptances refused in this run.", self.rejected());
+        metrics.gauge("lag_seconds", "Simulated seconds by which the next offer is late.", self.lag());
+        metrics.gauge("customers", "Homes with a contract.", self.customers.load(Ordering::Relaxed));
     }
 }

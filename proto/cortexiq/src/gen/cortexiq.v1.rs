@@ -25,7 +25,7 @@ pub struct Terms {
     /// Import below this in a local month is billed as if it were this much, at the night price or the mean spot price.
     #[prost(uint32, tag = "9")]
     pub minimum_monthly_kwh: u32,
-    /// Paid once to a home that comes from another provider.
+    /// For a home that comes from another provider: granted day by day over the first year, as the fee is charged.
     #[prost(int64, tag = "10")]
     pub switching_discount: i64,
     /// 0 runs until another contract begins.
@@ -938,7 +938,7 @@ impl ::prost::Name for ProviderInitialized {
     }
 }
 /// be.cortexiq.provider.contract.offered, key provider: event, retained; published a day before `valid_from`.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ContractOffered {
     #[prost(uint64, tag = "1")]
     pub run: u64,
@@ -987,6 +987,10 @@ pub struct ContractOffered {
     /// restarted provider goes on from here.
     #[prost(sint64, tag = "19")]
     pub margin_level: i64,
+    /// The two offers before it, without theirs. Only the newest offer is retained, and homes that restart go back to their
+    /// last midnight: so they find what they could choose from then, and a restarted provider knows what it may be held to.
+    #[prost(message, repeated, tag = "20")]
+    pub earlier: ::prost::alloc::vec::Vec<ContractOffered>,
 }
 impl ::prost::Name for ContractOffered {
     const NAME: &'static str = "ContractOffered";
@@ -1458,7 +1462,7 @@ impl ::prost::Name for GetHomesByLocationRequest {
     }
 }
 /// A provider with its customers.
-#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, ::prost::Message)]
 pub struct ProviderSummary {
     #[prost(message, optional, tag = "1")]
     pub provider: ::core::option::Option<ProviderInitialized>,
