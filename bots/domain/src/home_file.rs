@@ -14,11 +14,12 @@
 //! have defaults; `meters`, which other files of this shape carry, is not used. The same as a JSON Schema: [`SCHEMA`].
 
 use std::collections::HashSet;
-use std::fmt;
 
 use serde_json::{Map, Value};
 
 use crate::ean::Ean;
+pub use crate::fields::Mistake;
+use crate::fields::{Fields, entries, read_all};
 use crate::home::{Address, Battery, Home, Solar};
 use crate::region::Region;
 use crate::standard::LoadProfile;
@@ -46,54 +47,17 @@ pub fn load(
     sources: &str,
     read: impl Fn(&str) -> std::io::Result<String>,
 ) -> Result<Vec<Home>, Vec<Mistake>> {
-    let (mut files, mut mistakes) = (Vec::new(), Vec::new());
-    let whole = |file: &str, problem: String| Mistake {
-        file: file.to_owned(),
-        index: None,
-        field: String::new(),
-        problem,
-    };
-    for source in sources.split(',').map(str::trim).filter(|source| !source.is_empty()) {
-        match builtin_named(source) {
-            Some(text) => files.push((source, text.to_owned())),
-            None => match read(source) {
-                Ok(text) => files.push((source, text)),
-                Err(error) => mistakes.push(whole(source, error.to_string())),
-            },
-        }
-    }
-    if files.is_empty() && mistakes.is_empty() {
-        mistakes.push(whole("HOMES_SOURCES", "names no file".into()));
-    }
-    match parse_all(files.iter().map(|(file, text)| (*file, text.as_str()))) {
+    let files = read_all("HOMES_SOURCES", sources, |source| match builtin_named(source) {
+        Some(text) => Ok(text.to_owned()),
+        None => read(source),
+    });
+    let (files, mut mistakes) = files;
+    match parse_all(files.iter().map(|(file, text)| (file.as_str(), text.as_str()))) {
         Ok(homes) if mistakes.is_empty() => Ok(homes),
         Ok(_) => Err(mistakes),
         Err(more) => {
             mistakes.extend(more);
             Err(mistakes)
-        }
-    }
-}
-
-/// One mistake in a file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mistake {
-    /// The file.
-    pub file: String,
-    /// Which home of the array, from 0; none when the file as a whole is wrong.
-    pub index: Option<usize>,
-    /// Which field, such as `address.latitude`.
-    pub field: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl fmt::Display for Mistake {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.index {
-            Some(index) if self.field.is_empty() => write!(f, "{}[{index}]: {}", self.file, self.problem),
-            Some(index) => write!(f, "{}[{index}].{}: {}", self.file, self.field, self.problem),
-            None => write!(f, "{}: {}", self.file, self.problem),
         }
     }
 }
@@ -108,27 +72,9 @@ pub fn parse_all<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Res
     let (mut homes, mut mistakes) = (Vec::new(), Vec::new());
     let (mut ids, mut eans, mut numbers) = (HashSet::new(), HashSet::new(), [0_usize; 3]);
     for (file, text) in files {
-        let whole =
-            |problem: String| Mistake { file: file.into(), index: None, field: String::new(), problem };
-        let entries = match serde_json::from_str::<Value>(text) {
-            Ok(Value::Array(entries)) => entries,
-            Ok(_) => {
-                mistakes.push(whole("an array of homes is needed".into()));
-                continue;
-            }
-            Err(error) => {
-                mistakes.push(whole(format!("no JSON: {error}")));
-                continue;
-            }
-        };
+        let Some(entries) = entries(file, text, "homes", &mut mistakes) else { continue };
         for (index, entry) in entries.iter().enumerate() {
-            let empty = Map::new();
-            let object = entry.as_object().unwrap_or(&empty);
-            let mut fields = Fields { file, index, path: "", object, mistakes: &mut mistakes };
-            if !entry.is_object() {
-                fields.mistake("", "an object is needed");
-                continue;
-            }
+            let Some(mut fields) = Fields::of(file, index, entry, &mut mistakes) else { continue };
             let before = fields.mistakes.len();
             let home = fields.home(&mut numbers);
             if !home.id.is_empty() && !ids.insert(home.id.clone()) {
@@ -145,15 +91,6 @@ pub fn parse_all<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Res
         }
     }
     if mistakes.is_empty() { Ok(homes) } else { Err(mistakes) }
-}
-
-/// The fields of one object, noting what is wrong with them; a wrong field gets a value that is thrown away later.
-struct Fields<'a> {
-    file: &'a str,
-    index: usize,
-    path: &'static str,
-    object: &'a Map<String, Value>,
-    mistakes: &'a mut Vec<Mistake>,
 }
 
 impl Fields<'_> {
@@ -182,12 +119,9 @@ impl Fields<'_> {
             Region::ALL.iter().position(|region| *region == address.region).expect("ALL has every region");
         numbers[place] += 1;
         let id = match self.object.get("id") {
-            Some(_) => self.text("id"),
+            Some(_) => self.id(),
             None => format!("{}_{:03}", address.region.prefix(), numbers[place]),
         };
-        if !id.bytes().all(|letter| letter.is_ascii_alphanumeric() || b"_-".contains(&letter)) {
-            self.mistake("id", "only letters, digits, _ and - may be in an id");
-        }
         let peak_w = self.kilo("solar_capacity_kw", Some(0.0), 0.0, 100.0);
         let solar = Solar {
             peak_w,
@@ -261,13 +195,7 @@ impl Fields<'_> {
         let mistakes = &mut *self.mistakes;
         let mut fields = Fields { file: self.file, index: self.index, path: "address.", object, mistakes };
         fields.known(&["street", "city", "postal_code", "region", "latitude", "longitude"]);
-        let region = fields.text("region");
-        let region = region.parse().unwrap_or_else(|error: crate::region::NoRegion| {
-            if fields.object.get("region").is_some_and(Value::is_string) {
-                fields.mistake("region", &error.to_string());
-            }
-            Region::Antwerp
-        });
+        let region = fields.region();
         let postal_code = fields.text("postal_code");
         let digits = postal_code.len() == 4 && postal_code.bytes().all(|digit| digit.is_ascii_digit());
         if !digits || postal_code.starts_with('0') {
@@ -283,35 +211,6 @@ impl Fields<'_> {
         }
     }
 
-    fn known(&mut self, names: &[&str]) {
-        for name in self.object.keys().filter(|name| !names.contains(&name.as_str())) {
-            self.mistake(name, "no such field");
-        }
-    }
-
-    fn text(&mut self, name: &str) -> String {
-        match self.object.get(name) {
-            Some(Value::String(text)) if !text.trim().is_empty() => return text.clone(),
-            Some(_) => self.mistake(name, "a text is needed"),
-            None => self.mistake(name, "is missing"),
-        }
-        String::new()
-    }
-
-    fn number(&mut self, name: &str, default: Option<f64>, least: f64, most: f64) -> f64 {
-        let found = self.object.get(name);
-        match (found, default) {
-            (None, Some(default)) => return default,
-            (None, None) => self.mistake(name, "is missing"),
-            (Some(value), _) => match value.as_f64() {
-                Some(number) if (least..=most).contains(&number) => return number,
-                Some(number) => self.mistake(name, &format!("{number} is not between {least} and {most}")),
-                None => self.mistake(name, "a number is needed"),
-            },
-        }
-        least
-    }
-
     /// A number in thousands as whole units.
     fn kilo(&mut self, name: &str, default: Option<f64>, least: f64, most: f64) -> u32 {
         libm::round(self.number(name, default, least, most) * 1000.0) as u32
@@ -325,15 +224,6 @@ impl Fields<'_> {
             }
             Ean::with_check_digit(54_000_000_000_000_000).expect("17 digits from 54")
         })
-    }
-
-    fn mistake(&mut self, field: &str, problem: &str) {
-        self.mistakes.push(Mistake {
-            file: self.file.to_owned(),
-            index: Some(self.index),
-            field: format!("{}{field}", self.path),
-            problem: problem.to_owned(),
-        });
     }
 }
 

@@ -1,5 +1,7 @@
 //! Populations of any size, grown from a file by a seed.
 
+use std::collections::HashSet;
+
 use crate::ean::Ean;
 use crate::home::{Address, Battery, Home, Solar};
 use crate::random::{Random, of_name, unit};
@@ -11,10 +13,12 @@ use crate::random::{Random, of_name, unit};
 /// When `homes` is empty.
 pub fn population(homes: &[Home], count: usize, seed: u64) -> Vec<Home> {
     let random = Random::new(seed, of_name("population"));
-    (0..count).map(|index| homes.get(index).cloned().unwrap_or_else(|| grown(homes, index, random))).collect()
+    let taken: HashSet<&str> = homes.iter().map(|home| home.id.as_str()).collect();
+    let one = |index: usize| homes.get(index).cloned().unwrap_or_else(|| grown(homes, index, random, &taken));
+    (0..count).map(one).collect()
 }
 
-fn grown(homes: &[Home], index: usize, random: Random) -> Home {
+fn grown(homes: &[Home], index: usize, random: Random, taken: &HashSet<&str>) -> Home {
     let model = &homes[index % homes.len()];
     let region = model.address.region;
     let who = of_name(region.name());
@@ -33,8 +37,13 @@ fn grown(homes: &[Home], index: usize, random: Random) -> Home {
         Ean::with_check_digit(lead * 1_000_000_000 + 1_000_000 + (index as u64) * 2 + kind)
             .expect("17 digits from 54")
     };
+    let mut id = format!("{}_{:03}", region.prefix(), index + 1);
+    // A file may number its homes as it likes.
+    while taken.contains(id.as_str()) {
+        id.push('x');
+    }
     Home {
-        id: format!("{}_{:03}", region.prefix(), index + 1),
+        id,
         name: format!("{} {}", model.name, index / homes.len() + 1),
         iot_provider: model.iot_provider.clone(),
         meter_ean: ean(0),
@@ -82,5 +91,8 @@ mod tests {
         assert_eq!(ids.len(), 500);
         assert_eq!(eans.len(), grown.iter().map(|home| 1 + usize::from(home.solar.is_some())).sum::<usize>());
         assert_eq!(population(&homes, 10, 7).len(), 10);
+        // Also where the file's own numbers begin elsewhere.
+        let late = population(&homes[40..], 60, 7);
+        assert_eq!(late.iter().map(|home| &home.id).collect::<HashSet<_>>().len(), 60);
     }
 }

@@ -1,14 +1,14 @@
 //! Who the providers are: strategies, their settings, and the roster of every region.
 
+use std::str::FromStr;
+
 use cortexiq_proto::{ProviderInitialized, Terms};
-use serde::Deserialize;
 
 use crate::contract::spot_terms;
 use crate::region::Region;
 
 /// How a provider competes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Strategy {
     /// Fixed prices with little between day and night.
     Steady,
@@ -38,9 +38,22 @@ impl Strategy {
     }
 }
 
+/// A text that names no strategy.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no strategy; there are steady, night, solar, peak and discount")]
+pub struct NoStrategy(String);
+
+impl FromStr for Strategy {
+    type Err = NoStrategy;
+
+    fn from_str(text: &str) -> Result<Self, NoStrategy> {
+        let found = Self::ALL.into_iter().find(|strategy| strategy.name() == text);
+        found.ok_or_else(|| NoStrategy(text.to_owned()))
+    }
+}
+
 /// How one provider sets its prices.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Provider {
     /// Such as `ant_p01`.
     pub id: String,
@@ -56,14 +69,11 @@ pub struct Provider {
     pub margin_floor: f64,
     /// € a year.
     pub yearly_fee: f64,
-    /// € once.
-    #[serde(default)]
+    /// € over the first year, for homes that come from another provider.
     pub switching_discount: f64,
-    /// kWh.
-    #[serde(default)]
+    /// kWh, billed even when it was not used.
     pub minimum_monthly_kwh: u32,
-    /// Months.
-    #[serde(default = "a_year")]
+    /// Months; 0 runs until another contract begins.
     pub duration_months: u32,
     /// Share of all homes it aims at, percent.
     pub market_share_target_pct: f64,
@@ -99,8 +109,8 @@ pub fn roster(region: Region, count: usize) -> Vec<Provider> {
                 Strategy::Steady => (0.030, 55.0, 15.0, 0),
                 Strategy::Night => (0.028, 45.0, 25.0, 50),
                 Strategy::Solar => (0.032, 50.0, 20.0, 0),
-                Strategy::Peak => (0.020, 35.0, 0.0, 0),
-                Strategy::Discount => (0.012, 75.0, 75.0, 100),
+                Strategy::Peak => (0.016, 35.0, 0.0, 0),
+                Strategy::Discount => (0.013, 75.0, 60.0, 100),
             };
             let dearer = 0.001 * ((index * 7 + lead * 3) % 5) as f64;
             Provider {
@@ -118,25 +128,6 @@ pub fn roster(region: Region, count: usize) -> Vec<Provider> {
             }
         })
         .collect()
-}
-
-/// Reads a roster file: an array of providers.
-pub fn parse_roster(file: &str, text: &str) -> Result<Vec<Provider>, BadRoster> {
-    serde_json::from_str(text).map_err(|source| BadRoster { file: file.to_owned(), source })
-}
-
-/// A roster file that is none.
-#[derive(Debug, thiserror::Error)]
-#[error("{file}: {source}")]
-pub struct BadRoster {
-    /// The file.
-    pub file: String,
-    /// What is wrong, with line and column.
-    pub source: serde_json::Error,
-}
-
-fn a_year() -> u32 {
-    12
 }
 
 const NAMES: [&str; 3] = ["Schelde", "Dijle", "Leie"];

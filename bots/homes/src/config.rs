@@ -21,9 +21,12 @@ pub const SETTINGS: &[Setting] = &[
     Setting {
         name: "HOMES_COUNT",
         default: "as in the files",
-        help: "How many homes: the first of the files, and others grown from them with the simulation's seed",
+        help: "How many homes, at most 100000: the first of the files, and others grown from them with the simulation's seed",
     },
 ];
+
+/// Homes of one process, about a kilobyte each; the largest population that is tested.
+const MOST_HOMES: usize = 100_000;
 
 /// What the homes of one region are told.
 #[derive(Debug, Clone)]
@@ -72,8 +75,8 @@ impl Config {
             ));
         }
         let count = vars.parse("HOMES_COUNT", homes.len());
-        if count == 0 && vars.optional("HOMES_COUNT").is_some() {
-            vars.problem("HOMES_COUNT=0: at least one home is needed".to_owned());
+        if vars.optional("HOMES_COUNT").is_some() && !(1..=MOST_HOMES).contains(&count) {
+            vars.problem(format!("HOMES_COUNT={count}: between 1 and {MOST_HOMES} homes live in a process"));
         }
         let admin = Admin::read(&mut vars);
         vars.finish()?;

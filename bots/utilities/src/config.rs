@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use cortexiq_domain::provider::{Provider, parse_roster, roster};
+use cortexiq_domain::provider::{Provider, roster};
+use cortexiq_domain::provider_file;
 use cortexiq_domain::region::Region;
 use cortexiq_shell::{Admin, Mesh};
 use macula_proto::vars::{Problems, Setting, Vars};
@@ -26,6 +27,9 @@ pub const SETTINGS: &[Setting] = &[
 
 /// Providers of a region unless told otherwise: one of each strategy.
 pub const DEFAULT_PROVIDERS: usize = 5;
+
+/// As many as the command line of the whole world allows.
+const MOST_PROVIDERS: usize = 100;
 
 /// What the providers of one region are told.
 #[derive(Debug, Clone)]
@@ -71,13 +75,20 @@ impl Config {
                 Region::Antwerp
             }
         };
-        let files = vars.list("PROVIDERS_SOURCES");
-        let providers = match files.is_empty() {
-            true => roster(region, vars.parse("PROVIDERS_COUNT", DEFAULT_PROVIDERS)),
-            false => {
-                let mut providers = from_files(&mut vars, &files);
+        let providers = match vars.optional("PROVIDERS_SOURCES") {
+            None => {
+                let count = vars.parse("PROVIDERS_COUNT", DEFAULT_PROVIDERS);
+                if !(1..=MOST_PROVIDERS).contains(&count) {
+                    vars.problem(format!(
+                        "PROVIDERS_COUNT={count}: between 1 and {MOST_PROVIDERS} providers"
+                    ));
+                }
+                roster(region, count.min(MOST_PROVIDERS))
+            }
+            Some(sources) => {
+                let mut providers = from_files(&mut vars, &sources, region);
                 let count = vars.parse("PROVIDERS_COUNT", providers.len());
-                if count > providers.len() {
+                if count > providers.len() && !providers.is_empty() {
                     let found = providers.len();
                     vars.problem(format!("PROVIDERS_COUNT={count}: the files have {found} providers"));
                 }
@@ -85,34 +96,29 @@ impl Config {
                 providers
             }
         };
-        for (index, provider) in providers.iter().enumerate() {
-            if providers[..index].iter().any(|other| other.id == provider.id) {
-                vars.problem(format!("PROVIDERS_SOURCES: {:?} stands twice", provider.id));
-            }
-            // The id is a segment of a procedure's name.
-            let legal = |letter: u8| letter.is_ascii_alphanumeric() || b"_-".contains(&letter);
-            if provider.id.is_empty() || !provider.id.bytes().all(legal) {
-                let id = &provider.id;
-                vars.problem(format!("PROVIDERS_SOURCES: id {id:?}: letters, digits, _ and - make an id"));
-            }
-        }
         let admin = Admin::read(&mut vars);
         vars.finish()?;
         Ok(Self { mesh, region, providers, progress: Arc::default(), admin })
     }
 }
 
-fn from_files(vars: &mut Vars, files: &[String]) -> Vec<Provider> {
-    let mut providers = Vec::new();
-    for file in files {
-        let read = std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"));
-        let parsed = read.and_then(|text| parse_roster(file, &text).map_err(|error| error.to_string()));
-        match parsed {
-            Ok(found) => providers.extend(found),
-            Err(problem) => vars.problem(format!("PROVIDERS_SOURCES: {problem}")),
+fn from_files(vars: &mut Vars, sources: &str, region: Region) -> Vec<Provider> {
+    match provider_file::load(sources, |path| std::fs::read_to_string(path)) {
+        Ok(providers) => {
+            for Provider { id, region: elsewhere, .. } in
+                providers.iter().filter(|provider| provider.region != region)
+            {
+                vars.problem(format!(
+                    "PROVIDERS_SOURCES: {id} is of {elsewhere}, CORTEXIQ_REGION is {region}"
+                ));
+            }
+            providers
+        }
+        Err(mistakes) => {
+            mistakes.iter().for_each(|mistake| vars.problem(format!("PROVIDERS_SOURCES: {mistake}")));
+            Vec::new()
         }
     }
-    providers
 }
 
 #[cfg(test)]
@@ -137,5 +143,7 @@ mod tests {
         let problems = read(&values).expect_err("four mistakes").0;
         assert_eq!(problems.len(), 4, "{problems:#?}");
         assert!(problems.iter().any(|problem| problem.contains("none.json: ")));
+        let many = [("CORTEXIQ_REGION", "efl"), ("PROVIDERS_COUNT", "0")];
+        assert!(read(&many).expect_err("none").0[0].contains("between 1 and 100"));
     }
 }
