@@ -126,6 +126,23 @@ impl Simulation {
                 time = last.simulation_time,
                 "taking up the last tick of this run"
             );
+            let Config { seed, start_time, speed, .. } = self.config;
+            if (last.seed, last.start_time) != (seed, start_time) {
+                tracing::warn!(
+                    run_seed = last.seed,
+                    run_start_time = last.start_time,
+                    seed,
+                    start_time,
+                    "the run goes on with its own seed and start; a reset begins one with those of the settings"
+                );
+            }
+            if last.speed != speed {
+                tracing::warn!(
+                    run_speed = last.speed,
+                    speed,
+                    "the run keeps its speed; set_speed changes it"
+                );
+            }
             return Run::new(Clock::resume(&last, self.config.until, now), &prices);
         }
         let Config { seed, start_time, speed, until, .. } = self.config;
@@ -157,7 +174,7 @@ impl Simulation {
         let outcome = match command {
             Command::Pause => run.pause(now),
             Command::Resume => run.resume(now),
-            Command::Reset => run.reset(new_run(), now),
+            Command::Reset => run.reset(new_run(), self.config.seed, self.config.start_time, now),
             Command::SetSpeed(speed) => match run.set_speed(speed, now) {
                 Ok(outcome) => outcome,
                 Err(bad) => return Ok(Err(CallFailure::new(Code::InvalidArgument, bad.to_string()))),

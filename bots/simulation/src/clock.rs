@@ -122,11 +122,11 @@ impl Clock {
         Ok(std::mem::replace(&mut self.speed, speed) != speed)
     }
 
-    /// Begins the run `run` where this one began, at the present speed; a paused clock stays paused.
-    pub fn reset(&mut self, run: u64, now: Duration) {
-        self.beginning.run = run;
+    /// Begins the run `run` with this seed and first instant, at the present speed; a paused clock stays paused.
+    pub fn reset(&mut self, run: u64, seed: u64, start_time: i64, now: Duration) {
+        self.beginning = Beginning { run, seed, start_time, ..self.beginning };
         self.tick = 0;
-        self.anchor = self.beginning.start_time * MICROS;
+        self.anchor = start_time * MICROS;
         self.anchor_real = now;
     }
 
@@ -233,12 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn a_reset_begins_another_run_at_the_same_place() {
+    fn a_reset_begins_another_run_at_the_same_speed() {
         let mut clock = clock(100, None);
         clock.tick(ms(1500));
-        clock.reset(8, ms(2500));
+        clock.reset(8, 5, START + 900, ms(2500));
         let tick = clock.tick(ms(2500));
-        assert_eq!((tick.run, tick.tick, tick.simulation_time, tick.speed), (8, 1, START, 100));
+        assert_eq!((tick.run, tick.tick, tick.seed), (8, 1, 5));
+        assert_eq!((tick.simulation_time, tick.start_time, tick.speed), (START + 900, START + 900, 100));
     }
 
     #[test]

@@ -89,10 +89,11 @@ impl Run {
         })
     }
 
-    /// Begins another run, whose number is `run` or, when that is not larger than the present one, the next.
-    pub fn reset(&mut self, run: u64, now: Duration) -> Outcome {
+    /// Begins another run with this seed and first instant, whose number is `run` or, when that is not larger than the
+    /// present one, the next.
+    pub fn reset(&mut self, run: u64, seed: u64, start_time: i64, now: Duration) -> Outcome {
         let previous_run = self.clock.beginning().run;
-        self.clock.reset(run.max(previous_run + 1), now);
+        self.clock.reset(run.max(previous_run + 1), seed, start_time, now);
         self.market = market(&self.clock);
         let beginning = self.clock.beginning();
         let event = SimulationReset {
@@ -190,14 +191,16 @@ mod tests {
         let (last, published) = before.tick(13 * SECOND);
         let mut after = Run::new(Clock::resume(&last, None, Duration::ZERO), &published);
         assert!(after.tick(SECOND).1.is_empty());
-        assert_eq!(after.tick(25 * SECOND).1[0].day, "2025-01-03");
+        // No region has told its first day, so the third one's prices wait until 22:00 of the second.
+        assert!(after.tick(32 * SECOND).1.is_empty());
+        assert_eq!(after.tick(33 * SECOND).1[0].day, "2025-01-03");
     }
 
     #[test]
     fn a_reset_begins_with_prices_of_its_own() {
         let mut run = run();
         run.tick(30 * SECOND);
-        let outcome = run.reset(3, 31 * SECOND);
+        let outcome = run.reset(3, 1, START, 31 * SECOND);
         let Some(Event::Reset(reset)) = outcome.event else { panic!("{outcome:?}") };
         assert_eq!((reset.previous_run, reset.run), (7, 8), "a run's number only grows");
         let (tick, prices) = run.tick(31 * SECOND);
