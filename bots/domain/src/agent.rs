@@ -14,10 +14,11 @@ use cortexiq_proto::{
     HomeMeasured, HomeTraded, SpotPriceUpdated,
 };
 
+use crate::bill::discount_left;
 use crate::contract::{Contracts, InForce, begins, prices, spot_terms};
 use crate::environment::{Environment, PlaceDay};
 use crate::home::Home;
-use crate::offer::{OfferBook, SWITCH_PAUSE_DAYS, SWITCH_THRESHOLD, best};
+use crate::offer::{Chooser, OfferBook, SWITCH_PAUSE_DAYS, SWITCH_THRESHOLD, best};
 use crate::prices::{BadPrices, DayPrices, PriceBook};
 use crate::profile::Profile;
 use crate::state::{Dynamic, HomeState, Inputs, Model, Reading};
@@ -415,21 +416,30 @@ impl HomeAgent {
             Some(last) if day.since(Day::containing(last)) >= SWITCH_PAUSE_DAYS => ContractReason::Switch,
             Some(_) => return,
         };
-        let current = match reason {
-            // A contract that has run to its end leaves only the spot tariff to compare with.
-            ContractReason::Switch => newest.terms.unwrap_or_else(spot_terms),
-            _ => spot_terms(),
-        };
         if self.profile.is_none() {
             self.profile = Some(Profile::expected(&self.home, day, &mut shared.average));
         }
         let profile = self.profile.as_ref().expect("made above");
+        let stays_at = match (reason, &newest.terms) {
+            (ContractReason::Switch, Some(terms)) => {
+                profile.yearly_cost(terms) - discount_left(&newest, Day::containing(start_time))
+            }
+            // A contract that has run to its end leaves only the spot tariff to compare with.
+            _ => profile.yearly_cost(&spot_terms()),
+        };
         let stays = (reason == ContractReason::Switch).then_some(&newest.provider_id);
         let offers = shared
             .offers
             .valid_at(time)
             .filter(|offer| stays != Some(&offer.provider_id) && !self.refused.contains(&offer.provider_id));
-        let Some(choice) = best(self.home.key(), profile, &current, offers) else { return };
+        let chooser = Chooser {
+            home: self.home.key(),
+            is_flexible: self.home.battery.is_some() || self.home.electric_vehicle_kwh > 0,
+            profile,
+            stays_at,
+            customer_of: if reason == ContractReason::Renewal { &newest.provider_id } else { "" },
+        };
+        let Some(choice) = best(chooser, offers) else { return };
         let least = match reason {
             // The spot tariff is nobody's choice.
             ContractReason::New => i64::MIN,

@@ -1,4 +1,5 @@
-//! What a contract costs in a month besides its energy, and how savings are settled.
+//! What a contract costs in a month besides its energy, and how savings are settled: the one place where either side of a
+//! contract learns it.
 
 use cortexiq_proto::{BillLine, ContractConfirmed, ContractType, Terms};
 
@@ -17,16 +18,16 @@ pub struct MonthTraded {
     pub revenue: i64,
 }
 
-/// A contract's line on a month's bill. `end_time` is when the contract really ended, by its term or by a switch; 0 while it
-/// holds. Fee and minimum count the days it held; the discount comes with the month in which it began.
-pub fn line(contract: &ContractConfirmed, end_time: i64, month: Month, traded: MonthTraded) -> BillLine {
+/// A contract's line on a month's bill, when it held on `days` days of the month so far. Fee, minimum and discount count
+/// those days. The minimum is owed when the month is over, at its mean spot price; none before.
+pub fn line(
+    contract: &ContractConfirmed,
+    month: Month,
+    days: u32,
+    traded: MonthTraded,
+    mean_spot: Option<i64>,
+) -> BillLine {
     let terms = contract.terms.unwrap_or_default();
-    let days = days_in_force(contract.start_time, end_time, month);
-    let began = Day::containing(contract.start_time).month() == month;
-    let mean_spot = match traded.import_wh {
-        0 => 0,
-        import_wh => traded.cost / import_wh as i64 - terms.markup,
-    };
     let minimum = Terms { minimum_monthly_kwh: terms.minimum_monthly_kwh * days / month.days(), ..terms };
     BillLine {
         contract_id: contract.contract_id.clone(),
@@ -36,21 +37,32 @@ pub fn line(contract: &ContractConfirmed, end_time: i64, month: Month, traded: M
         cost: traded.cost,
         revenue: traded.revenue,
         fee: fee(&terms, month, days),
-        minimum_charge: minimum_charge(&minimum, traded.import_wh, mean_spot),
-        discount: if began { terms.switching_discount } else { 0 },
+        minimum_charge: mean_spot
+            .map_or(0, |mean_spot| minimum_charge(&minimum, traded.import_wh, mean_spot)),
+        discount: discount(contract, month, days),
     }
 }
 
-/// On how many days of a month a contract holds.
-pub fn days_in_force(start_time: i64, end_time: i64, month: Month) -> u32 {
-    let (first, after) = (month.first_day(), month.first_day().plus_months(1));
-    let start = Day::containing(start_time).max(first);
-    let end = if end_time == 0 { after } else { Day::containing(end_time).min(after) };
-    end.since(start).max(0) as u32
+/// The switching discount's part for `days` days of a month, nano-euro, rounded down: it is granted evenly over the first
+/// year, so that nobody gains by leaving again.
+fn discount(contract: &ContractConfirmed, month: Month, days: u32) -> i64 {
+    let start = Day::containing(contract.start_time);
+    let end = start.plus_months(12);
+    let left = end.since(start.max(month.first_day())).max(0);
+    let terms = contract.terms.unwrap_or_default();
+    terms.switching_discount * i64::from(days).min(left) / end.since(start)
+}
+
+/// What is left of a contract's switching discount on a day, nano-euro.
+pub fn discount_left(contract: &ContractConfirmed, day: Day) -> i64 {
+    let start = Day::containing(contract.start_time);
+    let end = start.plus_months(12);
+    let terms = contract.terms.unwrap_or_default();
+    terms.switching_discount * end.since(day.max(start)).max(0) / end.since(start)
 }
 
 /// The yearly fee's part for `days` days of a month, nano-euro, rounded down.
-pub fn fee(terms: &Terms, month: Month, days: u32) -> i64 {
+fn fee(terms: &Terms, month: Month, days: u32) -> i64 {
     let year = crate::time::days_of_year(month.year).count() as i64;
     terms.yearly_fee * i64::from(days) / year
 }
@@ -75,7 +87,7 @@ pub fn commission(saving: i64) -> i64 {
 mod tests {
     use cortexiq_proto::{ContractConfirmed, ContractType, Terms};
 
-    use super::{MonthTraded, commission, line};
+    use super::{MonthTraded, commission, discount_left, line};
     use crate::time::{Day, Month};
 
     #[test]
@@ -88,20 +100,25 @@ mod tests {
                 night_price: 100_000,
                 yearly_fee: 36_500_000_000,
                 minimum_monthly_kwh: 62,
-                switching_discount: 25_000_000_000,
+                switching_discount: 36_500_000_000,
                 ..Terms::default()
             }),
             ..ContractConfirmed::default()
         };
         let traded = MonthTraded { import_wh: 10_000, cost: 1_000_000_000, ..MonthTraded::default() };
-        let january = line(&contract, 0, Month { year: 2025, month: 1 }, traded);
-        // 15 days at 0.10 €; 30 of 62 kWh for 15 of 31 days, 20 of them missing at 0.10 €.
+        let january = line(&contract, Month { year: 2025, month: 1 }, 15, traded, Some(90_000));
+        // 15 days at 0.10 €; 30 of 62 kWh for 15 of 31 days, 20 of them missing at 0.10 €; 15 days at 0.10 € off.
         assert_eq!(january.fee, 1_500_000_000);
         assert_eq!(january.minimum_charge, 2_000_000_000);
-        assert_eq!(january.discount, 25_000_000_000);
-        let ended = start.plus(20).start().time();
-        let february = line(&contract, ended, Month { year: 2025, month: 2 }, MonthTraded::default());
-        assert_eq!((february.fee, february.discount), (500_000_000, 0));
+        assert_eq!(january.discount, 1_500_000_000);
+        let running = line(&contract, Month { year: 2025, month: 2 }, 5, MonthTraded::default(), None);
+        assert_eq!((running.fee, running.discount, running.minimum_charge), (500_000_000, 500_000_000, 0));
+        // A year and no more.
+        let next = line(&contract, Month { year: 2026, month: 1 }, 31, traded, Some(90_000));
+        assert_eq!(next.discount, 1_600_000_000);
+        let later = line(&contract, Month { year: 2026, month: 2 }, 28, traded, Some(90_000));
+        assert_eq!(later.discount, 0);
+        assert_eq!(discount_left(&contract, start.plus(65)), 30_000_000_000);
         assert_eq!((commission(101), commission(-5)), (20, 0));
     }
 }

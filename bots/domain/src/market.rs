@@ -12,8 +12,8 @@ use crate::weather::DayWeather;
 
 /// Publishes the prices of each local day at 13:00 of the day before, and of the first day at the start.
 ///
-/// Drive it so: hand in `region.balanced` as it comes, and call `advance` with the newest tick's time. It waits for
-/// nothing: a region whose balance has not come is named and estimated.
+/// Drive it so: hand in `region.balanced` as it comes, and call `advance` with the newest tick's time. A region whose day
+/// has not come by 13:00 is waited for until 22:00, then named and estimated; while it is away nobody waits for it again.
 #[derive(Debug, Clone)]
 pub struct MarketAgent {
     seed: u64,
@@ -22,13 +22,15 @@ pub struct MarketAgent {
     next: Day,
     balances: BTreeMap<(Day, Region), RegionBalanced>,
     homes: u32,
+    /// Regions that had not been heard of when prices were published last: nobody waits for them again.
+    absent: Vec<Region>,
 }
 
 impl MarketAgent {
     /// The market at the beginning of a run.
     pub fn new(seed: u64, run: u64, start_time: i64) -> Self {
         let first = Day::containing(start_time);
-        Self { seed, run, first, next: first, balances: BTreeMap::new(), homes: 0 }
+        Self { seed, run, first, next: first, balances: BTreeMap::new(), homes: 0, absent: Vec::new() }
     }
 
     /// Takes up a restarted market after prices it has published.
@@ -36,6 +38,10 @@ impl MarketAgent {
         if let (true, Ok(day)) = (published.run == self.run, published.day.parse::<Day>()) {
             self.next = self.next.max(day.next());
             self.homes = self.homes.max(published.homes);
+            if self.next == day.next() {
+                let absent = published.missing_regions.iter().filter_map(|region| region.parse().ok());
+                self.absent = absent.collect();
+            }
         }
     }
 
@@ -46,28 +52,41 @@ impl MarketAgent {
         };
         if event.run == self.run && day.plus(2) >= self.next {
             self.balances.insert((day, region), event.clone());
+            self.absent.retain(|absent| *absent != region);
         }
     }
 
     /// Everything that is due at an instant, oldest first.
     pub fn advance(&mut self, time: i64) -> Vec<SpotPriceUpdated> {
         let mut due = Vec::new();
-        while self.next == self.first || self.next.previous().at_hour(PUBLISHED_HOUR).time() <= time {
+        while self.next == self.first || self.is_due(time) {
             due.push(self.publish(self.next));
             self.next = self.next.next();
         }
         due
     }
 
+    fn is_due(&self, time: i64) -> bool {
+        let eve = self.next.previous();
+        let late = || eve.at_hour(LATEST_HOUR).time() <= time;
+        eve.at_hour(PUBLISHED_HOUR).time() <= time
+            && (late() || self.missing(self.next).all(|region| self.absent.contains(&region)))
+    }
+
+    /// Regions whose demand the prices of a day would need and do not have.
+    fn missing(&self, day: Day) -> impl Iterator<Item = Region> {
+        let seen = day.plus(-2);
+        let is_missing =
+            move |region: &Region| seen >= self.first && !self.balances.contains_key(&(seen, *region));
+        Region::ALL.into_iter().filter(is_missing)
+    }
+
     fn publish(&mut self, day: Day) -> SpotPriceUpdated {
         let seen = day.plus(-2);
+        self.absent = self.missing(day).collect();
+        let missing_regions = self.absent.iter().map(|region| region.name().to_owned()).collect();
         let balances: Vec<_> =
             Region::ALL.into_iter().filter_map(|region| self.balances.get(&(seen, region))).collect();
-        let missing_regions = Region::ALL
-            .into_iter()
-            .filter(|region| seen >= self.first && !self.balances.contains_key(&(seen, *region)))
-            .map(|region| region.name().to_owned())
-            .collect();
         let homes = balances.iter().map(|balance| balance.homes).sum();
         if homes > 0 {
             self.homes = homes;
@@ -82,7 +101,9 @@ impl MarketAgent {
         let hourly: Vec<f64> = (0..day.hours())
             .map(|hour| {
                 let wall = day.wall_quarter(hour * 4);
-                curve(day, wall, clearness(hour)) + calm + feedback(&balances, seen, wall / 4)
+                let tightness =
+                    curve(day, wall, clearness(hour)) + calm + feedback(&balances, seen, wall / 4);
+                merit_order(tightness)
             })
             .collect();
         let step_minutes = if day >= first_quarterly_day() { 15 } else { 60 };
@@ -105,20 +126,32 @@ impl MarketAgent {
 
 /// What everyone expects of an hour under average weather, micro-euro per kWh.
 pub fn expected_price(day: Day, wall_quarter: usize) -> i64 {
-    micro_euro(curve(day, wall_quarter, 0.55))
+    micro_euro(merit_order(curve(day, wall_quarter, 0.55)))
 }
 
-/// €/MWh of a wall-clock quarter-hour.
+/// The price that clears: below zero ever more panels and wind stop, so it falls slowly; in scarce hours the last plants ask
+/// for ever more.
+fn merit_order(tightness: f64) -> f64 {
+    match tightness {
+        surplus if surplus < 0.0 => surplus * SURPLUS,
+        scarce if scarce > SCARCE_FROM => SCARCE_FROM + (scarce - SCARCE_FROM) * SCARCITY,
+        usual => usual,
+    }
+}
+
+/// €/MWh of a wall-clock quarter-hour, before scarcity and surplus bend it.
 fn curve(day: Day, wall_quarter: usize, clearness: f64) -> f64 {
     let turn = 2.0 * core::f64::consts::PI;
     let season = cos(turn * (f64::from(day.of_year()) - 15.0) / 365.25);
     let week = if day.is_weekend() || day.is_holiday() { -12.0 } else { 3.0 };
     let hour = wall_quarter / 4;
-    // How high the sun stands over Belgium; 13:30 is noon by winter and summer time on average.
-    let day_length = 12.2 - 4.2 * season;
+    // How high the sun stands over Belgium, a month before the seasons of demand; 13:18 is noon by winter and summer time on
+    // average.
+    let winter = cos(turn * (f64::from(day.of_year()) + 10.0) / 365.25);
+    let day_length = 12.2 - 4.2 * winter;
     let angle = core::f64::consts::PI * (hour as f64 + 0.5 - 13.3 + day_length / 2.0) / day_length;
     let sun =
-        if (0.0..core::f64::consts::PI).contains(&angle) { sin(angle) * (0.58 - 0.30 * season) } else { 0.0 };
+        if (0.0..core::f64::consts::PI).contains(&angle) { sin(angle) * (0.58 - 0.30 * winter) } else { 0.0 };
     MEAN + SEASON * season + week + SHAPE[hour] * (1.0 + 0.25 * season) - SOLAR * sun * clearness
 }
 
@@ -155,6 +188,13 @@ fn first_quarterly_day() -> Day {
 
 /// Local hour of publication.
 const PUBLISHED_HOUR: usize = 13;
+/// Local hour until which a region's demand is waited for: homes need the prices at midnight.
+const LATEST_HOUR: usize = 22;
+/// How much of a surplus shows in the price, and where and how steeply scarcity does. Guesses: most negative hours of 2025 were
+/// within some tens of euro of zero, and the dearest evenings two to three times the mean.
+const SURPLUS: f64 = 0.4;
+const SCARCE_FROM: f64 = 135.0;
+const SCARCITY: f64 = 1.9;
 /// €/MWh. Chosen together for a yearly mean of 60 to 110, an evening peak, and some 450 negative hours a year, nearly all
 /// around noon in spring and summer: CREG counted more than 520 in Belgium in 2025 (brf.be, national/2038916), a record
 /// after years of ever more panels. Guesses, not fitted; the hourly shape is that of Belgian prices of recent years.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use cortexiq_proto::{ContractOffered, Terms};
+use cortexiq_proto::{ContractOffered, ContractType};
 
 use crate::contract::terms_of;
 use crate::profile::Profile;
@@ -16,8 +16,15 @@ pub struct OfferBook {
 }
 
 impl OfferBook {
-    /// Takes an offer; one that is known already changes nothing.
-    pub fn on_offer(&mut self, offer: ContractOffered) {
+    /// Takes an offer, and those before it that it carries; what is known already changes nothing.
+    pub fn on_offer(&mut self, mut offer: ContractOffered) {
+        for earlier in std::mem::take(&mut offer.earlier) {
+            self.add(earlier);
+        }
+        self.add(offer);
+    }
+
+    fn add(&mut self, offer: ContractOffered) {
         let offers = self.providers.entry(offer.provider_id.clone()).or_default();
         if offers.iter().any(|known| known.offer_id == offer.offer_id) {
             return;
@@ -49,22 +56,39 @@ pub struct Choice {
     pub saving: i64,
 }
 
-/// The best of some offers against the terms a home has.
+/// Who chooses, and what it has now.
+#[derive(Debug, Clone, Copy)]
+pub struct Chooser<'a> {
+    /// The home's key.
+    pub home: u64,
+    /// Whether a battery or a car lets it use cheap hours.
+    pub is_flexible: bool,
+    /// Its year.
+    pub profile: &'a Profile,
+    /// What the coming year would cost without a change, nano-euro.
+    pub stays_at: i64,
+    /// Whose customer it is: who gets no welcome there.
+    pub customer_of: &'a str,
+}
+
+/// The best of some offers.
 ///
-/// A home feels more at ease with some providers than with others; the feeling weighs in the choice but is no saving.
+/// A home feels more at ease with some providers than with others, and without anything to shift it would rather know its
+/// price; such feelings weigh in the choice but are no saving.
 pub fn best<'a>(
-    home: u64,
-    profile: &Profile,
-    current: &Terms,
+    chooser: Chooser<'_>,
     offers: impl Iterator<Item = &'a Arc<ContractOffered>>,
 ) -> Option<Choice> {
-    let now = profile.yearly_cost(current);
+    let Chooser { home, is_flexible, profile, stays_at, customer_of } = chooser;
     let liking = Random::new(0, of_name("liking"));
+    let caution = CAUTION * liking.unit(home, CAUTIOUS) / if is_flexible { 3.0 } else { 1.0 };
     offers
         .map(|offer| {
-            let saving = now - profile.yearly_cost(&terms_of(offer)) + offer.switching_discount;
+            let welcome = if offer.provider_id == customer_of { 0 } else { offer.switching_discount };
+            let saving = stays_at - profile.yearly_cost(&terms_of(offer)) + welcome;
             let bonus = LIKING * liking.unit(home, of_name(&offer.provider_id) as i64);
-            (saving + bonus as i64, Choice { offer: Arc::clone(offer), saving })
+            let doubt = if offer.contract_type() == ContractType::Dynamic { caution } else { 0.0 };
+            (saving + (bonus - doubt) as i64, Choice { offer: Arc::clone(offer), saving })
         })
         .max_by_key(|(score, _)| *score)
         .map(|(_, choice)| choice)
@@ -81,5 +105,10 @@ pub const SWITCH_PAUSE_DAYS: i64 = 30;
 
 /// Days of offers, so that a home that lags still finds those of its own time.
 const KEPT_OFFERS: usize = 64;
-/// How much a favourite provider may cost more in a year: 50 €, nano-euro. Guess, not measured.
-const LIKING: f64 = 50e9;
+/// How much a favourite provider may cost more in a year: 80 €, nano-euro. Guess, not measured.
+const LIKING: f64 = 80e9;
+/// What a home without battery and car would pay for a price that does not change by the hour: up to 180 € a year,
+/// nano-euro. Guess: so that fixed contracts keep about half of the homes.
+const CAUTION: f64 = 180e9;
+/// Which of a home's feelings that is; no provider's name has this number.
+const CAUTIOUS: i64 = -1;

@@ -25,6 +25,8 @@ pub struct DayPrices {
 pub enum Mode {
     /// Keeps the home's own energy for itself.
     SelfConsumption,
+    /// Sells what is left over instead of keeping it: there will be cheaper energy to fill up with before the day is over.
+    Sell,
     /// Charges from the grid: energy is cheap.
     Charge,
     /// Gives all it can: energy is dear.
@@ -74,7 +76,8 @@ impl DayPrices {
 }
 
 /// Charges in the cheapest and discharges in the dearest three hours when the spread pays for losses and markups;
-/// negative prices are always worth charging.
+/// negative prices are always worth charging. Until then it keeps room: who fills up with the morning's sun feeds in at
+/// noon, when everybody does.
 fn plan(prices: &[i64]) -> Vec<Mode> {
     let mut ranked: Vec<usize> = (0..prices.len()).collect();
     ranked.sort_by_key(|index| (prices[*index], *index));
@@ -87,11 +90,27 @@ fn plan(prices: &[i64]) -> Vec<Mode> {
         cheap.iter().for_each(|index| plan[*index] = Mode::Charge);
         dear.iter().for_each(|index| plan[*index] = Mode::Discharge);
     }
+    let (mut sum, mut later) = (0, 0);
+    for (mode, price) in plan.iter_mut().zip(prices).rev() {
+        match mode {
+            Mode::Charge => (sum, later) = (sum + price, later + 1),
+            Mode::SelfConsumption
+                if later >= FILLING_QUARTERS && price * later - sum > ROOM_IS_WORTH * later =>
+            {
+                *mode = Mode::Sell;
+            }
+            _ => {}
+        }
+    }
     plan
 }
 
 /// Three hours fill or empty most home batteries.
 const TRADED_QUARTERS: usize = 12;
+/// So long fills a battery that takes half of its content in an hour.
+const FILLING_QUARTERS: i64 = 8;
+/// 15 €/MWh: less between now and later is not worth a cloud.
+const ROOM_IS_WORTH: i64 = 15_000;
 /// 60 €/MWh: markup, markdown and wear.
 const WORTHWHILE_SPREAD: i64 = 60_000;
 

@@ -28,10 +28,24 @@ pub struct Model {
     cells: Option<Cells>,
     annual_wh: f64,
     load_profile: LoadProfile,
-    heat_pump_wh: f64,
+    heat_pump: Option<HeatPump>,
     car: Option<Car>,
     appliances: Random,
     trips: Random,
+    heating: Random,
+}
+
+/// A heat pump for rooms and hot water.
+#[derive(Debug, Clone, Copy)]
+struct HeatPump {
+    /// Of a year, for rooms, Wh.
+    rooms_wh: f64,
+    /// The least it can run at, Wh in a quarter-hour: in milder weather it goes on and off.
+    least_wh: f64,
+    /// Hot water of a day, in each quarter-hour of its hour, Wh.
+    water_wh: f64,
+    /// Wall-clock quarter-hour in which it begins to heat water.
+    water_from: u8,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -151,7 +165,7 @@ impl Model {
         let key = home.key();
         let car = (home.electric_vehicle_kwh > 0).then(|| Car {
             night_wh: f64::from(home.electric_vehicle_kwh) * 1000.0 / 365.0,
-            step_wh: if key.is_multiple_of(3) { 1840 } else { 920 },
+            step_wh: charging_point(home.electric_vehicle_kwh, key),
             plugged_in: 70 + (key >> 13) as u8 % 12,
         });
         Self {
@@ -161,10 +175,11 @@ impl Model {
             cells: home.battery.map(Cells::new),
             annual_wh: f64::from(home.annual_consumption_kwh) * 1000.0,
             load_profile: home.load_profile,
-            heat_pump_wh: f64::from(home.heat_pump_kwh) * 1000.0,
+            heat_pump: (home.heat_pump_kwh > 0).then(|| HeatPump::new(home.heat_pump_kwh, key)),
             car,
             appliances: load::random(seed),
             trips: Random::new(seed, of_name("trips")),
+            heating: Random::new(seed, of_name("heating")),
         }
     }
 
@@ -193,7 +208,7 @@ impl Model {
         let wall = inputs.conditions.wall_quarter;
         if wall == car.plugged_in {
             let need = 2.0 * car.night_wh * unit(self.trips.at(self.key, inputs.quarter.number()));
-            state.ev_remaining_wh = (need as u32).min(EV_LARGEST_WH);
+            state.ev_remaining_wh = (need as u32).min(car.step_wh * EV_QUARTERS);
         }
         if state.ev_remaining_wh == 0 || (EV_LEAVES..car.plugged_in).contains(&wall) {
             return 0;
@@ -201,13 +216,15 @@ impl Model {
         let wanted = state.ev_remaining_wh.min(car.step_wh);
         if let Some(dynamic) = inputs.dynamic {
             let price = dynamic.day[dynamic.index];
+            // Clocks change before cars leave.
+            let leaves = dynamic.day.len() - usize::from(96 - EV_LEAVES);
             let waits = if wall >= car.plugged_in {
-                // Before midnight only what is cheaper than this morning's night was.
-                let night = &dynamic.day[..usize::from(EV_LEAVES).min(dynamic.day.len())];
-                price * night.len() as i64 > night.iter().sum::<i64>()
+                // Before midnight only what is cheaper than this morning's night was, or will not fit into the next.
+                let night = &dynamic.day[..leaves];
+                let fits = state.ev_remaining_wh <= car.step_wh * u32::from(EV_LEAVES - 4);
+                fits && price * night.len() as i64 > night.iter().sum::<i64>()
             } else {
-                let left = usize::from(EV_LEAVES - wall);
-                let rest = &dynamic.day[dynamic.index..(dynamic.index + left).min(dynamic.day.len())];
+                let rest = &dynamic.day[dynamic.index..leaves];
                 let needed = state.ev_remaining_wh.div_ceil(car.step_wh) as usize;
                 rest.iter().filter(|other| **other < price).count() >= needed
             };
@@ -217,6 +234,33 @@ impl Model {
         }
         state.ev_remaining_wh -= wanted;
         wanted
+    }
+}
+
+impl HeatPump {
+    fn new(yearly_kwh: u32, key: u64) -> Self {
+        let yearly_wh = f64::from(yearly_kwh) * 1000.0;
+        let rooms_wh = yearly_wh * (1.0 - WATER_SHARE);
+        Self {
+            rooms_wh,
+            least_wh: rooms_wh * SIZED_SHARE * LEAST_POWER,
+            water_wh: yearly_wh * WATER_SHARE / 365.0 / 4.0,
+            // Before people get up, or with the sun of the early afternoon.
+            water_from: if key & 1 == 0 { 14 } else { 50 } + (key >> 29) as u8 % 10,
+        }
+    }
+
+    fn wh(&self, model: &Model, conditions: &Conditions, quarter: Quarter) -> f64 {
+        let wall = conditions.wall_quarter;
+        let water = if (self.water_from..self.water_from + 4).contains(&wall) { self.water_wh } else { 0.0 };
+        let wanted = self.rooms_wh * conditions.heating_share;
+        let block = (quarter.number() + (model.key & 0xff) as i64) / RUN_QUARTERS;
+        let rooms = match wanted < self.least_wh {
+            true if model.heating.unit(model.key, block) * self.least_wh < wanted => self.least_wh,
+            true => 0.0,
+            false => wanted,
+        };
+        rooms + water
     }
 }
 
@@ -264,7 +308,9 @@ impl HomeState {
             inputs.quarter.number(),
             model.annual_wh * conditions.household_share[model.load_profile.index()],
         );
-        demand += model.heat_pump_wh * conditions.heating_share;
+        if let Some(heat_pump) = model.heat_pump {
+            demand += heat_pump.wh(model, conditions, inputs.quarter);
+        }
         let available = whole(sun, &mut self.pv_carry_uwh);
         let load = whole(demand, &mut self.load_carry_uwh) + model.car_wh(self, inputs);
         let mut flows = Flows { pv: available, load, ..Flows::default() };
@@ -292,6 +338,7 @@ impl HomeState {
         let surplus = i64::from(flows.pv) - i64::from(flows.load);
         let (charge, discharge) = match inputs.dynamic.map_or(Mode::SelfConsumption, |dynamic| dynamic.mode) {
             Mode::Charge => (room, 0),
+            Mode::Sell => (0, gives.min((-surplus).max(0) as u64)),
             Mode::Discharge => (0, gives),
             Mode::SelfConsumption => (room.min(surplus.max(0) as u64), gives.min((-surplus).max(0) as u64)),
         };
@@ -381,7 +428,24 @@ fn whole(wh: f64, carry_uwh: &mut u32) -> u32 {
     (total / 1_000_000) as u32
 }
 
+/// A quarter-hour's energy of the smallest charging point that gives a car twice its mean need in a night: 3.7, 7.4 or 11 kW,
+/// and a third of the homes with more than they need.
+fn charging_point(yearly_kwh: u32, key: u64) -> u32 {
+    let need = yearly_kwh * 2000 / 365;
+    let points = [920, 1840, 2760];
+    let enough = points.iter().position(|step| step * EV_QUARTERS >= need).unwrap_or(points.len() - 1);
+    points[if key.is_multiple_of(3) { (enough + 1).min(points.len() - 1) } else { enough }]
+}
+
 /// Cars leave at 07:00.
 const EV_LEAVES: u8 = 28;
-/// What fits between coming home and leaving at the slower charging point.
-const EV_LARGEST_WH: u32 = 30_000;
+/// Between the latest coming home and leaving, on the night that is an hour short.
+const EV_QUARTERS: u32 = 96 - 81 + 28 - 4;
+/// Of a heat pump's electricity, what heats water; the rest heats rooms. Usual for a family in a Belgian house.
+const WATER_SHARE: f64 = 0.2;
+/// Of the year's electricity for rooms, what a quarter-hour at 7 °C below zero takes; that is what heat pumps are sized for.
+const SIZED_SHARE: f64 = 1.05e-4;
+/// Of its power, the least that an inverter runs at.
+const LEAST_POWER: f64 = 0.35;
+/// How long a heat pump stays on, quarter-hours.
+const RUN_QUARTERS: i64 = 2;

@@ -13,6 +13,10 @@ use cortexiq_domain::totals::RegionTotals;
 use cortexiq_domain::verify::{Recorded, Report, Stored, StoredMeasurement, verify};
 use cortexiq_proto::HomeTraded;
 
+/// Long enough for homes to switch.
+const DAYS: i64 = 90;
+const HOMES: usize = 8;
+
 #[derive(Default)]
 struct ReadModels {
     measurements: BTreeMap<String, Vec<StoredMeasurement>>,
@@ -37,7 +41,7 @@ impl Stored for ReadModels {
 }
 
 fn run() -> (Recorded, ReadModels) {
-    run_of(plan(7, "2025-01-01", 40, 5))
+    run_of(plan(7, "2025-01-01", DAYS, HOMES))
 }
 
 fn run_of(plan: Plan) -> (Recorded, ReadModels) {
@@ -78,7 +82,7 @@ fn a_run_equals_what_is_computed_from_its_decisions() {
     assert!(recorded.contracts.len() > recorded.homes.len(), "some homes have switched");
     let report = report(&recorded, &mut models);
     assert!(report.equal, "{:#?}", report.differences);
-    assert_eq!((report.lost, report.computed), (0, 15 * 40 * 96));
+    assert_eq!((report.lost, report.computed), (0, 3 * HOMES as u64 * DAYS as u64 * 96));
     assert_eq!(report.totals, models.totals);
 }
 

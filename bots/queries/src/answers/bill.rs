@@ -2,20 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use cortexiq_domain::bill::{commission, fee, minimum_charge};
+use cortexiq_domain::bill::{MonthTraded, commission, line};
 use cortexiq_domain::contract::Contracts;
 use cortexiq_domain::time::Month;
-use cortexiq_proto::{
-    BillLine, ContractConfirmed, ContractReason, GetHomeBillRequest, HomeBill, SpotPriceUpdated,
-};
+use cortexiq_proto::{BillLine, ContractConfirmed, GetHomeBillRequest, HomeBill, SpotPriceUpdated};
 
 use super::{Answers, Now, message, number};
 use crate::arguments::{month, required};
 use crate::error::QueryError;
 
 impl Answers {
-    /// The energy part of a month: what every contract of it cost. Fees and minimum count by the days that a contract held
-    /// so far, the minimum once the month is over.
+    /// The energy part of a month: what every contract of it cost. Fees, discounts and minimum count by the days that a
+    /// contract held so far, the minimum once the month is over.
     pub async fn get_home_bill(&self, request: &GetHomeBillRequest) -> Result<HomeBill, QueryError> {
         let home_id = required("home_id", &request.home_id)?;
         let month = month(&request.month)?;
@@ -30,27 +28,34 @@ impl Answers {
         for row in self.read(CONTRACTS, [now.run.into(), home.into()]).await? {
             contracts.add(message(&row, 0));
         }
-        let mut lines = lines(&contracts, month, &now);
+        let mut held = held(&contracts, month, &now);
         let hours = [begin, end].map(|quarter| quarter.time() / 3600);
         let values = [now.run.into(), home.into(), hours[0].into(), hours[1].into()];
         for row in self.read(TRADES, values).await? {
-            let line = lines.entry(row.text(0).to_owned()).or_insert_with(|| Held::nothing(row.text(0)));
-            line.line.provider_id = row.text(1).to_owned();
-            line.line.import_wh = row.int(2) as u64;
-            line.line.export_wh = row.int(3) as u64;
-            line.line.cost = row.int(4);
-            line.line.revenue = row.int(5);
+            let (contract_id, provider_id) = (row.text(0).to_owned(), row.text(1).to_owned());
+            // A trade may be stored before its contract is.
+            let unknown = ContractConfirmed { contract_id, provider_id, ..ContractConfirmed::default() };
+            let held = held.entry(row.text(0).to_owned()).or_insert_with(|| Held::new(unknown));
+            held.traded = MonthTraded {
+                import_wh: row.int(2) as u64,
+                export_wh: row.int(3) as u64,
+                cost: row.int(4),
+                revenue: row.int(5),
+            };
         }
-        let mean_spot = if is_final { self.mean_spot(&now, begin.time(), end.time()).await? } else { 0 };
-        for held in lines.values_mut() {
-            held.charge(month, is_final.then_some(mean_spot));
-        }
+        let mean_spot = match is_final {
+            true => Some(self.mean_spot(&now, begin.time(), end.time()).await?),
+            false => None,
+        };
         let values = [now.run.into(), home.into(), number(month).into()];
         let savings = self.read(SAVINGS, values).await?.first().map_or(0, |row| row.int(0));
         let values = [now.run.into(), home.into(), begin.number().into(), end.number().into()];
         let peak = self.read(PEAK, values).await?;
         let (peak_wh, peak_quarter) = peak.first().map_or((0, 0), |row| (row.int(0), row.int(1)));
-        let lines: Vec<BillLine> = lines.into_values().map(|held| held.line).collect();
+        let lines: Vec<BillLine> = held
+            .values()
+            .map(|held| line(&held.contract, month, held.days, held.traded, mean_spot))
+            .collect();
         let sum = |line: &BillLine| line.cost - line.revenue + line.fee + line.minimum_charge - line.discount;
         Ok(HomeBill {
             home_id: home_id.to_owned(),
@@ -81,53 +86,30 @@ impl Answers {
 
 /// A contract in a month.
 struct Held {
-    line: BillLine,
+    contract: ContractConfirmed,
     days: u32,
-    contract: Option<ContractConfirmed>,
+    traded: MonthTraded,
 }
 
 impl Held {
-    fn nothing(contract_id: &str) -> Self {
-        let line = BillLine { contract_id: contract_id.to_owned(), ..BillLine::default() };
-        Self { line, days: 0, contract: None }
-    }
-
-    fn charge(&mut self, month: Month, mean_spot: Option<i64>) {
-        let Some(contract) = &self.contract else { return };
-        let Some(terms) = &contract.terms else { return };
-        self.line.fee = fee(terms, month, self.days);
-        if let Some(mean_spot) = mean_spot {
-            // A contract that held part of the month owes that part of its minimum.
-            let part = terms.minimum_monthly_kwh * self.days / month.days();
-            let terms = cortexiq_proto::Terms { minimum_monthly_kwh: part, ..*terms };
-            self.line.minimum_charge = minimum_charge(&terms, self.line.import_wh, mean_spot);
-        }
-        let begins = month.first_day().start().time() <= contract.start_time
-            && contract.start_time < month.first_day().plus_months(1).start().time();
-        if begins && contract.reason() == ContractReason::Switch {
-            self.line.discount = terms.switching_discount;
-        }
+    fn new(contract: ContractConfirmed) -> Self {
+        Self { contract, days: 0, traded: MonthTraded::default() }
     }
 }
 
 /// The contracts that held on a day of the month that has begun, with their days.
-fn lines(contracts: &Contracts, month: Month, now: &Now) -> BTreeMap<String, Held> {
-    let mut lines: BTreeMap<String, Held> = BTreeMap::new();
+fn held(contracts: &Contracts, month: Month, now: &Now) -> BTreeMap<String, Held> {
+    let mut held: BTreeMap<String, Held> = BTreeMap::new();
     for day in 0..month.days() {
         let begin = month.first_day().plus(day.into()).start().time();
         if begin < now.start_time || begin >= now.time {
             continue;
         }
         let contract = contracts.at(begin).contract;
-        let held = lines.entry(contract.contract_id.clone()).or_insert_with(|| {
-            let mut held = Held::nothing(&contract.contract_id);
-            held.line.provider_id = contract.provider_id.clone();
-            held.contract = Some((*contract).clone());
-            held
-        });
-        held.days += 1;
+        let contract_id = contract.contract_id.clone();
+        held.entry(contract_id).or_insert_with(|| Held::new((*contract).clone())).days += 1;
     }
-    lines
+    held
 }
 
 const CONTRACTS: &str = "SELECT message FROM contracts WHERE run = $1 AND home = $2 ORDER BY start_time";
