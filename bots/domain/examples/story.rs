@@ -14,8 +14,8 @@ use cortexiq_domain::state::Reading;
 use cortexiq_domain::time::{Day, Quarter};
 use cortexiq_domain::{home_file, provider};
 
-/// Panels, battery and heat pump, in Leuven.
-const HOME: &str = "bra_001";
+/// Panels, battery and car in Leuven; heat pump and car, and no panels.
+const HOMES: [&str; 2] = ["bra_001", "bra_009"];
 const WEEKS: [(&str, &str); 2] = [("january", "2025-01-13"), ("june", "2025-06-16")];
 
 fn main() -> std::io::Result<()> {
@@ -38,19 +38,20 @@ fn main() -> std::io::Result<()> {
         if let HomeEvent::Measured(reading) = event {
             let mut seen = seen.lock().expect("nobody panics with it");
             seen.month(reading, home.address.region);
-            if home.id == HOME {
-                seen.readings.push(*reading);
+            if let Some(place) = HOMES.iter().position(|id| *id == home.id) {
+                seen.readings[place].push(*reading);
             }
         }
     });
     let seen = seen.into_inner().expect("nobody panicked with it");
-    for (name, monday) in WEEKS {
+    let stories = HOMES.iter().zip(&seen.readings).flat_map(|home| WEEKS.map(|week| (home, week)));
+    for ((home, readings), (name, monday)) in stories {
         let monday = day(monday);
         let week = monday.start()..monday.plus(7).start();
-        let rows = seen.readings.iter().filter(|reading| week.contains(&reading.quarter)).map(row);
+        let rows = readings.iter().filter(|reading| week.contains(&reading.quarter)).map(row);
         let header = "day,pv_w,load_w,import_w,export_w,battery_w,charge_pct\n".to_owned();
         std::fs::write(
-            directory.join(format!("home_{name}.csv")),
+            directory.join(format!("{home}_{name}.csv")),
             rows.fold(header, |text, row| text + &row),
         )?;
     }
@@ -69,13 +70,23 @@ fn main() -> std::io::Result<()> {
         }
     }
     std::fs::write(directory.join("market.csv"), text)?;
+    for home in HOMES {
+        for contract in ledger.confirmed.iter().filter(|contract| contract.home_id == home) {
+            let kind = contract.terms.unwrap_or_default().contract_type();
+            println!(
+                "{home}: {kind:?} by {} from {}",
+                contract.offer_id,
+                Day::containing(contract.start_time)
+            );
+        }
+    }
     println!("{} contracts, spot price {} €/MWh on average", ledger.contracts, ledger.mean_spot_price / 1000);
     Ok(())
 }
 
 #[derive(Default)]
 struct Seen {
-    readings: Vec<Reading>,
+    readings: [Vec<Reading>; 2],
     months: BTreeMap<(&'static str, u8), [u64; 4]>,
 }
 

@@ -33,12 +33,14 @@ def save(figure, name):
     plt.close(figure)
 
 
-def weeks():
+WEEKS = [("january", "13 to 19 January"), ("june", "16 to 22 June")]
+DAYS = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+
+
+def battery():
     figure, axes = plt.subplots(4, 1, figsize=(10, 7.2), sharex=True, height_ratios=[3, 1, 3, 1], layout="constrained")
-    for (name, title), (power, cells) in zip(
-        [("january", "13 to 19 January"), ("june", "16 to 22 June")], [axes[:2], axes[2:]]
-    ):
-        week = pd.read_csv(source / f"home_{name}.csv")
+    for (name, title), (power, cells) in zip(WEEKS, [axes[:2], axes[2:]]):
+        week = pd.read_csv(source / f"bra_001_{name}.csv")
         time = week["day"]
         power.fill_between(time, week["pv_w"] / 1000, color=SUN, alpha=0.55, linewidth=0, step="post", label="panels")
         power.step(time, week["load_w"] / 1000, color=USE, linewidth=0.9, where="post", label="load")
@@ -50,9 +52,21 @@ def weeks():
         cells.set_ylim(0, 100)
         cells.set_ylabel("battery, %")
     axes[0].legend(loc="upper right", ncols=3, frameon=False)
-    axes[-1].set_xticks(np.arange(7) + 0.5, ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"])
+    axes[-1].set_xticks(np.arange(7) + 0.5, DAYS)
     axes[-1].set_xlim(0, 7)
     save(figure, "home-weeks")
+
+
+def heat_pump():
+    figure, axes = plt.subplots(2, 1, figsize=(10, 3.8), sharex=True, sharey=True, layout="constrained")
+    for (name, title), power in zip(WEEKS, axes):
+        week = pd.read_csv(source / f"bra_009_{name}.csv")
+        power.fill_between(week["day"], week["load_w"] / 1000, color=USE, alpha=0.7, linewidth=0, step="post")
+        power.set_ylabel("load, kW")
+        power.set_title(f"A home with heat pump and car, {title} 2025", loc="left", fontsize=10)
+    axes[-1].set_xticks(np.arange(7) + 0.5, DAYS)
+    axes[-1].set_xlim(0, 7)
+    save(figure, "heat-pump-weeks")
 
 
 def regions():
@@ -69,6 +83,7 @@ def regions():
         axis.set_xticks(at, MONTHS)
         axis.set_title(f"{title}, 50 homes", loc="left", fontsize=10)
     axes[0].set_ylabel("MWh a month")
+    axes[0].set_ylim(top=33)  # room for the legend
     axes[2].legend(frameon=False, loc="upper right")
     save(figure, "region-months")
 
@@ -77,7 +92,9 @@ def market():
     table = pd.read_csv(source / "market.csv", parse_dates=["day"])
     table = table[table["day"] < "2026-01-01"]
     days = table.groupby("day")["euro_per_mwh"].agg(["mean", "min", "max"])
-    figure, (year, map_) = plt.subplots(2, 1, figsize=(10, 5.6), layout="constrained")
+    places = [["year", "year"], ["map", "map"], ["curve", "hours"]]
+    figure, axes = plt.subplot_mosaic(places, figsize=(10, 8), height_ratios=[3, 4, 3], layout="constrained")
+    year, map_, curve, hours = axes.values()
     year.fill_between(days.index, days["min"], days["max"], color=USE, alpha=0.2, linewidth=0, label="lowest to highest")
     year.plot(days.index, days["mean"], color=USE, linewidth=1, label="mean of the day")
     year.axhline(0, color="black", linewidth=0.5)
@@ -97,10 +114,24 @@ def market():
     map_.set_ylabel("hour of the day")
     map_.set_title("Mean by month and hour, €/MWh", loc="left", fontsize=10)
     figure.colorbar(image, ax=map_, pad=0.01)
+    # Before October a price holds for an hour, then for a quarter of one.
+    weights = np.where(table["day"] < "2025-10-01", 1.0, 0.25)
+    order = np.argsort(-table["euro_per_mwh"].to_numpy())
+    curve.step(weights[order].cumsum(), table["euro_per_mwh"].to_numpy()[order], color=USE, linewidth=1.2)
+    curve.axhline(0, color="black", linewidth=0.5)
+    curve.set_xlim(0, 8760)
+    curve.set_xlabel("hours of the year at this price or a higher one")
+    curve.set_ylabel("€/MWh")
+    curve.set_title("Price duration curve", loc="left", fontsize=10)
+    below = table.assign(month=table["day"].dt.month, hours=np.where(table["euro_per_mwh"] < 0, weights, 0))
+    hours.bar(np.arange(12), below.groupby("month")["hours"].sum(), color=USE)
+    hours.set_xticks(np.arange(12), MONTHS)
+    hours.set_title("Hours below zero", loc="left", fontsize=10)
     save(figure, "market-year")
 
 
 docs.mkdir(parents=True, exist_ok=True)
-weeks()
+battery()
+heat_pump()
 regions()
 market()

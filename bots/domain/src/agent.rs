@@ -116,6 +116,8 @@ pub struct HomeAgent {
     model: Model,
     run: u64,
     next: Quarter,
+    /// The run's first day.
+    first: Day,
     state: HomeState,
     contracts: Contracts,
     profile: Option<Profile>,
@@ -153,6 +155,7 @@ impl HomeAgent {
             model,
             run,
             next,
+            first: Day::containing(start_time),
             profile: None,
             in_force: None,
             today: None,
@@ -387,12 +390,16 @@ impl HomeAgent {
         self.today.as_ref().expect("`missing` has found the day")
     }
 
-    /// Once a day, at the home's own hour.
+    /// Once a day, at the home's own hour, from the second day on.
     fn look(&mut self, shared: &mut Shared, emit: &mut impl FnMut(HomeEvent)) {
         let today = self.today();
         let (day, index) = (today.place.day, self.next.since(today.place.day.start()) as usize);
         let own_quarter = FIRST_LOOK + (self.home.key() % LOOK_QUARTERS) as usize;
         if usize::from(today.place.quarters[index].wall_quarter) < own_quarter || self.looked == Some(day) {
+            return;
+        }
+        if day == self.first {
+            // Offers of the first day may still be on their way.
             return;
         }
         self.looked = Some(day);

@@ -13,7 +13,7 @@ use crate::weather::DayWeather;
 /// Publishes the prices of each local day at 13:00 of the day before, and of the first day at the start.
 ///
 /// Drive it so: hand in `region.balanced` as it comes, and call `advance` with the newest tick's time. A region whose day
-/// has not come by 13:00 is waited for until 22:00, then named and estimated; while it is away nobody waits for it again.
+/// has not come by 13:00 is waited for, then named and estimated; while it is away nobody waits for it again.
 #[derive(Debug, Clone)]
 pub struct MarketAgent {
     seed: u64,
@@ -56,21 +56,26 @@ impl MarketAgent {
         }
     }
 
-    /// Everything that is due at an instant, oldest first.
+    /// Everything that is due at an instant, oldest first; a region that is late is waited for until 22:00.
     pub fn advance(&mut self, time: i64) -> Vec<SpotPriceUpdated> {
+        self.advance_patiently(time, LEAST_PATIENCE_SECONDS)
+    }
+
+    /// As [`advance`](Self::advance), waiting for so many simulated seconds: a fast clock should give regions time to speak.
+    /// Homes stand still meanwhile, since they compute no day without its prices.
+    pub fn advance_patiently(&mut self, time: i64, patience: i64) -> Vec<SpotPriceUpdated> {
         let mut due = Vec::new();
-        while self.next == self.first || self.is_due(time) {
+        while self.next == self.first || self.is_due(time, patience) {
             due.push(self.publish(self.next));
             self.next = self.next.next();
         }
         due
     }
 
-    fn is_due(&self, time: i64) -> bool {
-        let eve = self.next.previous();
-        let late = || eve.at_hour(LATEST_HOUR).time() <= time;
-        eve.at_hour(PUBLISHED_HOUR).time() <= time
-            && (late() || self.missing(self.next).all(|region| self.absent.contains(&region)))
+    fn is_due(&self, time: i64, patience: i64) -> bool {
+        let due = self.next.previous().at_hour(PUBLISHED_HOUR).time();
+        due <= time
+            && (due + patience <= time || self.missing(self.next).all(|region| self.absent.contains(&region)))
     }
 
     /// Regions whose demand the prices of a day would need and do not have.
@@ -188,8 +193,8 @@ fn first_quarterly_day() -> Day {
 
 /// Local hour of publication.
 const PUBLISHED_HOUR: usize = 13;
-/// Local hour until which a region's demand is waited for: homes need the prices at midnight.
-const LATEST_HOUR: usize = 22;
+/// From 13:00 to 22:00: homes need the prices at midnight.
+pub const LEAST_PATIENCE_SECONDS: i64 = 9 * 3600;
 /// How much of a surplus shows in the price, and where and how steeply scarcity does. Guesses: most negative hours of 2025 were
 /// within some tens of euro of zero, and the dearest evenings two to three times the mean.
 const SURPLUS: f64 = 0.4;

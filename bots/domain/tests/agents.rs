@@ -67,7 +67,7 @@ fn a_home_waits_for_the_answer_when_the_contract_would_begin() {
     assert!(matches!(wait, Wait::Answer { .. }), "{wait:?}");
     assert_eq!(
         home.next().day().to_string(),
-        "2025-06-12",
+        "2025-06-13",
         "two days can be lived before the answer is needed"
     );
     let (provider_id, request) = accepts.pop().expect("it has accepted");
@@ -92,7 +92,7 @@ fn a_home_waits_for_the_answer_when_the_contract_would_begin() {
 fn an_unknown_or_late_offer_is_rejected() {
     let (mut shared, mut provider) = world();
     let mut accepts = Vec::new();
-    home().advance(hours(30), &mut shared, &mut |event| {
+    home().advance(hours(48), &mut shared, &mut |event| {
         if let HomeEvent::Accept { request, .. } = event {
             accepts.push(request);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cortexiq_domain::market::MarketAgent;
+use cortexiq_domain::market::{LEAST_PATIENCE_SECONDS, MarketAgent};
 use cortexiq_proto::{
     ControlResult, RegionBalanced, SimulationChange, SimulationReset, SimulationStateChanged,
     SpotPriceUpdated, TimeAdvanced,
@@ -51,7 +51,8 @@ impl Run {
     /// The next tick, and the prices that are due by its time.
     pub fn tick(&mut self, now: Duration) -> (TimeAdvanced, Vec<SpotPriceUpdated>) {
         let tick = self.clock.tick(now);
-        let prices = self.market.advance(tick.simulation_time);
+        let patience = LEAST_PATIENCE_SECONDS.max(PATIENCE_SECONDS * i64::from(tick.speed));
+        let prices = self.market.advance_patiently(tick.simulation_time, patience);
         (tick, prices)
     }
 
@@ -132,6 +133,9 @@ impl Run {
         }
     }
 }
+
+/// Real seconds that prices wait for a region's demand.
+const PATIENCE_SECONDS: i64 = 5;
 
 fn market(clock: &Clock) -> MarketAgent {
     let beginning = clock.beginning();

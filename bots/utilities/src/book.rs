@@ -177,7 +177,10 @@ mod tests {
         let offers = book.due();
         // Summer time has begun meanwhile.
         assert!(offers.len() < 5 * 60, "{}", offers.len());
-        assert_eq!(offers.iter().map(|offer| offer.valid_until).max(), Some(start() + (days + 2) * 86_400 - 3600));
+        assert_eq!(
+            offers.iter().map(|offer| offer.valid_until).max(),
+            Some(start() + (days + 2) * 86_400 - 3600)
+        );
         assert_eq!(book.lag(), 0);
     }
 
