@@ -35,6 +35,7 @@ fn days_under_contracts_are_those_of_the_ledger() {
         until: Some(sizes.start_time + length.seconds()),
         ports: Ports { base: 0 },
         database: Database::Sqlite(directory.path().join("world.db")),
+        page: None,
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let different = runtime.block_on(async {
