@@ -120,6 +120,12 @@ fn exposition(status: &Status) -> String {
         &[("", counters.unkept)],
     );
     family(
+        "resnapshots_total",
+        "counter",
+        "Times that a peer's interest was not what was known of it.",
+        &[("", counters.resnapshots)],
+    );
+    family(
         "repaired_values_total",
         "counter",
         "Retained values sent to gateways that lacked them.",
@@ -150,6 +156,8 @@ fn exposition(status: &Status) -> String {
         ("sessions", "Sessions, those that wait for their client included.", gauges.sessions),
         ("sessions_kept", "Sessions whose connection is lost and that may be resumed.", gauges.kept),
         ("mesh_peers_connected", "Links that are up.", gauges.links),
+        ("mesh_peers_parked", "Gateways whose link is lost and for which events are held.", gauges.parked),
+        ("parked_bytes", "Bytes of those events.", gauges.parked_bytes),
         ("subscriptions", "Subscriptions of local sessions.", gauges.subscriptions),
         ("groups", "Groups with members anywhere in the mesh.", gauges.groups),
         ("registrations", "Registrations of local sessions.", gauges.registrations),

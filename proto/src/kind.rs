@@ -145,4 +145,12 @@ kinds! {
     STORE_DIGEST = 0x37,
     /// [`crate::v1::StoreList`]
     STORE_LIST = 0x38,
+    /// [`crate::v1::Received`]
+    RECEIVED = 0x39,
+    /// [`crate::v1::Continue`]
+    CONTINUE = 0x3a,
+    /// [`crate::v1::InterestDigest`]
+    INTEREST_DIGEST = 0x3b,
+    /// [`crate::v1::InterestWanted`]
+    INTEREST_WANTED = 0x3c,
 }

@@ -119,6 +119,7 @@ fn again(kind: u8, body: &[u8]) -> Result<Vec<u8>, prost::DecodeError> {
         CALL_END CallEnd, CALL_CREDIT CallCredit, LINK_HELLO LinkHello, INTEREST_SNAPSHOT InterestSnapshot,
         INTEREST_DELTA InterestDelta, INTEREST_APPLIED InterestApplied, PAUSE Pause, RESUME Resume,
         NOT_HERE NotHere, STORE_DIGEST StoreDigest, STORE_LIST StoreList,
+        RECEIVED Received, CONTINUE Continue, INTEREST_DIGEST InterestDigest, INTEREST_WANTED InterestWanted,
     }
 }
 

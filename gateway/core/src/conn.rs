@@ -86,6 +86,8 @@ pub(crate) struct Link {
     /// Pattern and name of the groups that have members behind it.
     pub(crate) groups: HashSet<(String, String)>,
     pub(crate) snapshot: bool,
+    /// Version of the peer's interest that is known here.
+    pub(crate) version: u64,
     /// Version of our interest that the peer has in its routes.
     pub(crate) applied: u64,
     /// Publishers that the peer has paused.
@@ -94,6 +96,26 @@ pub(crate) struct Link {
     pub(crate) round_trip_ms: u64,
     /// What settles the events that come from it.
     pub(crate) origin: OriginKey,
+    /// Its connection is lost; what is held for the peer is given up at this time unless it comes back.
+    pub(crate) parked_until_ms: Option<u64>,
+    /// The peer has said that it stops: nothing is held for it once it is gone.
+    pub(crate) leaving: bool,
+    /// The peer has broken the protocol: its stream must not go on where it was.
+    pub(crate) broken: bool,
+    /// It goes on where another connection to this run of the peer ended, in both directions.
+    pub(crate) resumed: bool,
+    /// Events may have been sent to this run of the peer on a connection before.
+    pub(crate) sent_before: bool,
+    /// Events to the peer up to this position were held for its earlier run.
+    pub(crate) held: u64,
+    /// Nothing of what its earlier run wanted has been lost.
+    pub(crate) whole: bool,
+    /// The peer has said how far it has received our events, which may be sent since.
+    pub(crate) begun: bool,
+    /// Credit for events, until then.
+    pub(crate) event_window: u64,
+    /// The peer's event stream has begun.
+    pub(crate) continued: bool,
 }
 
 /// What comes in on one stream.
@@ -105,6 +127,8 @@ pub(crate) struct Inbound {
     pub(crate) position: u64,
     /// Publishes up to and with this sequence were sent before on another session.
     pub(crate) resent: u64,
+    /// Frames up to this position were held for an earlier run of this gateway.
+    pub(crate) held: u64,
     pub(crate) granted: u64,
     pub(crate) window: u64,
     /// Our aliases by the sender's.
@@ -112,6 +136,16 @@ pub(crate) struct Inbound {
     pub(crate) publishers: Vec<Option<u32>>,
     /// Topics of a peer for which there was no room here, by its aliases.
     pub(crate) unplaced: HashMap<u32, TopicAlias>,
+}
+
+/// What an incoming stream has told that outlives its connection.
+#[derive(Debug)]
+pub(crate) struct Told {
+    position: u64,
+    held: u64,
+    pub(crate) topics: Vec<Option<u32>>,
+    pub(crate) publishers: Vec<Option<u32>>,
+    unplaced: HashMap<u32, TopicAlias>,
 }
 
 /// Credit that a gateway grants, and that QUIC's windows lie above: see `macula-transport`.
@@ -133,6 +167,7 @@ impl Conn {
             received: 0,
             position: 0,
             resent: 0,
+            held: 0,
             granted: window,
             window,
             topics: Vec::new(),
@@ -197,21 +232,32 @@ impl Conn {
 
     /// The other end's first credit.
     pub(crate) fn open_windows(&mut self, windows: Windows) {
-        for (queue, total) in self.queues.iter_mut().zip([windows.rpc, windows.event, windows.telemetry]) {
+        let events = match &mut self.role {
+            // Events wait until the peer has said where they begin.
+            Role::Link(link) => {
+                link.event_window = windows.event;
+                0
+            }
+            Role::Session(_) => windows.event,
+        };
+        for (queue, total) in self.queues.iter_mut().zip([windows.rpc, events, windows.telemetry]) {
             queue.grant(total);
         }
     }
 
-    /// True of a session that waits for its client to come back.
+    /// True of a session that waits for its client to come back, or of a link that waits for its peer.
     pub(crate) fn is_away(&self) -> bool {
-        self.session().is_some_and(|session| session.kept_until_ms.is_some())
+        match &self.role {
+            Role::Session(session) => session.kept_until_ms.is_some(),
+            Role::Link(link) => link.parked_until_ms.is_some(),
+        }
     }
 
     pub(crate) fn queues(&mut self) -> impl Iterator<Item = &mut Queue> {
         self.queues.iter_mut()
     }
 
-    /// Bytes that wait: rpc, events, telemetry.
+    /// Bytes that wait or were not acknowledged: rpc, events, telemetry.
     pub(crate) fn weights(&self) -> [usize; 3] {
         self.queues.each_ref().map(Queue::weight)
     }
@@ -250,6 +296,26 @@ impl Conn {
             .iter_mut()
             .map(|inbound| std::mem::replace(&mut inbound.splitter, Splitter::new(0)).held())
             .sum()
+    }
+
+    /// Forgets what a stream has told, for one that goes on with it or begins anew.
+    pub(crate) fn take_told(&mut self, stream: StreamKind) -> Told {
+        let inbound = self.inbound(stream);
+        Told {
+            position: std::mem::take(&mut inbound.position),
+            held: std::mem::take(&mut inbound.held),
+            topics: std::mem::take(&mut inbound.topics),
+            publishers: std::mem::take(&mut inbound.publishers),
+            unplaced: std::mem::take(&mut inbound.unplaced),
+        }
+    }
+
+    /// A stream goes on with what another has told.
+    pub(crate) fn put_told(&mut self, stream: StreamKind, told: Told) {
+        let inbound = self.inbound(stream);
+        (inbound.position, inbound.held) = (told.position, told.held);
+        (inbound.topics, inbound.publishers) = (told.topics, told.publishers);
+        inbound.unplaced = told.unplaced;
     }
 
     /// Forgets the calls and answers that wait; how many bytes they were.
@@ -312,11 +378,22 @@ impl Link {
             offers: HashMap::new(),
             groups: HashSet::new(),
             snapshot: false,
+            version: 0,
             applied: 0,
             paused: HashSet::new(),
             pinged_ms: 0,
             round_trip_ms: 0,
             origin: OriginKey::default(),
+            parked_until_ms: None,
+            leaving: false,
+            broken: false,
+            resumed: false,
+            sent_before: false,
+            held: 0,
+            whole: false,
+            begun: false,
+            event_window: 0,
+            continued: false,
         }
     }
 

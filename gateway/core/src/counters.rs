@@ -40,6 +40,8 @@ pub struct Counters {
     pub unkept: u64,
     /// Retained values sent to peers whose stores lacked them.
     pub repaired: u64,
+    /// Times that a peer's interest was not what is known of it here, and a snapshot was asked for.
+    pub resnapshots: u64,
     /// Last wills published.
     pub wills: u64,
     /// Announcements on system topics that were left out because there were too many at a time.

@@ -23,7 +23,7 @@ const FORGOTTEN_MS: u64 = 600_000;
 pub fn bytes(data: &[u8]) {
     let mut choices = Choices(data);
     let mut gateway = Gateway::new();
-    let conns = [gateway.session(1), gateway.link(9)];
+    let conns = [gateway.session(1), gateway.link(9, 1, None)];
     while !choices.is_over() {
         let (conn, stream) = (choices.pick(&conns), choices.pick(&StreamKind::ALL));
         let length = choices.byte().into();
@@ -87,8 +87,8 @@ impl Gateway {
         conn
     }
 
-    /// A link that is up.
-    fn link(&mut self, node: u8) -> ConnKey {
+    /// A link that is up, to this run of a peer that says how far it has received events before.
+    fn link(&mut self, node: u8, epoch: u64, position: Option<u64>) -> ConnKey {
         let conn = self.node.open_link(false);
         self.conns.push(conn);
         let hello = v1::LinkHello {
@@ -96,11 +96,12 @@ impl Gateway {
             realm: "test".to_owned(),
             node: vec![node; 16].into(),
             name: format!("peer-{node}"),
-            epoch: 1,
+            epoch,
             windows: Some(v1::Windows { rpc: 1 << 20, event: 1 << 20, telemetry: 1 << 20 }),
             ..v1::LinkHello::default()
         };
         self.send(conn, StreamKind::Control, kind::LINK_HELLO, &hello);
+        self.send(conn, StreamKind::Control, kind::RECEIVED, &v1::Received { position });
         conn
     }
 

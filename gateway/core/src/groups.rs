@@ -173,6 +173,18 @@ impl Groups {
         found
     }
 
+    /// What was behind one link is behind another from now on.
+    pub(crate) fn rehome(&mut self, from: ConnKey, to: ConnKey) {
+        for group in self.entries.values_mut() {
+            let fenced = group.fences.iter_mut().map(|fence| &mut fence.before);
+            for member in group.members.iter_mut().chain(fenced) {
+                if member.place == Place::Peer(from) {
+                    member.place = Place::Peer(to);
+                }
+            }
+        }
+    }
+
     /// Groups in which slots wait.
     pub(crate) fn fenced(&self) -> Vec<GroupKey> {
         self.entries.iter().filter(|(_, group)| !group.fences.is_empty()).map(|(key, _)| key).collect()

@@ -14,6 +14,7 @@ mod counters;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod groups;
+mod hash;
 mod interest;
 mod json;
 mod key;
@@ -26,6 +27,7 @@ mod publishers;
 mod queue;
 mod retained;
 mod routes;
+mod seen;
 mod time;
 mod topics;
 pub mod trie;

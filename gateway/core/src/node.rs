@@ -9,6 +9,7 @@ mod members;
 mod messages;
 mod offers;
 mod own;
+mod parking;
 mod recovery;
 mod repair;
 mod retained;
@@ -17,6 +18,7 @@ mod session;
 mod settle;
 mod system;
 mod values;
+mod wanted;
 
 use crate::bitset::BitSet;
 use crate::calls::Calls;
@@ -24,7 +26,7 @@ use crate::conn::{Conn, Conns, Link, Role, Session};
 use crate::counters::{Counters, Traffic};
 use crate::groups::Groups;
 use crate::interest::InterestLog;
-use crate::key::{ConnKey, MessageClass, NodeId};
+use crate::key::{ConnKey, MessageClass, NodeId, SubscriptionKey};
 use crate::membership::{Change, Membership, Run};
 use crate::origins::{Mark, Origins, Whose};
 use crate::procedures::Procedures;
@@ -73,6 +75,8 @@ pub struct Node {
     announcements: announce::Announcements,
     /// Links that are up.
     links: Vec<ConnKey>,
+    /// Links whose connection is lost, by peer.
+    parked: HashMap<NodeId, ConnKey>,
     /// Sessions by publisher.
     sessions: HashMap<[u8; 16], ConnKey>,
     /// Sessions by the name under which another process may take them over.
@@ -83,6 +87,10 @@ pub struct Node {
     recovery: Option<Recovery>,
     /// There was a recovery: there is one after a start.
     recovered: bool,
+    /// Subscriptions that were made again since the start.
+    claims: Vec<SubscriptionKey>,
+    /// A peer has not held everything for those who come back.
+    unheld: bool,
     barriers: Vec<Barrier>,
     ready: Vec<(ConnKey, StreamKind)>,
     notices: VecDeque<Notice>,
@@ -208,12 +216,15 @@ impl Node {
             membership,
             announcements: announce::Announcements::default(),
             links: Vec::new(),
+            parked: HashMap::new(),
             sessions: HashMap::new(),
             named: HashMap::new(),
             origins: Origins::default(),
             segment: (Mark::default(), 0),
             recovery: None,
             recovered: false,
+            claims: Vec::new(),
+            unheld: false,
             barriers: Vec::new(),
             ready: Vec::new(),
             notices: VecDeque::new(),
@@ -275,13 +286,20 @@ impl Node {
         self.counters.bytes_in += bytes.len() as u64;
         let mut splitter = std::mem::replace(&mut inbound.splitter, macula_proto::frame::Splitter::new(0));
         self.unfinished -= splitter.held();
-        let mut frames = inbound.position;
-        if link && stream == StreamKind::Event {
+        let (mut frames, mut held) = (inbound.position, inbound.held);
+        let peer_events = link && stream == StreamKind::Event;
+        let mut continued = !peer_events || conn.link().is_some_and(|link| link.continued);
+        if peer_events {
             self.begin_segment(key);
         }
         let result = splitter.split(bytes, |kind, body| {
+            if !continued {
+                (continued, (frames, held)) = (true, self.first_frame(key, kind, body, frames, now)?);
+                return Ok(());
+            }
             frames += 1;
             match stream {
+                StreamKind::Event if frames <= held => self.held_frame(key, kind, body, now),
                 StreamKind::Control if link => self.link_control(key, kind, body, now),
                 StreamKind::Control => self.session_control(key, kind, body, now),
                 StreamKind::Rpc => self.rpc_frame(key, kind, body, now),
@@ -293,6 +311,9 @@ impl Node {
         });
         self.end_segment(link.then_some(frames));
         if let Err(violation) = result {
+            if let Some(link) = self.link_mut(key) {
+                link.broken = true;
+            }
             let live = self.conns.get(key).is_some_and(Conn::live);
             let text =
                 if live { format!("{stream:?} stream: {}", violation.message) } else { violation.message };
@@ -373,9 +394,10 @@ impl Node {
         self.sweep(now);
     }
 
-    /// The connection is gone. A session that its client may resume stays for a while.
+    /// The connection is gone. A session that its client may resume stays for a while, and what a peer has to receive.
     pub fn remove(&mut self, key: ConnKey, now: Now) {
         if !self.keep_session(key, now) {
+            self.park_link(key, now);
             self.detach(key, now);
             self.conns.remove(key);
         }
@@ -387,10 +409,10 @@ impl Node {
         self.fail_with(key, code, message, false);
     }
 
-    /// Tells all sessions to go elsewhere.
+    /// Tells all sessions to go elsewhere, and peers that nothing is to be held for this gateway once it is gone.
     pub fn say_moving(&mut self, retry_after_ms: u32) {
         let sessions: Vec<ConnKey> = self.sessions.values().copied().collect();
-        for key in sessions {
+        for key in sessions.into_iter().chain(self.links.clone()) {
             self.send_control(key, kind::MOVING, &Moving { retry_after_ms });
         }
     }
@@ -404,8 +426,15 @@ impl Node {
     pub fn gauges(&self) -> Gauges {
         Gauges {
             sessions: self.sessions.len(),
-            kept: self.conns.values().filter(|conn| conn.is_away()).count(),
+            kept: self.conns.values().filter(|conn| !conn.is_link() && conn.is_away()).count(),
             links: self.links.len(),
+            parked: self.parked.len(),
+            parked_bytes: self
+                .parked
+                .values()
+                .filter_map(|key| self.conns.get(*key))
+                .flat_map(Conn::weights)
+                .sum(),
             subscriptions: self.routes.subscriptions().count(),
             registrations: self.procedures.providers().filter(|provider| !provider.link).count(),
             topics: self.topics.len(),
@@ -417,6 +446,18 @@ impl Node {
             groups: self.groups.len(),
             recoverable: self.recovery.as_ref().map_or(0, Recovery::len),
         }
+    }
+
+    /// Version of what peers are told of this gateway's interest, and what it comes to.
+    pub fn interest(&self) -> (u64, u64) {
+        (self.interest.version(), self.interest.sum())
+    }
+
+    /// The same of a peer's interest as it is known here; when both are quiet it is what the peer itself says.
+    pub fn interest_of(&self, node: NodeId) -> Option<(u64, u64)> {
+        let link = |key: &&ConnKey| self.conns.get(**key).and_then(|conn| conn.link());
+        let key = *self.links.iter().find(|key| link(key).is_some_and(|link| link.node == node))?;
+        Some((link(&&key)?.version, self.sum_of(key)))
     }
 
     /// Peers whose link is up.
@@ -592,6 +633,10 @@ pub struct Gauges {
     pub kept: usize,
     /// Links that are up.
     pub links: usize,
+    /// Peers whose connection is lost and for which events are held.
+    pub parked: usize,
+    /// Bytes of those events.
+    pub parked_bytes: usize,
     /// Subscriptions of local sessions.
     pub subscriptions: usize,
     /// Registrations of local sessions.

@@ -70,6 +70,13 @@ impl Mark {
 }
 
 impl Origins {
+    /// An origin is another's from now on.
+    pub(crate) fn rehome(&mut self, key: OriginKey, whose: Whose) {
+        if let Some(origin) = self.entries.get_mut(key) {
+            origin.whose = whose;
+        }
+    }
+
     /// A new origin that is settled up to `settled`.
     pub(crate) fn add(&mut self, whose: Whose, settled: u64) -> OriginKey {
         let segments = VecDeque::new();

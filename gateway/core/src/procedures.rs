@@ -81,6 +81,10 @@ impl Procedures {
         self.providers.values()
     }
 
+    pub(crate) fn get(&self, key: ProviderKey) -> Option<&Provider> {
+        self.providers.get(key)
+    }
+
     pub(crate) fn get_mut(&mut self, key: ProviderKey) -> Option<&mut Provider> {
         self.providers.get_mut(key)
     }

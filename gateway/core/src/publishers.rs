@@ -3,6 +3,7 @@
 
 use crate::key::{ConnKey, MessageClass, OriginKey, PublisherId};
 use crate::origins::Origins;
+use crate::seen::Seen;
 use hashbrown::HashMap;
 
 /// Publishers under aliases. An entry outlives its connection, so that what is sent again after a reconnect is
@@ -19,8 +20,8 @@ pub(crate) struct Publisher {
     pub(crate) id: PublisherId,
     /// Highest sequence that its own sessions here have sent, per class.
     accepted: [u64; 2],
-    /// Highest sequence of its events that came over links.
-    forwarded: u64,
+    /// Its events that have come here, in whatever way.
+    pub(crate) seen: Seen,
     /// Queues, here or behind a link, that make it wait, per class.
     pub(crate) held: [u32; 2],
     /// Where its messages come from now.
@@ -48,7 +49,7 @@ impl Publishers {
         let entry = Publisher {
             id,
             accepted: [0; 2],
-            forwarded: 0,
+            seen: Seen::default(),
             held: [0; 2],
             origin: None,
             home: None,
@@ -94,6 +95,25 @@ impl Publishers {
         &self.entries[alias as usize]
     }
 
+    /// What came from one link comes from another from now on; those that it was told to pause and that have to wait
+    /// still, by class.
+    pub(crate) fn rehome(&mut self, from: ConnKey, to: ConnKey) -> Vec<(PublisherId, MessageClass)> {
+        let mut waiting = Vec::new();
+        for entry in &mut self.entries {
+            if entry.origin == Some(from) {
+                entry.origin = Some(to);
+            }
+            for class in [MessageClass::Event, MessageClass::Telemetry] {
+                let paused = &mut entry.paused[class as usize];
+                if *paused == Some(from) {
+                    *paused = Some(to);
+                    waiting.push((entry.id, class));
+                }
+            }
+        }
+        waiting
+    }
+
     /// Forgets publishers that left a while ago; the same conditions as for [`crate::topics::Topics::sweep`].
     pub(crate) fn sweep(
         &mut self,
@@ -129,19 +149,6 @@ impl Publisher {
             *accepted = sequence;
         }
         fresh
-    }
-
-    /// Takes notice of an event that came over a link; false when it or a later one was here before.
-    #[inline]
-    pub(crate) fn forward(&mut self, sequence: u64) -> bool {
-        let fresh = !self.is_known(sequence);
-        self.forwarded = self.forwarded.max(sequence);
-        fresh
-    }
-
-    /// True when this event or a later one was here before, in whatever way.
-    pub(crate) fn is_known(&self, sequence: u64) -> bool {
-        sequence <= self.forwarded.max(self.accepted[MessageClass::Event as usize])
     }
 
     /// How far its own sessions here have sent. What came over links is not theirs: a gateway has it only as far as it

@@ -36,9 +36,11 @@ const ALONE_BYTES: usize = 4 << 10;
 /// Events that were sent and not acknowledged; over it, nothing more is sent. What an application that acknowledges by
 /// itself may take at a time. A guess, not measured.
 const KEPT_BYTES: usize = 16 << 20;
-/// Events that wait for a receiver that is away, and that it had not acknowledged. Half a minute of five thousand small
+/// Events that wait for a client that is away, and that it had not acknowledged. Half a minute of five thousand small
 /// events a second.
-const AWAY_BYTES: usize = 32 << 20;
+pub(crate) const CLIENT_AWAY_BYTES: usize = 32 << 20;
+/// The same of a peer, which stands for many clients.
+pub(crate) const PEER_AWAY_BYTES: usize = 64 << 20;
 
 /// The queue of one class stream.
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(crate) struct Queue {
     acknowledged: u64,
     /// The receiver is away.
     away: bool,
+    /// Bytes that may wait for it while it is.
+    away_bytes: usize,
     /// Backlog from which a policy decides.
     soft: usize,
     /// Messages whose time to live ended here.
@@ -129,6 +133,7 @@ impl Queue {
             position: 0,
             acknowledged: 0,
             away: false,
+            away_bytes: 0,
             soft: SOFT_BYTES,
             expired: 0,
             credit,
@@ -211,7 +216,7 @@ impl Queue {
     #[cold]
     fn refuses_behind(&self, policy: Overflow, backlog: usize, full: bool) -> bool {
         if self.away {
-            return self.class == Class::Telemetry || full || backlog + self.kept_bytes > AWAY_BYTES;
+            return self.class == Class::Telemetry || full || backlog + self.kept_bytes > self.away_bytes;
         }
         match policy {
             Overflow::Block => backlog > HARD_BYTES || full || (self.overtaken && backlog > HIGH_BYTES),
@@ -395,7 +400,8 @@ impl Queue {
     fn take_front(&mut self, origins: &mut Origins) -> Bytes {
         let batch = self.sealed.pop_front().expect("the caller has looked at it");
         let sent = std::mem::take(&mut self.front_sent);
-        if !self.keeps {
+        // What has no position is never asked for again.
+        if !self.keeps || batch.frames == 0 {
             batch.release(origins);
             return if sent == 0 { batch.bytes } else { batch.bytes.slice(sent..) };
         }

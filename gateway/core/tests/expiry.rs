@@ -25,9 +25,8 @@ fn lasting(time_to_live_ms: u32, payload: usize) -> v1::Message {
 #[test]
 fn a_link_outlives_a_message_that_waited_too_long_on_it() {
     let mut sender = Gateway::new();
-    let slow = sender.node.open_link(false);
     let windows = Some(v1::Windows { rpc: 1_000, event: 100, telemetry: 100 });
-    sender.send(slow, kind::LINK_HELLO, &v1::LinkHello { windows, ..link_hello(9, "there") });
+    let slow = sender.linked(v1::LinkHello { windows, ..link_hello(9, "there") });
     let interest = v1::Interest { pattern: "a".to_owned(), ..v1::Interest::default() };
     let snapshot =
         v1::InterestSnapshot { version: 1, interests: vec![interest], ..v1::InterestSnapshot::default() };

@@ -77,8 +77,7 @@ fn an_event_sent_again_settles_behind_the_one_that_came_first() {
     gateway.publish(publisher, StreamKind::Event, 1, 1, b"again");
     assert_eq!(settled(&mut gateway, publisher), None, "nobody has acknowledged it");
     let came = gateway.frames(reader, StreamKind::Event);
-    let gaps = came.iter().filter(|(kind, _)| *kind == kind::GAP).count();
-    assert_eq!(gaps, 1, "the link that died");
+    assert!(came.iter().all(|(kind, _)| *kind != kind::GAP), "the link that died may come back");
     gateway.send(reader, kind::ACK, &v1::Ack { position: came.len() as u64 });
     assert_eq!(settled(&mut gateway, publisher), Some(1));
 }

@@ -78,6 +78,9 @@ fn what_links_lose_is_told_to_those_who_subscribe_here() {
     let dropped: Vec<v1::Dropped> = gateway.only(subscriber, StreamKind::Telemetry, kind::DROPPED);
     assert_eq!(dropped, [v1::Dropped { count: 5 }]);
     gateway.remove(peer);
+    gateway.pass(59_900);
+    assert_eq!(gateway.frames(subscriber, StreamKind::Event), [], "it may come back");
+    gateway.pass(100);
     let lost: Vec<v1::Gap> = gateway.only(subscriber, StreamKind::Event, kind::GAP);
     assert_eq!(lost, [v1::Gap { count: 0 }], "nobody knows how many");
     assert_eq!(gateway.frames(bystander, StreamKind::Event), []);
@@ -197,4 +200,98 @@ fn a_topic_for_which_there_is_no_room_costs_messages_but_no_link_and_no_session(
     assert_eq!(gateway.sequences(subscriber, StreamKind::Event), [2]);
     forward(&mut gateway, 2);
     assert_eq!(gateway.sequences(subscriber, StreamKind::Event), [2], "there is room now");
+}
+
+/// The peer brings an event of publisher 66 on a topic.
+fn forward(gateway: &mut Gateway, from: macula_core::ConnKey, topic: u32, sequence: u64) {
+    let told = v1::PublisherAlias { alias: 3, publisher: vec![66; 16].into(), epoch: 1 };
+    gateway.send_on(from, StreamKind::Event, kind::PUBLISHER_ALIAS, &told);
+    gateway.alias(from, StreamKind::Event, 1, "a");
+    gateway.alias(from, StreamKind::Event, 2, "b");
+    let message = Some(v1::Message::default());
+    let deliver = v1::Deliver { topic, publisher: 3, sequence, message, ..v1::Deliver::default() };
+    gateway.send_on(from, StreamKind::Event, kind::DELIVER, &deliver);
+}
+
+#[test]
+fn what_a_publisher_sends_again_from_here_reaches_those_who_have_not_had_it() {
+    let mut gateway = Gateway::new();
+    let reader = gateway.client(1, 1 << 20);
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let [old, other] = [(8, "old"), (9, "other")].map(|(id, name)| gateway.peer(id, name));
+    let interest = v1::Interest { pattern: "#".to_owned(), ..v1::Interest::default() };
+    let delta = v1::InterestDelta { version: 1, added: vec![interest], ..v1::InterestDelta::default() };
+    gateway.send(other, kind::INTEREST_DELTA, &delta);
+    // Nobody here wanted the second. The publisher moves before any of them has settled.
+    forward(&mut gateway, old, 1, 1);
+    forward(&mut gateway, old, 1, 3);
+    assert_eq!(gateway.sequences(reader, StreamKind::Event), [1, 3]);
+    let from = gateway.node.open_session();
+    gateway.send(from, kind::HELLO, &v1::Hello { acknowledges: true, ..common::hello(66, 1 << 20) });
+    let welcome: v1::Welcome = gateway.only(from, StreamKind::Control, kind::WELCOME).remove(0);
+    assert_eq!((welcome.accepted, welcome.settled), (0, 0), "what a peer has accepted is not held here");
+    gateway.send_on(from, StreamKind::Event, kind::RESENT, &v1::Resent { sequence: 3 });
+    gateway.alias(from, StreamKind::Event, 1, "a");
+    gateway.alias(from, StreamKind::Event, 2, "b");
+    for (sequence, topic) in [(1, 1), (2, 2), (3, 1), (4, 1)] {
+        gateway.publish(from, StreamKind::Event, topic, sequence, b"x");
+    }
+    assert_eq!(gateway.sequences(other, StreamKind::Event), [1, 2, 3, 4]);
+    let again: Vec<v1::Deliver> = gateway.only(reader, StreamKind::Event, kind::DELIVER);
+    let again: Vec<(u64, bool)> = again.iter().map(|deliver| (deliver.sequence, deliver.resent)).collect();
+    assert_eq!(again, [(1, true), (3, true), (4, false)], "who has had it is told that it may have");
+    forward(&mut gateway, old, 1, 4);
+    assert_eq!(gateway.sequences(reader, StreamKind::Event), [], "it was here");
+}
+
+#[test]
+fn an_event_that_is_overtaken_by_its_publisher_is_a_gap() {
+    let mut gateway = Gateway::new();
+    let reader = gateway.client(1, 1 << 20);
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let [old, new] = [(8, "old"), (9, "new")].map(|(id, name)| gateway.peer(id, name));
+    forward(&mut gateway, old, 1, 1);
+    forward(&mut gateway, new, 1, 5);
+    forward(&mut gateway, old, 1, 2);
+    forward(&mut gateway, old, 2, 3);
+    forward(&mut gateway, new, 1, 6);
+    let frames = gateway.frames(reader, StreamKind::Event);
+    let kinds: Vec<u8> = frames.iter().map(|frame| frame.0).filter(|kind| *kind > kind::PUBLISH).collect();
+    assert_eq!(kinds, [kind::DELIVER, kind::DELIVER, kind::GAP, kind::DELIVER]);
+}
+
+#[test]
+fn a_picture_of_our_interest_that_is_not_right_is_found_and_replaced() {
+    let mut gateway = Gateway::new();
+    let client = gateway.client(1, 1 << 20);
+    gateway.send(client, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let peer = gateway.peer(9, "there");
+    gateway.pass(3_000);
+    gateway.send(peer, kind::PING, &v1::Ping { nonce: 1 });
+    gateway.pass(2_000);
+    let told: Vec<v1::InterestDigest> = gateway.only(peer, StreamKind::Control, kind::INTEREST_DIGEST);
+    assert_eq!((told.len(), told[0].version), (1, 1));
+    // The other gateway has lost the pattern, and asks.
+    gateway.send(peer, kind::INTEREST_WANTED, &v1::InterestWanted {});
+    let told: Vec<v1::InterestSnapshot> = gateway.only(peer, StreamKind::Control, kind::INTEREST_SNAPSHOT);
+    assert_eq!((told[0].version, &told[0].interests[0].pattern[..]), (1, "a"));
+}
+
+#[test]
+fn a_picture_of_a_peers_interest_that_is_not_right_is_asked_for_again() {
+    let mut gateway = Gateway::new();
+    let peer = gateway.peer(9, "there");
+    let wanted = |gateway: &mut Gateway, version, sum| {
+        gateway.send(peer, kind::INTEREST_DIGEST, &v1::InterestDigest { version, sum });
+        gateway.only::<v1::InterestWanted>(peer, StreamKind::Control, kind::INTEREST_WANTED).len()
+    };
+    assert_eq!(wanted(&mut gateway, 0, 0), 0, "nothing is wanted");
+    assert_eq!(wanted(&mut gateway, 1, 0), 1, "a change is missing");
+    let interest = v1::Interest { pattern: "a".to_owned(), ..v1::Interest::default() };
+    let delta = v1::InterestDelta { version: 1, added: vec![interest], ..v1::InterestDelta::default() };
+    gateway.send(peer, kind::INTEREST_DELTA, &delta);
+    assert_eq!(wanted(&mut gateway, 1, 0), 1);
+    let (version, sum) = gateway.node.interest_of(macula_core::NodeId([9; 16])).unwrap();
+    assert_eq!(wanted(&mut gateway, version, sum), 0);
+    assert_eq!(gateway.node.counters().resnapshots, 2);
 }

@@ -168,8 +168,7 @@ fn after_a_partition_the_earlier_of_two_stays_and_the_other_is_told() {
     let mut gateway = Gateway::new();
     let client = gateway.client(2, 1 << 20);
     gateway.send(client, kind::REGISTER, &policy(CallPolicy::Single));
-    let peer = gateway.node.open_link(false);
-    gateway.send(peer, kind::LINK_HELLO, &common::link_hello(9, "there"));
+    let peer = gateway.linked(common::link_hello(9, "there"));
     let snapshots: Vec<v1::InterestSnapshot> =
         gateway.only(peer, StreamKind::Control, kind::INTEREST_SNAPSHOT);
     let ours = snapshots[0].offers[0].since;
@@ -214,8 +213,7 @@ fn of_two_at_the_same_time_the_smaller_node_id_stays() {
 fn several_of_one_gateway_stay_or_go_together() {
     for (shift, stay) in [(-1, false), (1, true)] {
         let (mut gateway, _, providers) = three(CallPolicy::Random);
-        let peer = gateway.node.open_link(false);
-        gateway.send(peer, kind::LINK_HELLO, &common::link_hello(9, "there"));
+        let peer = gateway.linked(common::link_hello(9, "there"));
         let snapshots: Vec<v1::InterestSnapshot> =
             gateway.only(peer, StreamKind::Control, kind::INTEREST_SNAPSHOT);
         let [ours] = &snapshots[0].offers[..] else { panic!("peers are told one of the three") };

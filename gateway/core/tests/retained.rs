@@ -300,9 +300,8 @@ fn a_link_that_comes_up_brings_the_whole_store_page_by_page() {
     for sequence in 1..=50 {
         publish(&mut gateway, writer, sequence, value(&sequence.to_string(), &[0; 100_000]));
     }
-    let link = gateway.node.open_link(false);
     let windows = v1::Windows { rpc: 1_000, event: 1_000, telemetry: 1_000 };
-    gateway.send(link, kind::LINK_HELLO, &v1::LinkHello { windows: Some(windows), ..link_hello(9, "there") });
+    let link = gateway.linked(v1::LinkHello { windows: Some(windows), ..link_hello(9, "there") });
     assert!(gateway.node.gauges().queued_bytes < 2 << 20);
     gateway.credit(link, Class::Event, WINDOW);
     assert_eq!(gateway.sequences(link, StreamKind::Event), (1..=50).collect::<Vec<_>>());

@@ -91,9 +91,8 @@ fn no_subscriber_holds_a_publisher_for_more_than_a_minute() {
 fn a_subscriber_that_would_rather_be_disconnected_costs_no_link() {
     let mut gateway = Gateway::new();
     let publisher = gateway.client(1, 1 << 30);
-    let peer = gateway.node.open_link(false);
     let windows = v1::Windows { rpc: 1_000, event: 1_000, telemetry: 1_000 };
-    gateway.send(peer, kind::LINK_HELLO, &v1::LinkHello { windows: Some(windows), ..link_hello(9, "there") });
+    let peer = gateway.linked(v1::LinkHello { windows: Some(windows), ..link_hello(9, "there") });
     let interest = v1::Interest {
         pattern: "a".to_owned(),
         telemetry: Overflow::Disconnect.into(),

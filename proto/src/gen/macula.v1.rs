@@ -374,6 +374,21 @@ pub struct NotHere {
     #[prost(message, optional, tag = "3")]
     pub deliver: ::core::option::Option<Deliver>,
 }
+/// Between gateways, the first frame of every event stream; it has no position itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Continue {
+    /// Received.position, when the stream of the connections before goes on with the frame after it. Absent when the stream
+    /// begins anew: positions from 1, no aliases.
+    #[prost(uint64, optional, tag = "1")]
+    pub position: ::core::option::Option<u64>,
+    /// The frames up to this position were held for an earlier run of the receiver: it offers the events to subscriptions
+    /// that say `recover`, and to nobody else.
+    #[prost(uint64, tag = "2")]
+    pub held: u64,
+    /// The sender has held everything that an earlier run of the receiver wanted since it was lost.
+    #[prost(bool, tag = "3")]
+    pub whole: bool,
+}
 /// The retained values of a subscription have been sent on this stream.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RetainedEnd {
@@ -1074,3 +1089,23 @@ pub mod member_update {
         }
     }
 }
+/// Second frame of either side, on the control stream: how far the sender has received the event stream of this very run of
+/// the receiver, over all connections of theirs. The receiver sends no event before it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Received {
+    /// Frames of the event stream; the next one is to come first. Absent when the sender knows nothing of it.
+    #[prost(uint64, optional, tag = "1")]
+    pub position: ::core::option::Option<u64>,
+}
+/// The peer's routes of the sender's interest, summed up, every few seconds: `sum` at `version` is what the sender's
+/// interest and offers come to. A receiver that comes to another sum answers with InterestWanted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InterestDigest {
+    #[prost(uint64, tag = "1")]
+    pub version: u64,
+    #[prost(fixed64, tag = "2")]
+    pub sum: u64,
+}
+/// The sender's picture of the receiver's interest is not right: send an InterestSnapshot.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct InterestWanted {}

@@ -25,7 +25,13 @@ pub(super) fn step(gateway: &mut Gateway, choices: &mut Choices<'_>) {
         }
         1 if gateway.conns.len() < CONNS => {
             let node = choices.below(8) as u8;
-            gateway.link(node);
+            let (epoch, received) = (1 + choices.below(2) as u64, choices.below(3) as u64);
+            let conn = gateway.link(node, epoch, received.checked_sub(1));
+            let continues = choices.below(4) as u64;
+            let (held, whole) = (choices.number().min(4), continues == 3);
+            let begin =
+                v1::Continue { position: (1..3).contains(&continues).then(|| continues - 1), held, whole };
+            gateway.send(conn, StreamKind::Event, kind::CONTINUE, &begin);
         }
         2 if gateway.conns.len() < CONNS => {
             let conn = gateway.node.open_session();
@@ -148,7 +154,7 @@ fn link_control(gateway: &mut Gateway, conn: ConnKey, choices: &mut Choices<'_>)
         publisher: id(choices).into(),
     };
     let mut send = |kind, message: &dyn Encoded| message.send(gateway, conn, StreamKind::Control, kind);
-    match choices.below(6) {
+    match choices.below(10) {
         0 => {
             let snapshot = v1::InterestSnapshot {
                 version: choices.number(),
@@ -176,6 +182,14 @@ fn link_control(gateway: &mut Gateway, conn: ConnKey, choices: &mut Choices<'_>)
             let (class, publisher, epoch) = (class(choices), id(choices).into(), choices.number().min(2));
             send(kind::RESUME, &v1::Resume { class, publisher, epoch });
         }
+        5 => send(kind::RECEIVED, &v1::Received { position: Some(choices.number()) }),
+        6 => send(kind::MOVING, &v1::Moving { retry_after_ms: 0 }),
+        7 if choices.below(2) > 0 => {
+            let (version, sum) = (choices.number(), choices.below(2) as u64);
+            send(kind::INTEREST_DIGEST, &v1::InterestDigest { version, sum });
+        }
+        7 => send(kind::INTEREST_WANTED, &v1::InterestWanted {}),
+        8 => send(kind::PING, &v1::Ping { nonce: 1 }),
         _ => send(kind::PONG, &v1::Pong { nonce: choices.number() }),
     }
 }

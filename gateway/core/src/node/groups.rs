@@ -132,10 +132,12 @@ impl Node {
         Ok(())
     }
 
-    /// The members behind a link are gone.
-    pub(super) fn forget_groups(&mut self, link: ConnKey, now: Now) {
+    /// The members behind a link are gone, but for some.
+    pub(super) fn forget_groups(&mut self, link: ConnKey, except: impl Fn(u64) -> bool, now: Now) {
         for (group, member) in self.groups.behind(link) {
-            self.remove_member(group, member, now);
+            if !except(member.id) {
+                self.remove_member(group, member, now);
+            }
         }
     }
 
@@ -500,7 +502,7 @@ impl Node {
         self.origins.refer(parked.mark);
     }
 
-    fn unpark(&mut self, parked: Parked, now: Now) {
+    pub(super) fn unpark(&mut self, parked: Parked, now: Now) {
         self.topics.release(parked.topic);
         self.publishers.release(parked.publisher, now.elapsed_ms);
         self.origins.release(parked.mark);

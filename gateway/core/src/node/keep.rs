@@ -1,14 +1,15 @@
 //! Sessions whose connection is lost: kept for a while, resumed by their client, or taken over by name.
 
 use super::announce::News;
+use super::messages::describe;
 use super::{Node, Notice};
+use crate::conn::Told;
 use crate::key::{ConnKey, MessageClass};
-use crate::queue::Alias;
+use crate::queue::CLIENT_AWAY_BYTES;
 use crate::time::Now;
 use hashbrown::HashSet;
-use macula_proto::frame;
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{Close, Code, Hello, Inherited, Ping, PublisherAlias, Resumption, TopicAlias};
+use macula_proto::v1::{Close, Code, Hello, Inherited, Ping, Resumption};
 
 /// Longest time that a session is kept.
 pub(super) const LONGEST_RESUME_MS: u32 = 30_000;
@@ -49,7 +50,7 @@ impl Node {
         for class in [MessageClass::Event, MessageClass::Telemetry] {
             let queue = conn.messages(class);
             let before = queue.weight();
-            queue.suspend(&mut self.origins);
+            queue.suspend(CLIENT_AWAY_BYTES, &mut self.origins);
             self.queued = self.queued + queue.weight() - before;
             released.extend(queue.abandon().into_iter().map(|publisher| (publisher, class)));
         }
@@ -86,18 +87,7 @@ impl Node {
         let (topics, publishers) = (&self.topics, &self.publishers);
         let queue = self.conns.get_mut(old)?.messages(MessageClass::Event);
         let before = queue.weight();
-        queue.hand_over(|alias, out| match alias {
-            Alias::Topic(alias) => {
-                let entry = topics.get(alias);
-                let (topic, content_type) = (entry.topic.to_string(), entry.content_type.to_string());
-                frame::put_message(out, kind::TOPIC_ALIAS, &TopicAlias { alias, topic, content_type });
-            }
-            Alias::Publisher(alias) => {
-                let id = publishers.get(alias).id;
-                let told = PublisherAlias { alias, publisher: id.id.to_vec().into(), epoch: id.epoch };
-                frame::put_message(out, kind::PUBLISHER_ALIAS, &told);
-            }
-        });
+        queue.hand_over(|alias, out| describe(alias, topics, publishers, out));
         self.queued = self.queued + queue.weight() - before;
         let numbers = inherited.iter().map(|inherited| inherited.subscription).collect();
         self.move_session(old, to, numbers, "another process has taken the session over", now);
@@ -241,16 +231,17 @@ impl Node {
 
     /// Gives back the aliases that the other end has told.
     pub(super) fn forget_inbound(&mut self, key: ConnKey, now: Now) {
-        let Some(conn) = self.conns.get_mut(key) else { return };
         for stream in [StreamKind::Event, StreamKind::Telemetry] {
-            let inbound = conn.inbound(stream);
-            std::mem::take(&mut inbound.topics)
-                .into_iter()
-                .flatten()
-                .for_each(|alias| self.topics.release(alias));
-            for alias in std::mem::take(&mut inbound.publishers).into_iter().flatten() {
-                self.publishers.release(alias, now.elapsed_ms);
-            }
+            let Some(conn) = self.conns.get_mut(key) else { return };
+            let told = conn.take_told(stream);
+            self.forget_told(told, now);
+        }
+    }
+
+    pub(super) fn forget_told(&mut self, told: Told, now: Now) {
+        told.topics.into_iter().flatten().for_each(|alias| self.topics.release(alias));
+        for alias in told.publishers.into_iter().flatten() {
+            self.publishers.release(alias, now.elapsed_ms);
         }
     }
 }

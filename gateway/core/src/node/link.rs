@@ -8,11 +8,11 @@ use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
 use crate::membership::Run;
 use crate::pair;
 use crate::time::Now;
+use macula_proto::kind;
 use macula_proto::v1::{
-    Ack, Close, Code, Credit, Interest, InterestApplied, InterestDelta, InterestSnapshot, LinkHello, Pause,
-    Ping, Pong, Resume, StoreDigest, StoreList,
+    Ack, Close, Code, Credit, InterestApplied, InterestDelta, InterestDigest, InterestSnapshot,
+    InterestWanted, LinkHello, Pause, Ping, Pong, Received, Resume, StoreDigest, StoreList,
 };
-use macula_proto::{Pattern, kind, limits};
 use prost::Message as _;
 
 /// A peer that says nothing for this long, of our own attentive time, is dead.
@@ -69,6 +69,23 @@ impl Node {
             }
             kind::CREDIT => self.on_credit(from, Credit::decode(body)?),
             kind::ACK => self.on_ack(from, Ack::decode(body)?, now),
+            kind::INTEREST_DIGEST => {
+                self.on_interest_digest(from, InterestDigest::decode(body)?);
+                Ok(())
+            }
+            kind::INTEREST_WANTED => {
+                InterestWanted::decode(body)?;
+                let snapshot = self.interest.snapshot();
+                self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
+                Ok(())
+            }
+            kind::RECEIVED => self.on_received(from, Received::decode(body)?),
+            kind::MOVING => {
+                if let Some(link) = self.link_mut(from) {
+                    link.leaving = true;
+                }
+                Ok(())
+            }
             kind::STORE_DIGEST => {
                 self.on_store_digest(from, &StoreDigest::decode(body)?);
                 Ok(())
@@ -132,12 +149,14 @@ impl Node {
             return Ok(());
         }
         self.answer_hello(from);
+        let paused = self.rejoin(from, now);
         if let Some(link) = self.link_mut(from) {
             link.live = true;
             link.up_ms = now.elapsed_ms;
         }
         let run = Run::new(node, hello.epoch, &hello.name, &hello.advertise);
         self.links.push(from);
+        self.greet(from, paused);
         let snapshot = self.interest.snapshot();
         self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
         self.send_store(from, now);
@@ -180,9 +199,13 @@ impl Node {
             self.conns.get(**key).and_then(|conn| conn.link()).is_some_and(|old| old.node == new.node)
         };
         let Some(&other) = self.links.iter().find(same) else { return true };
-        let Some(old) = self.conns.get(other).and_then(|conn| conn.link()) else { return true };
+        let Some(conn) = self.conns.get(other) else { return true };
+        let (closing, Some(old)) = (conn.closing, conn.link()) else { return true };
         let [before, after] = [old, new].map(|link| link.candidate(own));
-        let keep_new = if new.dialled {
+        let keep_new = if closing && after.epoch == before.epoch {
+            // One that is about to close has lost already.
+            true
+        } else if new.dialled {
             pair::is_worth_dialling(before, after)
         } else {
             pair::takes_place(before, now.elapsed_ms.saturating_sub(old.up_ms), after)
@@ -198,6 +221,7 @@ impl Node {
             self.fail(loser, Code::AlreadyExists, "another link of this pair stays".to_owned());
         }
         if keep_new {
+            self.park_link(other, now);
             self.detach(other, now);
         }
         keep_new
@@ -209,102 +233,6 @@ impl Node {
         }
         self.fail(from, close.code(), close.message);
         Ok(())
-    }
-
-    fn on_snapshot(&mut self, from: ConnKey, snapshot: InterestSnapshot, now: Now) -> Result<(), Violation> {
-        self.forget_interest(from, now);
-        for interest in &snapshot.interests {
-            self.add_interest(from, interest, now)?;
-        }
-        for offer in &snapshot.offers {
-            self.check_room(from)?;
-            self.add_offer(from, offer)?;
-        }
-        if let Some(link) = self.link_mut(from) {
-            link.snapshot = true;
-        }
-        self.send_control(from, kind::INTEREST_APPLIED, &InterestApplied { version: snapshot.version });
-        Ok(())
-    }
-
-    fn on_delta(&mut self, from: ConnKey, delta: InterestDelta, now: Now) -> Result<(), Violation> {
-        for pattern in delta.removed {
-            self.remove_interest(from, &parse(&pattern)?);
-        }
-        for interest in &delta.added {
-            self.add_interest(from, interest, now)?;
-        }
-        for procedure in delta.withdrawn {
-            self.remove_offer(from, &parse(&procedure)?);
-        }
-        for offer in &delta.offered {
-            self.check_room(from)?;
-            self.add_offer(from, offer)?;
-        }
-        self.send_control(from, kind::INTEREST_APPLIED, &InterestApplied { version: delta.version });
-        Ok(())
-    }
-
-    fn add_interest(&mut self, from: ConnKey, interest: &Interest, now: Now) -> Result<(), Violation> {
-        if !interest.group.is_empty() {
-            let members = interest.members.len();
-            if members > limits::MEMBERS_PER_INTEREST {
-                let most = limits::MEMBERS_PER_INTEREST;
-                let message = format!("a group with {members} members, and {most} is the most");
-                return Err(Violation { code: Code::ResourceExhausted, message });
-            }
-            self.set_group(from, interest, now)?;
-            if let Some(link) = self.link_mut(from) {
-                let name = (interest.pattern.clone(), interest.group.clone());
-                if members == 0 {
-                    link.groups.remove(&name);
-                } else {
-                    link.groups.insert(name);
-                }
-            }
-            return self.check_room(from);
-        }
-        let pattern = parse(&interest.pattern)?;
-        let telemetry = crate::interest::on_link(interest.telemetry());
-        self.remove_interest(from, &pattern);
-        self.check_room(from)?;
-        self.routes.add_interest(from, &pattern, telemetry);
-        if let Some(link) = self.link_mut(from) {
-            link.interest.insert(pattern, telemetry);
-        }
-        Ok(())
-    }
-
-    /// A peer may want and offer so much.
-    fn check_room(&self, from: ConnKey) -> Result<(), Violation> {
-        let link = self.conns.get(from).and_then(|conn| conn.link());
-        let held = link.map_or(0, |link| link.interest.len() + link.offers.len() + link.groups.len());
-        if held < limits::INTEREST_PER_LINK {
-            return Ok(());
-        }
-        let most = limits::INTEREST_PER_LINK;
-        let message = format!("more than {most} patterns, groups and procedures that a peer wants or offers");
-        Err(Violation { code: Code::ResourceExhausted, message })
-    }
-
-    fn remove_interest(&mut self, from: ConnKey, pattern: &Pattern) {
-        if let Some(telemetry) = self.link_mut(from).and_then(|link| link.interest.remove(pattern)) {
-            self.routes.remove_interest(from, pattern, telemetry);
-        }
-    }
-
-    fn forget_interest(&mut self, from: ConnKey, now: Now) {
-        self.forget_groups(from, now);
-        let Some(link) = self.link_mut(from) else { return };
-        let interest = std::mem::take(&mut link.interest);
-        let offers = std::mem::take(&mut link.offers);
-        link.groups.clear();
-        for (pattern, telemetry) in interest {
-            self.routes.remove_interest(from, &pattern, telemetry);
-        }
-        for key in offers.into_values() {
-            self.procedures.remove(key);
-        }
     }
 
     /// A subscriber behind this link makes a publisher of ours wait, or no longer.
@@ -335,6 +263,9 @@ impl Node {
         let Some(conn) = self.conns.get_mut(key) else { return };
         let silent = attentive_ms.saturating_sub(conn.heard_ms);
         let Some(link) = conn.link_mut() else { return };
+        if link.parked_until_ms.is_some() {
+            return self.check_parked(key, now);
+        }
         if silent >= DEAD_MS {
             let text = format!("the peer has said nothing for {silent} ms");
             return self.fail(key, Code::Unavailable, text);
@@ -348,22 +279,20 @@ impl Node {
     /// Takes a link out of all tables.
     pub(super) fn detach_link(&mut self, key: ConnKey, now: Now) {
         self.forget_interest(key, now);
-        self.links.retain(|link| *link != key);
         let Some(link) = self.link_mut(key) else { return };
         let paused = std::mem::take(&mut link.paused);
         let was_live = std::mem::take(&mut link.live);
-        let (node, name) = (link.node, link.name.clone());
-        let origin = link.origin;
+        let (origin, leaving) = (link.origin, link.leaving);
         self.origins.remove(origin);
         for (publisher, class) in paused {
             self.unhold(publisher, class);
         }
         if was_live {
-            // Events that were under way on it, or are published behind it until it is back.
-            self.tell_loss(MessageClass::Event, None);
-            self.notices.push_back(Notice::LinkDown { node, name });
-            self.tell_link(News::LinkDown, key);
-            self.membership.link_down(node);
+            if !leaving {
+                // Events that were under way on it, or are published behind it until it is back.
+                self.tell_loss(MessageClass::Event, None);
+            }
+            self.tell_link_down(key);
         }
     }
 
@@ -398,10 +327,6 @@ pub(super) fn replaced(name: &str) -> String {
         "two processes have the id of `{name}`, and the other has started later: give each its own MACULA_NODE_NAME or \
          state directory"
     )
-}
-
-pub(super) fn parse(text: &str) -> Result<Pattern, Violation> {
-    text.parse().map_err(|error| Violation::invalid(format!("{error}")))
 }
 
 #[cfg(test)]

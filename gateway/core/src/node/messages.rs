@@ -5,9 +5,10 @@ use crate::conn::assign;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Mark;
 use crate::publishers::Publishers;
-use crate::queue::{Entry, Pushed, Queue};
+use crate::queue::{Alias, Entry, Pushed, Queue};
 use crate::retained::Kept;
 use crate::routes::{DEFAULT_BLOCK_MS, Route};
+use crate::seen::Met;
 use crate::time::Now;
 use crate::topics::Topics;
 use crate::will::check_size;
@@ -81,6 +82,22 @@ impl Node {
                 Ok(())
             }
             other => unknown(other),
+        }
+    }
+
+    /// An event has come after newer ones of its publisher, which has moved and did not wait. It would break their order,
+    /// so it is a loss to those who want it.
+    #[cold]
+    pub(super) fn tell_late(&mut self, moving: Moving<'_>) {
+        let (routes, _) = self.routes.find(&self.topics.get(moving.topic).topic);
+        let home = self.publishers.get(moving.publisher).home;
+        let wanting = |route: &&Route| !route.link && (Some(route.conn) != home || !route.echo.is_empty());
+        for route in routes.iter().filter(wanting) {
+            self.counters.lost[moving.class as usize] += 1;
+            if let Some(conn) = self.conns.get_mut(route.conn) {
+                conn.messages(moving.class).note_loss(Some(1));
+            }
+            self.announce(route.conn, moving.class.stream());
         }
     }
 
@@ -203,12 +220,12 @@ impl Node {
         self.counters.published[class as usize] += 1;
         let mark = self.mark_of_publisher(publisher, class, publish.sequence);
         let known = self.publishers.get_mut(publisher);
-        // It may have come over a link before, to those here who wanted it then.
-        resent |= class == MessageClass::Event && known.is_known(publish.sequence);
         if !known.accept(class, publish.sequence) {
             self.counters.duplicates[class as usize] += 1;
             return Ok(());
         }
+        // It may have come over a link before, to those here who wanted it then.
+        resent |= class == MessageClass::Event && known.seen.meet(from, publish.sequence) != Met::New;
         if let Err(text) = check_size(&message, publish.message.len(), self.payload_bytes) {
             self.refuse_publish(from, class, publish.sequence, Code::InvalidArgument, text);
             return Ok(());
@@ -254,7 +271,7 @@ impl Node {
     }
 
     #[inline]
-    fn on_forward(
+    pub(super) fn on_forward(
         &mut self,
         from: ConnKey,
         class: MessageClass,
@@ -262,8 +279,62 @@ impl Node {
         now: Now,
     ) -> Result<(), Violation> {
         let forward = wire::Deliver::decode(body)?;
+        let Some(moving) = self.arriving(from, class, &forward, now)? else { return Ok(()) };
+        let members: Vec<u64> = forward.members().collect();
+        if forward.redirected {
+            self.give_members(from, &members, moving, now);
+            return Ok(());
+        }
+        if forward.retained {
+            // A peer's store: news only where ours is older.
+            self.clock.see(forward.stamp, now);
+            if matches!(self.keep(moving, now), Kept::Stored { news: true, .. }) {
+                self.deliver(true, moving, now);
+            }
+            return Ok(());
+        }
+        // Telemetry is never sent again, and conflation on the way may have put a newer message before an older one.
+        let met = match class {
+            MessageClass::Event => {
+                self.publishers.get_mut(moving.publisher).seen.meet(from, forward.sequence)
+            }
+            MessageClass::Telemetry => Met::New,
+        };
+        let mut fresh = met == Met::New;
+        if forward.stamp != 0 {
+            self.clock.see(forward.stamp, now);
+            // What another peer's store has brought here already was delivered then.
+            fresh &= self.keep(moving, now) != Kept::Same;
+        }
+        if met == Met::Late && !forward.resent {
+            self.tell_late(moving);
+        } else if fresh || forward.resent {
+            // One that is sent again goes on to the receivers, who know what they had: so it settles behind the first.
+            self.deliver(true, moving, now);
+        }
+        if !fresh {
+            self.counters.duplicates[class as usize] += u64::from(met != Met::Late);
+            if met == Met::Again && !forward.resent {
+                return Ok(());
+            }
+        }
+        if !members.is_empty() {
+            self.give_members(from, &members, moving, now);
+        }
+        Ok(())
+    }
+
+    /// A forward of a peer, under the names that things have here; `None` when there is no room for its topic.
+    #[inline]
+    pub(super) fn arriving<'a>(
+        &mut self,
+        from: ConnKey,
+        class: MessageClass,
+        forward: &wire::Deliver<'a>,
+        now: Now,
+    ) -> Result<Option<Moving<'a>>, Violation> {
         let message = wire::Message::decode(forward.message)?;
-        let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
+        let Some(conn) = self.conns.get_mut(from) else { return Ok(None) };
         conn.traffic.received[class as usize] += 1;
         let inbound = conn.inbound(class.stream());
         let (topic, publisher) = (inbound.topic(forward.topic), inbound.publisher(forward.publisher));
@@ -278,14 +349,13 @@ impl Node {
                     if !forward.retained {
                         self.tell_loss(class, Some(1));
                     }
-                    return Ok(());
+                    return Ok(None);
                 }
             },
         };
-        let mark = if class == MessageClass::Event { self.segment.0 } else { Mark::default() };
         let known = self.publishers.get_mut(publisher);
         known.origin = known.home.or(Some(from));
-        let moving = Moving {
+        Ok(Some(Moving {
             class,
             topic,
             publisher,
@@ -296,42 +366,9 @@ impl Node {
             redirected: false,
             key: message.key,
             message: forward.message,
-            mark,
+            mark: if class == MessageClass::Event { self.segment.0 } else { Mark::default() },
             expires_ms: expires_ms(message.time_to_live_ms, now),
-        };
-        let members: Vec<u64> = forward.members().collect();
-        if forward.redirected {
-            self.give_members(from, &members, moving, now);
-            return Ok(());
-        }
-        let known = self.publishers.get_mut(publisher);
-        if forward.retained {
-            // A peer's store: news only where ours is older.
-            self.clock.see(forward.stamp, now);
-            if matches!(self.keep(moving, now), Kept::Stored { news: true, .. }) {
-                self.deliver(true, moving, now);
-            }
-            return Ok(());
-        }
-        // Telemetry is never sent again, and conflation on the way may have put a newer message before an older one.
-        let mut fresh = class == MessageClass::Telemetry || known.forward(forward.sequence);
-        if forward.stamp != 0 {
-            self.clock.see(forward.stamp, now);
-            // What another peer's store has brought here already was delivered then.
-            fresh &= self.keep(moving, now) != Kept::Same;
-        }
-        if !fresh {
-            self.counters.duplicates[class as usize] += 1;
-            // One that is sent again goes on to the receivers, who know what they had: so it settles behind the first.
-            if !forward.resent {
-                return Ok(());
-            }
-        }
-        self.deliver(true, moving, now);
-        if !members.is_empty() {
-            self.give_members(from, &members, moving, now);
-        }
-        Ok(())
+        }))
     }
 
     fn refuse_publish(
@@ -631,18 +668,25 @@ pub(super) fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
 #[inline]
 pub(super) fn tell_aliases(queue: &mut Queue, topics: &Topics, publishers: &Publishers, moving: Moving<'_>) {
     if queue.told_topics.insert(moving.topic) {
-        let entry = topics.get(moving.topic);
-        let told = TopicAlias {
-            alias: moving.topic,
-            topic: entry.topic.to_string(),
-            content_type: entry.content_type.to_string(),
-        };
-        queue.append_frame(|out| frame::put_message(out, kind::TOPIC_ALIAS, &told));
+        queue.append_frame(|out| describe(Alias::Topic(moving.topic), topics, publishers, out));
     }
     if queue.told_publishers.insert(moving.publisher) {
-        let id = publishers.get(moving.publisher).id;
-        let told =
-            PublisherAlias { alias: moving.publisher, publisher: id.id.to_vec().into(), epoch: id.epoch };
-        queue.append_frame(|out| frame::put_message(out, kind::PUBLISHER_ALIAS, &told));
+        queue.append_frame(|out| describe(Alias::Publisher(moving.publisher), topics, publishers, out));
+    }
+}
+
+/// Writes the frame that tells an alias.
+pub(super) fn describe(alias: Alias, topics: &Topics, publishers: &Publishers, out: &mut Vec<u8>) {
+    match alias {
+        Alias::Topic(alias) => {
+            let entry = topics.get(alias);
+            let (topic, content_type) = (entry.topic.to_string(), entry.content_type.to_string());
+            frame::put_message(out, kind::TOPIC_ALIAS, &TopicAlias { alias, topic, content_type });
+        }
+        Alias::Publisher(alias) => {
+            let id = publishers.get(alias).id;
+            let told = PublisherAlias { alias, publisher: id.id.to_vec().into(), epoch: id.epoch };
+            frame::put_message(out, kind::PUBLISHER_ALIAS, &told);
+        }
     }
 }

@@ -2,7 +2,7 @@
 //! no other.
 
 use super::announce::News;
-use super::link::parse;
+use super::wanted::parse;
 use super::{Node, Violation};
 use crate::interest::Offered;
 use crate::key::{ConnKey, ProviderKey};

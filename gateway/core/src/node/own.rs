@@ -31,7 +31,7 @@ impl Node {
         let publisher = PublisherId { id: self.publishers.get(publisher).id.id, epoch: WILL_EPOCH };
         let alias = self.publishers.refer(publisher);
         let known = self.publishers.get_mut(alias);
-        let sequence = now.unix_ms.max(known.accepted(will.class) + 1);
+        let sequence = now.unix_ms.max(known.accepted(will.class).max(known.seen.last()) + 1);
         known.accept(will.class, sequence);
         self.publishers.release(alias, now.elapsed_ms);
         self.counters.wills += 1;

@@ -2,12 +2,13 @@
 //! and subscribers ask for it, in whatever order they come.
 
 use super::messages::{Moving, encode_shared, tell_aliases};
-use super::{Node, Parked};
+use super::{Node, Parked, Violation};
 use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
 use crate::origins::Mark;
 use crate::queue::Entry;
+use crate::seen::Met;
 use crate::time::Now;
-use macula_proto::wire;
+use macula_proto::{kind, wire};
 use std::collections::VecDeque;
 
 /// How long after its start a gateway takes clients for those of its run before. Longer than they take to reconnect,
@@ -69,6 +70,30 @@ struct Logged {
 }
 
 impl Node {
+    /// A peer sends what it has held for an earlier run of this gateway.
+    pub(super) fn open_recovery(&mut self, now: Now) {
+        let until_ms = now.elapsed_ms + WINDOW_MS;
+        self.recovered = true;
+        let fresh = || Recovery { until_ms, log: VecDeque::new(), left: 0, bytes: 0, groups: Vec::new() };
+        self.recovery.get_or_insert_with(fresh).until_ms = until_ms;
+    }
+
+    /// A peer has not held everything that an earlier run wanted: those who have come back are told, and those who will.
+    pub(super) fn miss_held(&mut self, now: Now) {
+        if now.elapsed_ms >= START_MS || std::mem::replace(&mut self.unheld, true) {
+            return;
+        }
+        let claims = self.claims.iter().filter_map(|key| self.routes.subscription(*key));
+        let mut conns: Vec<ConnKey> = claims.map(|subscription| subscription.conn).collect();
+        conns.sort_unstable();
+        conns.dedup();
+        for key in conns {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            conn.messages(MessageClass::Event).note_loss(None);
+            self.announce(key, MessageClass::Event.stream());
+        }
+    }
+
     /// A client has come that was connected elsewhere, or to an earlier run of this gateway.
     pub(super) fn begin_recovery(&mut self, now: Now) {
         if self.recovery.is_none() && !self.recovered && now.elapsed_ms < START_MS {
@@ -124,6 +149,9 @@ impl Node {
         let Some(recovery) = self.recovery.take_if(|recovery| now.elapsed_ms >= recovery.until_ms) else {
             return;
         };
+        if now.elapsed_ms >= START_MS {
+            self.claims = Vec::new();
+        }
         for logged in recovery.log {
             self.topics.release(logged.topic);
             self.publishers.release(logged.publisher, now.elapsed_ms);
@@ -172,43 +200,102 @@ impl Node {
         }
     }
 
+    /// A frame that a peer has held for an earlier run: its events are for those who come back.
+    #[cold]
+    pub(super) fn held_frame(
+        &mut self,
+        from: ConnKey,
+        kind: u8,
+        body: &[u8],
+        now: Now,
+    ) -> Result<(), Violation> {
+        match kind {
+            kind::DELIVER => {
+                let forward = wire::Deliver::decode(body)?;
+                if forward.retained {
+                    return self.on_forward(from, MessageClass::Event, body, now);
+                }
+                let Some(moving) = self.arriving(from, MessageClass::Event, &forward, now)? else {
+                    return Ok(());
+                };
+                self.hold_again(from, Moving { resent: true, ..moving }, now);
+                Ok(())
+            }
+            // That run had chosen the member; its publisher sends the event again.
+            kind::NOT_HERE => Ok(()),
+            _ => self.message_frame(from, true, MessageClass::Event, kind, body, now),
+        }
+    }
+
+    fn hold_again(&mut self, from: ConnKey, moving: Moving<'_>, now: Now) {
+        if moving.stamp != 0 {
+            self.clock.see(moving.stamp, now);
+            self.keep(moving, now);
+        }
+        match self.publishers.get_mut(moving.publisher).seen.meet(from, moving.sequence) {
+            Met::New => {}
+            Met::Again => return self.counters.duplicates[MessageClass::Event as usize] += 1,
+            Met::Late => return self.tell_late(moving),
+        }
+        self.log(moving, now);
+        let Some(recovery) = self.recovery.take() else { return };
+        if let Some(logged) = recovery.log.back() {
+            for key in std::mem::take(&mut self.claims) {
+                if let Some(to) = self.routes.subscription(key).map(|subscription| subscription.conn) {
+                    self.offer_again(key, logged, now);
+                    self.announce(to, MessageClass::Event.stream());
+                    self.claims.push(key);
+                }
+            }
+        }
+        self.recovery = Some(recovery);
+    }
+
     /// Sends a subscription that was made again what was published before it came back, or tells that nobody knows what that
     /// was. A group is given its events later.
     pub(super) fn recover(&mut self, to: ConnKey, key: SubscriptionKey, now: Now) {
-        let held = self.recovery.as_ref().is_some_and(|recovery| recovery.left == 0);
-        let Some(conn) = self.conns.get_mut(to) else { return };
-        let queue = conn.messages(MessageClass::Event);
-        if !held {
-            queue.note_loss(None);
+        let held = self.recovery.as_ref().is_some_and(|recovery| recovery.left == 0) && !self.unheld;
+        if !held && let Some(conn) = self.conns.get_mut(to) {
+            conn.messages(MessageClass::Event).note_loss(None);
         }
-        let subscription = self.routes.subscription(key).filter(|known| known.group.is_empty());
-        let (Some(recovery), Some(subscription)) = (&self.recovery, subscription) else {
-            return self.announce(to, MessageClass::Event.stream());
+        if now.elapsed_ms < START_MS + WINDOW_MS {
+            self.claims.push(key);
+        }
+        if let Some(recovery) = self.recovery.take() {
+            recovery.log.iter().for_each(|logged| self.offer_again(key, logged, now));
+            self.recovery = Some(recovery);
+        }
+        self.announce(to, MessageClass::Event.stream());
+    }
+
+    /// Queues an event for a subscription that was made again, if it wants it by itself.
+    fn offer_again(&mut self, key: SubscriptionKey, logged: &Logged, now: Now) {
+        let Some(subscription) = self.routes.subscription(key).filter(|known| known.group.is_empty()) else {
+            return;
         };
+        let own = self.publishers.get(logged.publisher).home == Some(subscription.conn);
+        let wanted = subscription.pattern.matches(&self.topics.get(logged.topic).topic);
+        if !wanted || logged.is_over(now) || (own && !subscription.echo) {
+            return;
+        }
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[subscription.number]);
+        let Some(conn) = self.conns.get_mut(subscription.conn) else { return };
+        let queue = conn.messages(MessageClass::Event);
         let before = queue.weight();
-        for logged in &recovery.log {
-            let own = self.publishers.get(logged.publisher).home == Some(to);
-            let wanted = subscription.pattern.matches(&self.topics.get(logged.topic).topic);
-            if !wanted || logged.is_over(now) || (own && !subscription.echo) {
-                continue;
-            }
-            let moving = logged.moving();
-            encode_shared(&mut self.shared, moving);
-            tell_aliases(queue, &self.topics, &self.publishers, moving);
-            let entry = Entry {
-                subscriptions: &subscriptions,
-                shared: &self.shared,
-                topic: logged.topic,
-                key: &logged.key,
-                mark: logged.mark,
-                expires_ms: logged.expires_ms,
-            };
-            queue.append(entry, &mut self.origins);
-        }
+        let moving = logged.moving();
+        encode_shared(&mut self.shared, moving);
+        tell_aliases(queue, &self.topics, &self.publishers, moving);
+        let entry = Entry {
+            subscriptions: &subscriptions,
+            shared: &self.shared,
+            topic: logged.topic,
+            key: &logged.key,
+            mark: logged.mark,
+            expires_ms: logged.expires_ms,
+        };
+        queue.append(entry, &mut self.origins);
         self.queued = self.queued + queue.weight() - before;
-        self.announce(to, MessageClass::Event.stream());
     }
 }
 

@@ -27,6 +27,7 @@ impl Node {
             return;
         }
         self.repaired_ms = now.elapsed_ms;
+        self.tell_interest();
         let digest = StoreDigest { sum: self.retained.digest().sum(), buckets: Vec::new() };
         for index in 0..self.links.len() {
             let link = self.links[index];

@@ -39,6 +39,11 @@ pub(super) struct Expiring {
 }
 
 impl Open {
+    /// Frames in it.
+    pub(super) fn frames(&self) -> u32 {
+        self.frames
+    }
+
     /// Counts a frame that was written to `bytes`.
     #[inline]
     pub(super) fn count(&mut self, mark: Mark, expires_ms: u64, origins: &mut Origins) {

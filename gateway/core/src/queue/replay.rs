@@ -30,9 +30,11 @@ impl Queue {
         true
     }
 
-    /// The receiver is away and may come back: nothing is sent, and little of what may be dropped is kept.
-    pub(crate) fn suspend(&mut self, origins: &mut Origins) {
+    /// The receiver is away and may come back: nothing is sent, up to `bytes` of events are kept, and little of what may
+    /// be dropped.
+    pub(crate) fn suspend(&mut self, bytes: usize, origins: &mut Origins) {
         self.away = true;
+        self.away_bytes = bytes;
         self.soft = 0;
         self.announced = false;
         self.credit = self.sent;
@@ -58,6 +60,21 @@ impl Queue {
         self.acknowledged = position;
         self.skip_acknowledged();
         true
+    }
+
+    /// Puts a frame in front of all that is sent from now on; it has no position.
+    pub(crate) fn begin_with(&mut self, frame: Vec<u8>) {
+        self.unsent += frame.len();
+        let start = match self.sealed.front() {
+            Some(front) => front.start(),
+            None => self.position - u64::from(self.open.frames()),
+        };
+        self.sealed.push_front(Batch::plain(frame, 0, start));
+    }
+
+    /// Nothing was lost that the receiver has not been told of.
+    pub(crate) fn is_whole(&self) -> bool {
+        !self.owes_loss()
     }
 
     /// Takes the frames that were acknowledged off the first batch, which is settled as a whole.
@@ -145,13 +162,15 @@ impl Queue {
 
     /// Forgets everything; how many messages of it were lost.
     pub(crate) fn give_up(&mut self, origins: &mut Origins) -> u64 {
+        self.unsend();
+        self.skip_acknowledged();
         let lost = self.messages() + self.lost;
         self.discard(origins);
         lost
     }
 
     /// Messages that wait.
-    fn messages(&self) -> u64 {
+    pub(crate) fn messages(&self) -> u64 {
         let mut messages = self.held.len() as u64;
         let mut count = |kind, _: &[u8]| messages += u64::from(kind == kind::DELIVER);
         self.sealed.iter().for_each(|batch| for_each_frame(&batch.bytes, &mut count));
@@ -166,6 +185,7 @@ impl Queue {
         }
         let mut all = std::mem::take(&mut self.kept);
         all.append(&mut self.sealed);
+        all.retain(|batch| batch.frames > 0);
         self.sealed = all;
         (self.kept_bytes, self.front_sent) = (0, 0);
         self.unsent = self.sealed.iter().map(|batch| batch.bytes.len()).sum();

@@ -46,10 +46,21 @@ impl Gateway {
 
     /// A peer whose link is up.
     pub(crate) fn peer(&mut self, id: u8, name: &str) -> ConnKey {
-        let conn = self.node.open_link(false);
-        self.send(conn, kind::LINK_HELLO, &link_hello(id, name));
+        let conn = self.linked(link_hello(id, name));
         self.send(conn, kind::INTEREST_SNAPSHOT, &v1::InterestSnapshot::default());
         self.frames(conn, StreamKind::Control);
+        conn
+    }
+
+    /// A peer has connected for the first time, and what both sides say first has been said.
+    pub(crate) fn linked(&mut self, hello: v1::LinkHello) -> ConnKey {
+        let conn = self.node.open_link(false);
+        self.send(conn, kind::LINK_HELLO, &hello);
+        self.send(conn, kind::RECEIVED, &v1::Received::default());
+        self.send_on(conn, StreamKind::Event, kind::CONTINUE, &v1::Continue::default());
+        let sent = self.out.get_mut(&(conn, StreamKind::Event)).expect("the stream has begun");
+        assert_eq!(sent[..2], [1, kind::CONTINUE]);
+        sent.drain(..2);
         conn
     }
 

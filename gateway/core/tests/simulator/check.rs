@@ -181,6 +181,12 @@ pub(crate) fn nothing_waits(network: &Network) {
         assert_eq!(gauges.queued_bytes, 0, "nothing is queued");
         assert_eq!(gauges.calls, 0, "no call is open");
         assert_eq!(gauges.links, network.gateways.len() - 1, "one link to each peer");
+        assert_eq!(gauges.parked, 0, "nobody is away");
+        let own = gateway.node.interest();
+        for other in &network.gateways {
+            let known = other.node.interest_of(gateway.node.identity().node);
+            assert!(known.is_none_or(|known| known == own), "{known:?} is known where {own:?} is wanted");
+        }
     }
 }
 

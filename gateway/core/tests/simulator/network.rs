@@ -60,8 +60,10 @@ pub(crate) struct Network {
     pub(crate) published: Vec<Published>,
     pub(crate) index: HashMap<MessageId, usize>,
     taps: HashMap<(usize, usize, usize), Tap>,
-    /// Live forwards seen on links, by message and receiving gateway.
-    pub(crate) crossed: HashMap<(MessageId, usize), u32>,
+    /// Publishers that the event stream from one gateway to another has told, over all connections.
+    told: HashMap<(usize, usize), HashMap<u32, Vec<u8>>>,
+    /// Connections on which live forwards were seen, by message and receiving gateway.
+    pub(crate) crossed: HashMap<(MessageId, usize), Vec<usize>>,
     /// Losses told on links, by sender, receiver and class.
     pub(crate) link_losses: HashMap<(usize, usize, usize), u64>,
     /// Links break here; otherwise nothing may be closed but the spare link of a pair.
@@ -85,6 +87,7 @@ impl Network {
             published: Vec::new(),
             index: HashMap::new(),
             taps: HashMap::new(),
+            told: HashMap::new(),
             crossed: HashMap::new(),
             link_losses: HashMap::new(),
             stormy: false,
@@ -423,8 +426,8 @@ impl Network {
             gateway.ready.push(ready);
         }
         let gauges = gateway.node.gauges();
-        let bound = (gateway.conns.len() + gauges.kept) * (8 << 20);
-        assert!(gauges.queued_bytes <= bound, "queues stay bounded");
+        let bound = (gateway.conns.len() + gauges.kept + gauges.parked) * (8 << 20);
+        assert!(gauges.queued_bytes <= bound, "queues stay bounded: {gauges:?}");
         while let Some(notice) = gateway.node.poll_notice() {
             let Notice::Close { conn, message, .. } = notice else { continue };
             let expected = message.contains("another link of this pair")
@@ -450,11 +453,19 @@ impl Network {
             publishers: HashMap::new(),
         });
         let Tap { splitter, publishers } = tap;
+        let told = self.told.entry((from, to)).or_default();
         let split = splitter.split(bytes, |kind, body| {
             match kind {
                 kind::PUBLISHER_ALIAS => {
                     let told = v1::PublisherAlias::decode(body).expect("a PublisherAlias");
                     publishers.insert(told.alias, told.publisher.to_vec());
+                }
+                kind::CONTINUE => {
+                    let begin = v1::Continue::decode(body).expect("a Continue");
+                    if begin.position.is_none() {
+                        told.clear();
+                    }
+                    publishers.clone_from(told);
                 }
                 kind::DROPPED => {
                     let count = v1::Dropped::decode(body).expect("a Dropped").count;
@@ -476,15 +487,18 @@ impl Network {
                         published.gateway, from,
                         "a message passes one link, from where it was published"
                     );
-                    let times = self.crossed.entry((message, to)).or_default();
-                    *times += 1;
-                    assert_eq!(*times, 1, "a message passes a link once");
+                    let pipes = self.crossed.entry((message, to)).or_default();
+                    assert!(!pipes.contains(&pipe), "a message passes a connection once");
+                    pipes.push(pipe);
                 }
                 _ => {}
             }
             Ok::<(), FrameError>(())
         });
         split.expect("gateways send frames");
+        if stream == StreamKind::Event {
+            told.extend(publishers.iter().map(|(alias, id)| (*alias, id.clone())));
+        }
     }
 }
 
