@@ -213,7 +213,7 @@ fn a_later_run_is_sent_what_was_held_for_the_one_before() {
     assert_eq!(begin, Continue { position: None, held: 7, whole: true });
     assert_eq!(sequences, [1, 2, 3]);
     publish(&mut gateway, from, 4..=4, b"x");
-    assert_eq!(gateway.sequences(there, StreamKind::Event), [], "whose interest is not known yet");
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [0u64; 0], "whose interest is not known yet");
     // The connection is lost before any of it has come: it is still what was held.
     gateway.remove(there);
     let (there, _) = back(&mut gateway, 2, Some(0));
@@ -274,7 +274,7 @@ fn those_who_come_back_are_told_when_a_peer_has_not_held_everything() {
         conn
     });
     gateway.send(early, kind::SUBSCRIBE, &v1::Subscribe { recover: true, ..subscribe(1, "a") });
-    assert_eq!(gaps(&mut gateway, early), []);
+    assert_eq!(gaps(&mut gateway, early), [0u64; 0]);
     gateway.linked(hello_of(1));
     gateway.send(late, kind::SUBSCRIBE, &v1::Subscribe { recover: true, ..subscribe(1, "a") });
     assert_eq!([early, late].map(|conn| gaps(&mut gateway, conn)), [[0], [0]]);
@@ -294,7 +294,7 @@ fn a_peer_that_says_goodbye_leaves_no_gap() {
     gateway.remove(there);
     assert_eq!(gateway.node.gauges().parked, 0);
     gateway.pass(70_000);
-    assert_eq!(gaps(&mut gateway, reader), []);
+    assert_eq!(gaps(&mut gateway, reader), [0u64; 0]);
     assert_eq!(settled(&mut gateway, from), Some(2));
 }
 
