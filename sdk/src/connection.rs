@@ -13,6 +13,7 @@ use greeting::Greeted;
 use macula_proto::v1::Code;
 use macula_transport::client::{Dialer, DialerError, Roots};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
@@ -91,7 +92,10 @@ async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectErro
                 let hopeless = is_hopeless(&attempts, core.config.token.may_change());
                 let error = ConnectError::Failed { attempts };
                 if hopeless {
-                    tracing::error!(%error, "no gateway takes this client, and waiting does not help");
+                    // Who has never been connected is given the error itself.
+                    if core.connections.load(Ordering::Relaxed) > 0 {
+                        tracing::error!(%error, "no gateway takes this client, and waiting does not help");
+                    }
                     let _ = core.ended.set(error.to_string());
                 }
                 if (hopeless || !core.config.wait)
