@@ -83,6 +83,11 @@ pub(crate) struct Link {
     /// The peer's interest, and the version of it that we know.
     pub(crate) interest: HashMap<Pattern, Overflow>,
     pub(crate) offers: HashMap<Pattern, ProviderKey>,
+    /// What an earlier run of the peer wanted and this one has not asked for yet, and until when that holds.
+    pub(crate) inherited: HashMap<Pattern, Overflow>,
+    pub(crate) inherited_until_ms: u64,
+    /// Events that had been logged for those who come back when it came up.
+    pub(crate) logged: u64,
     /// Pattern and name of the groups that have members behind it.
     pub(crate) groups: HashSet<(String, String)>,
     pub(crate) snapshot: bool,
@@ -375,6 +380,9 @@ impl Link {
             expected: None,
             up_ms: 0,
             interest: HashMap::new(),
+            inherited: HashMap::new(),
+            inherited_until_ms: 0,
+            logged: 0,
             offers: HashMap::new(),
             groups: HashSet::new(),
             snapshot: false,

@@ -213,17 +213,23 @@ fn a_later_run_is_sent_what_was_held_for_the_one_before() {
     assert_eq!(begin, Continue { position: None, held: 7, whole: true });
     assert_eq!(sequences, [1, 2, 3]);
     publish(&mut gateway, from, 4..=4, b"x");
-    assert_eq!(gateway.sequences(there, StreamKind::Event), [0u64; 0], "whose interest is not known yet");
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [4], "its clients may ask for it yet");
     // The connection is lost before any of it has come: it is still what was held.
     gateway.remove(there);
     let (there, _) = back(&mut gateway, 2, Some(0));
     let (begin, sequences) = begun(&mut gateway, there);
     assert_eq!(
         (begin, &sequences[..]),
-        (Continue { position: Some(0), held: 7, whole: true }, &[1, 2, 3][..])
+        (Continue { position: Some(0), held: 7, whole: true }, &[1, 2, 3, 4][..])
     );
-    gateway.send(there, kind::ACK, &v1::Ack { position: 7 });
+    gateway.send(there, kind::ACK, &v1::Ack { position: 8 });
     assert_eq!(settled(&mut gateway, from), Some(4));
+    for _ in 0..4 {
+        gateway.pass(3_000);
+        gateway.send(there, kind::PING, &v1::Ping { nonce: 1 });
+    }
+    publish(&mut gateway, from, 5..=5, b"x");
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [0u64; 0], "they have had their time");
 }
 
 #[test]
@@ -341,4 +347,17 @@ fn publishers_that_a_reader_here_holds_back_are_held_back_again() {
     assert_eq!(pauses.len(), 1);
     gateway.credit(reader, v1::Class::Event, 1 << 30);
     assert_eq!(gateway.only::<v1::Resume>(conn, StreamKind::Control, kind::RESUME).len(), 1);
+}
+
+#[test]
+fn a_link_that_comes_after_its_clients_is_told_what_they_sent() {
+    let mut gateway = Gateway::new();
+    let from = gateway.node.open_session();
+    let resume = Some(v1::Resumption { session: 7, gateway_epoch: 0, position: 0 });
+    gateway.send(from, kind::HELLO, &v1::Hello { acknowledges: true, resume, ..hello(1, 1 << 30) });
+    gateway.alias(from, StreamKind::Event, 1, "a");
+    publish(&mut gateway, from, 1..=2, b"x");
+    let there = peer(&mut gateway);
+    publish(&mut gateway, from, 3..=3, b"x");
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [1, 2, 3]);
 }

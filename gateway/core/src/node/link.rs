@@ -1,6 +1,7 @@
 //! The control stream of a link: who the peer is, what it wants and offers, whom it makes wait.
 
 use super::announce::News;
+use super::recovery::Recovery;
 use super::session::VERSION;
 use super::{Node, Notice, Violation, unknown};
 use crate::conn::{Role, WINDOWS};
@@ -150,8 +151,10 @@ impl Node {
         }
         self.answer_hello(from);
         let paused = self.rejoin(from, now);
+        let logged = self.recovery.as_ref().map_or(0, Recovery::logged);
         if let Some(link) = self.link_mut(from) {
             link.live = true;
+            link.logged = logged;
             link.up_ms = now.elapsed_ms;
         }
         let run = Run::new(node, hello.epoch, &hello.name, &hello.advertise);
@@ -266,6 +269,8 @@ impl Node {
         if link.parked_until_ms.is_some() {
             return self.check_parked(key, now);
         }
+        self.check_inherited(key, now);
+        let Some(link) = self.link_mut(key) else { return };
         if silent >= DEAD_MS {
             let text = format!("the peer has said nothing for {silent} ms");
             return self.fail(key, Code::Unavailable, text);

@@ -306,7 +306,7 @@ impl Node {
             // What another peer's store has brought here already was delivered then.
             fresh &= self.keep(moving, now) != Kept::Same;
         }
-        if met == Met::Late && !forward.resent {
+        if met == Met::Late {
             self.tell_late(moving);
         } else if fresh || forward.resent {
             // One that is sent again goes on to the receivers, who know what they had: so it settles behind the first.
@@ -388,7 +388,7 @@ impl Node {
     #[inline]
     pub(super) fn deliver(&mut self, from_link: bool, moving: Moving<'_>, now: Now) -> u32 {
         if self.recovery.is_some() && moving.class == MessageClass::Event {
-            self.log(moving, now);
+            self.log(moving, !from_link, now);
         }
         let generation = self.routes.generation();
         let entry = self.topics.get_mut(moving.topic);

@@ -8,17 +8,23 @@ use super::announce::News;
 use super::messages::describe;
 use super::{Node, Notice, Violation};
 use crate::conn::{Conn, Link, Role};
+use crate::groups::Name;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Whose;
 use crate::queue::{PEER_AWAY_BYTES, Queue};
 use crate::time::Now;
+use hashbrown::HashMap;
+use macula_proto::Pattern;
 use macula_proto::frame;
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{Ack, Class, Continue, Pause, Received};
+use macula_proto::v1::{Ack, Class, Continue, Overflow, Pause, Received};
 use prost::Message as _;
 
 /// What is held for a peer is given up after this time. Longer than a process takes to be started anew elsewhere.
 const PARKED_MS: u64 = 60_000;
+/// What an earlier run of a peer wanted is sent to the next one for so long after it has come: the ten seconds in which its
+/// clients come back to it, and two for the way.
+const INHERITED_MS: u64 = 12_000;
 
 impl Node {
     /// Holds what a link whose connection is lost leaves, for the peer to come back. Nothing is held for a peer that has
@@ -60,7 +66,7 @@ impl Node {
         let moved = std::mem::replace(link, Link::new(link.dialled));
         (link.paused, link.offers) = (moved.paused, moved.offers);
         self.origins.rehome(moved.origin, Whose::Link(to));
-        for (pattern, telemetry) in &moved.interest {
+        for (pattern, telemetry) in moved.interest.iter().chain(&moved.inherited) {
             self.routes.remove_interest(from, pattern, *telemetry);
             self.routes.add_interest(to, pattern, *telemetry);
         }
@@ -75,6 +81,7 @@ impl Node {
             self.origins.remove(std::mem::replace(&mut link.origin, moved.origin));
             (link.node, link.name, link.epoch) = (moved.node, moved.name, moved.epoch);
             (link.interest, link.groups, link.resumed) = (moved.interest, moved.groups, true);
+            (link.inherited, link.inherited_until_ms) = (moved.inherited, moved.inherited_until_ms);
             link.sent_before = moved.sent_before || moved.begun;
             (link.held, link.whole) = (moved.held, moved.whole);
         }
@@ -122,18 +129,45 @@ impl Node {
         events.hand_over(|alias, out| describe(alias, &self.topics, &self.publishers, out));
         self.queued = self.queued + events.weight() - before;
         let held = events.position();
+        // What is published until they have subscribed anew is theirs, too.
+        let (interest, earlier) = conn.link_mut().map_or_else(Default::default, |link| {
+            (std::mem::take(&mut link.interest), std::mem::take(&mut link.inherited))
+        });
+        let inherited: HashMap<Pattern, Overflow> = earlier.into_iter().chain(interest).collect();
+        for (pattern, telemetry) in &inherited {
+            self.routes.remove_interest(parked, pattern, *telemetry);
+            self.routes.add_interest(to, pattern, *telemetry);
+        }
         if let Some(conn) = self.conns.get_mut(to) {
             conn.put_queue(MessageClass::Event, events);
             if let Some(link) = conn.link_mut() {
                 (link.held, link.whole) = (held, whole);
+                (link.inherited, link.inherited_until_ms) = (inherited, now.elapsed_ms + INHERITED_MS);
             }
         }
+        let behind = self.groups.behind(parked);
+        let names: Vec<Name> =
+            behind.iter().filter_map(|(group, _)| Some(self.groups.get(*group)?.name.clone())).collect();
         self.detach(parked, now);
+        for name in names {
+            if self.groups.find(&name).is_none() {
+                self.inherit(to, name.pattern);
+            }
+        }
         let (shared, gone) = orphaned.into_iter().partition(|(group, _)| self.groups.get(*group).is_some());
         self.share_again(shared, now);
         gone.into_iter().for_each(|(_, event)| self.unpark(event, now));
         // It may have accepted events that nobody else has, of publishers that do not send them again.
         self.tell_loss(MessageClass::Event, None);
+    }
+
+    /// A group had its only members at an earlier run of a peer.
+    fn inherit(&mut self, to: ConnKey, pattern: Pattern) {
+        let Some(link) = self.link_mut(to).filter(|link| !link.inherited.contains_key(&pattern)) else {
+            return;
+        };
+        link.inherited.insert(pattern.clone(), Overflow::Default);
+        self.routes.add_interest(to, &pattern, Overflow::Default);
     }
 
     /// Gives up a parked link when it is time.
@@ -245,7 +279,7 @@ impl Node {
         if let Some(conn) = self.conns.get_mut(from) {
             conn.inbound(StreamKind::Event).held = told.held;
         }
-        if start < told.held {
+        if start < told.held || start == 0 && told.whole {
             self.open_recovery(now);
         }
         if start == 0 && !told.whole {

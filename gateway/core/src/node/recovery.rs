@@ -8,7 +8,7 @@ use crate::origins::Mark;
 use crate::queue::Entry;
 use crate::seen::Met;
 use crate::time::Now;
-use macula_proto::{kind, wire};
+use macula_proto::{Pattern, kind, wire};
 use std::collections::VecDeque;
 
 /// How long after its start a gateway takes clients for those of its run before. Longer than they take to reconnect,
@@ -51,6 +51,11 @@ impl Recovery {
         self.log.len()
     }
 
+    /// How many were logged so far.
+    pub(super) fn logged(&self) -> u64 {
+        self.left + self.log.len() as u64
+    }
+
     /// True when this group is given its events later, from the log.
     pub(super) fn gathers(&self, group: GroupKey) -> bool {
         self.groups.iter().any(|known| known.group == group)
@@ -67,6 +72,8 @@ struct Logged {
     expires_ms: u64,
     message: Box<[u8]>,
     mark: Mark,
+    /// It entered the mesh here.
+    local: bool,
 }
 
 impl Node {
@@ -110,7 +117,7 @@ impl Node {
 
     /// Holds an event that is under way for those who come back. It is settled when they have had their time.
     #[cold]
-    pub(super) fn log(&mut self, moving: Moving<'_>, now: Now) {
+    pub(super) fn log(&mut self, moving: Moving<'_>, local: bool, now: Now) {
         let Some(recovery) = &mut self.recovery else { return };
         self.topics.refer_again(moving.topic);
         self.publishers.refer_again(moving.publisher);
@@ -125,6 +132,7 @@ impl Node {
             expires_ms: moving.expires_ms,
             message: moving.message.into(),
             mark: moving.mark,
+            local,
         });
         if recovery.bytes > LOG_BYTES {
             // Groups get what leaves, whoever of their members is there.
@@ -163,7 +171,7 @@ impl Node {
     /// members before, and gets what was published since the first client came back.
     pub(super) fn gather(&mut self, group: GroupKey, new: bool, recover: bool, now: Now) {
         let Some(recovery) = &mut self.recovery else { return };
-        let from = if recover { 0 } else { recovery.left + recovery.log.len() as u64 };
+        let from = if recover { 0 } else { recovery.logged() };
         match recovery.groups.iter_mut().find(|known| known.group == group) {
             Some(known) => {
                 known.since_ms = now.elapsed_ms;
@@ -237,7 +245,7 @@ impl Node {
             Met::Again => return self.counters.duplicates[MessageClass::Event as usize] += 1,
             Met::Late => return self.tell_late(moving),
         }
-        self.log(moving, now);
+        self.log(moving, false, now);
         let Some(recovery) = self.recovery.take() else { return };
         if let Some(logged) = recovery.log.back() {
             for key in std::mem::take(&mut self.claims) {
@@ -265,6 +273,37 @@ impl Node {
             recovery.log.iter().for_each(|logged| self.offer_again(key, logged, now));
             self.recovery = Some(recovery);
         }
+        self.announce(to, MessageClass::Event.stream());
+    }
+
+    /// Sends a peer what came from clients here, of what is held, and matches one of these patterns.
+    pub(super) fn send_logged(&mut self, to: ConnKey, patterns: &[Pattern], now: Now) {
+        let (Some(recovery), Some(conn)) = (&self.recovery, self.conns.get_mut(to)) else { return };
+        // Values to keep go to every link that is up.
+        let kept = conn.link().map_or(0, |link| link.logged);
+        let queue = conn.messages(MessageClass::Event);
+        let before = queue.weight();
+        let wanted = |(number, logged): &(u64, &Logged)| {
+            let topic = &self.topics.get(logged.topic).topic;
+            let matches = |pattern: &Pattern| pattern.matches(topic);
+            let had = logged.stamp != 0 && *number >= kept;
+            logged.local && !had && !logged.is_over(now) && patterns.iter().any(matches)
+        };
+        for (_, logged) in (recovery.left..).zip(&recovery.log).filter(wanted) {
+            let moving = logged.moving();
+            encode_shared(&mut self.shared, moving);
+            tell_aliases(queue, &self.topics, &self.publishers, moving);
+            let entry = Entry {
+                subscriptions: &[],
+                shared: &self.shared,
+                topic: logged.topic,
+                key: &logged.key,
+                mark: logged.mark,
+                expires_ms: logged.expires_ms,
+            };
+            queue.append(entry, &mut self.origins);
+        }
+        self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
     }
 

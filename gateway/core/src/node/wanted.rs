@@ -1,12 +1,14 @@
 //! What a peer wants and offers, as it tells: a snapshot, then deltas.
 
 use super::{Node, Violation};
+use crate::conn::Link;
 use crate::interest::{mark_of_member, mark_of_offer, mark_of_pattern};
 use crate::key::ConnKey;
 use crate::time::Now;
 use hashbrown::HashSet;
 use macula_proto::v1::{
     Code, Interest, InterestApplied, InterestDelta, InterestDigest, InterestSnapshot, InterestWanted,
+    Overflow,
 };
 use macula_proto::{Pattern, kind, limits};
 
@@ -17,6 +19,7 @@ impl Node {
         snapshot: InterestSnapshot,
         now: Now,
     ) -> Result<(), Violation> {
+        self.catch_up(from, &snapshot, now)?;
         self.forget_all_but(from, &snapshot, now)?;
         for interest in &snapshot.interests {
             self.add_interest(from, interest, now)?;
@@ -149,6 +152,7 @@ impl Node {
             return Ok(());
         }
         self.remove_interest(from, &pattern);
+        self.disinherit(from, |inherited| *inherited == pattern);
         self.check_room(from)?;
         self.routes.add_interest(from, &pattern, telemetry);
         if let Some(link) = self.link_mut(from) {
@@ -175,11 +179,45 @@ impl Node {
         }
     }
 
+    /// Ends what an earlier run of a peer wanted, once it may not be asked for any more.
+    pub(super) fn check_inherited(&mut self, key: ConnKey, now: Now) {
+        let due = |link: &&mut Link| !link.inherited.is_empty() && now.elapsed_ms >= link.inherited_until_ms;
+        if self.link_mut(key).filter(due).is_some() {
+            self.disinherit(key, |_| true);
+        }
+    }
+
+    fn disinherit(&mut self, key: ConnKey, which: impl Fn(&Pattern) -> bool) {
+        let Some(link) = self.link_mut(key) else { return };
+        let ended: Vec<(Pattern, Overflow)> =
+            link.inherited.extract_if(|pattern, _| which(pattern)).collect();
+        for (pattern, telemetry) in ended {
+            self.routes.remove_interest(key, &pattern, telemetry);
+        }
+    }
+
+    /// A peer has told its interest for the first time. What came from clients here before is sent to it, if this gateway
+    /// has just started and its clients come back: they are, and their events, before some of the links.
+    fn catch_up(&mut self, to: ConnKey, snapshot: &InterestSnapshot, now: Now) -> Result<(), Violation> {
+        // One whose earlier run was known has been sent what that wanted; what it lacks would come behind later events.
+        let fresh = |link: &&mut Link| !link.resumed && !link.snapshot && link.inherited.is_empty();
+        if self.link_mut(to).filter(fresh).is_none() {
+            return Ok(());
+        }
+        let plain = snapshot.interests.iter().filter(|interest| interest.group.is_empty());
+        let wanted: Result<Vec<Pattern>, Violation> =
+            plain.map(|interest| parse(&interest.pattern)).collect();
+        self.send_logged(to, &wanted?, now);
+        Ok(())
+    }
+
     pub(super) fn forget_interest(&mut self, from: ConnKey, now: Now) {
         self.forget_groups(from, |_| false, now);
         let Some(link) = self.link_mut(from) else { return };
         let interest = std::mem::take(&mut link.interest);
         let offers = std::mem::take(&mut link.offers);
+        self.disinherit(from, |_| true);
+        let Some(link) = self.link_mut(from) else { return };
         link.groups.clear();
         for (pattern, telemetry) in interest {
             self.routes.remove_interest(from, &pattern, telemetry);

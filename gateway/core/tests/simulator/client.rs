@@ -664,16 +664,21 @@ impl Client {
             kind::DELIVER => {
                 let deliver = v1::Deliver::decode(body).expect("a Deliver");
                 let message = deliver.message.expect("a message");
+                let publisher = incoming.publishers.get(&deliver.publisher).expect("the alias was told");
+                let same = |known: &&Received| {
+                    known.class == class
+                        && known.sequence == deliver.sequence
+                        && known.publisher == *publisher
+                };
+                if deliver.resent && self.received.iter().any(|known| same(&known)) {
+                    return;
+                }
                 self.received.push(Received {
                     session: self.session,
                     class,
                     topic: incoming.topics.get(&deliver.topic).expect("the topic alias was told").clone(),
                     key: message.key,
-                    publisher: incoming
-                        .publishers
-                        .get(&deliver.publisher)
-                        .expect("the alias was told")
-                        .clone(),
+                    publisher: publisher.clone(),
                     sequence: deliver.sequence,
                     subscriptions: deliver.subscriptions,
                     retained: deliver.retained,
