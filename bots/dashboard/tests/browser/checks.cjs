@@ -54,8 +54,9 @@ exports.checks = {
     const tries = [];
     for (let count = 0; count < 4; count++) {
       const { page, context } = await open();
-      const sessions = async () => (await json(settings.sessions)).body.length;
-      const before = await sessions();
+      // A page that was closed stays in the list until its connection has been silent for long enough.
+      const sessions = async () => (await json(settings.sessions)).body.map(({ remote }) => remote);
+      const before = new Set(await sessions());
       // The page's own clock, from the beginning of the navigation.
       await page.addInitScript(() => {
         const look = () => {
@@ -68,7 +69,10 @@ exports.checks = {
       });
       await page.goto(settings.guarded);
       tries.push(await (await page.waitForFunction(() => window.firstValue, undefined, LONG)).jsonValue());
-      await until('the gateway lists the session of the page', async () => (await sessions()) > before || before);
+      await until('the gateway lists the session of the page', async () => {
+        const listed = await sessions();
+        return listed.some((remote) => !before.has(remote)) || listed;
+      });
       await context.close();
     }
     await speed(10_000);
