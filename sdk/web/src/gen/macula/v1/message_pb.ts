@@ -14,7 +14,7 @@ import type { Message as Message$1 } from "@bufbuild/protobuf";
  * Describes the file macula/v1/message.proto.
  */
 export const file_macula_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("ChdtYWN1bGEvdjEvbWVzc2FnZS5wcm90bxIJbWFjdWxhLnYxIkAKClRvcGljQWxpYXMSDQoFYWxpYXMYASABKA0SDQoFdG9waWMYAiABKAkSFAoMY29udGVudF90eXBlGAMgASgJIkEKDlB1Ymxpc2hlckFsaWFzEg0KBWFsaWFzGAEgASgNEhEKCXB1Ymxpc2hlchgCIAEoDBINCgVlcG9jaBgDIAEoBCKEAQoHTWVzc2FnZRIPCgdwYXlsb2FkGAEgASgMEgsKA2tleRgCIAEoCRIiCgdoZWFkZXJzGAMgAygLMhEubWFjdWxhLnYxLkhlYWRlchIXCg90aW1lX3RvX2xpdmVfbXMYBCABKA0SDgoGcmV0YWluGAUgASgIEg4KBnJlbW92ZRgGIAEoCCIaCgZSZXNlbnQSEAoIc2VxdWVuY2UYASABKAQiXwoHUHVibGlzaBINCgV0b3BpYxgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBBIjCgdtZXNzYWdlGAMgASgLMhIubWFjdWxhLnYxLk1lc3NhZ2USDgoGcmVwb3J0GAQgASgIIs8BCgdEZWxpdmVyEhUKDXN1YnNjcmlwdGlvbnMYASADKA0SDQoFdG9waWMYAiABKA0SEQoJcHVibGlzaGVyGAMgASgNEhAKCHNlcXVlbmNlGAQgASgEEhAKCHJldGFpbmVkGAUgASgIEg0KBXN0YW1wGAYgASgEEiMKB21lc3NhZ2UYByABKAsyEi5tYWN1bGEudjEuTWVzc2FnZRIOCgZyZXNlbnQYCCABKAgSDwoHbWVtYmVycxgJIAMoBBISCgpyZWRpcmVjdGVkGAogASgIIgkKB0V4cGlyZWQiGAoHRHJvcHBlZBINCgVjb3VudBgBIAEoBCIUCgNHYXASDQoFY291bnQYASABKAQiTgoHTm90SGVyZRIPCgdwYXR0ZXJuGAEgASgJEg0KBWdyb3VwGAIgASgJEiMKB2RlbGl2ZXIYAyABKAsyEi5tYWN1bGEudjEuRGVsaXZlciIjCgtSZXRhaW5lZEVuZBIUCgxzdWJzY3JpcHRpb24YASABKA0ivQEKDVJldGFpbmVkVmFsdWUSDQoFdG9waWMYASABKAkSFAoMY29udGVudF90eXBlGAIgASgJEhEKCXB1Ymxpc2hlchgDIAEoDBINCgVlcG9jaBgEIAEoBBIfCgVjbGFzcxgFIAEoDjIQLm1hY3VsYS52MS5DbGFzcxIQCghzZXF1ZW5jZRgGIAEoBBINCgVzdGFtcBgHIAEoBBIjCgdtZXNzYWdlGAggASgLMhIubWFjdWxhLnYxLk1lc3NhZ2UiOgoOUmV0YWluZWRWYWx1ZXMSKAoGdmFsdWVzGAEgAygLMhgubWFjdWxhLnYxLlJldGFpbmVkVmFsdWViBnByb3RvMw", [file_macula_v1_types]);
+  fileDesc("ChdtYWN1bGEvdjEvbWVzc2FnZS5wcm90bxIJbWFjdWxhLnYxIkAKClRvcGljQWxpYXMSDQoFYWxpYXMYASABKA0SDQoFdG9waWMYAiABKAkSFAoMY29udGVudF90eXBlGAMgASgJIkEKDlB1Ymxpc2hlckFsaWFzEg0KBWFsaWFzGAEgASgNEhEKCXB1Ymxpc2hlchgCIAEoDBINCgVlcG9jaBgDIAEoBCKEAQoHTWVzc2FnZRIPCgdwYXlsb2FkGAEgASgMEgsKA2tleRgCIAEoCRIiCgdoZWFkZXJzGAMgAygLMhEubWFjdWxhLnYxLkhlYWRlchIXCg90aW1lX3RvX2xpdmVfbXMYBCABKA0SDgoGcmV0YWluGAUgASgIEg4KBnJlbW92ZRgGIAEoCCIaCgZSZXNlbnQSEAoIc2VxdWVuY2UYASABKAQiXwoHUHVibGlzaBINCgV0b3BpYxgBIAEoDRIQCghzZXF1ZW5jZRgCIAEoBBIjCgdtZXNzYWdlGAMgASgLMhIubWFjdWxhLnYxLk1lc3NhZ2USDgoGcmVwb3J0GAQgASgIIs8BCgdEZWxpdmVyEhUKDXN1YnNjcmlwdGlvbnMYASADKA0SDQoFdG9waWMYAiABKA0SEQoJcHVibGlzaGVyGAMgASgNEhAKCHNlcXVlbmNlGAQgASgEEhAKCHJldGFpbmVkGAUgASgIEg0KBXN0YW1wGAYgASgEEiMKB21lc3NhZ2UYByABKAsyEi5tYWN1bGEudjEuTWVzc2FnZRIOCgZyZXNlbnQYCCABKAgSDwoHbWVtYmVycxgJIAMoBBISCgpyZWRpcmVjdGVkGAogASgIIgkKB0V4cGlyZWQiGAoHRHJvcHBlZBINCgVjb3VudBgBIAEoBCIUCgNHYXASDQoFY291bnQYASABKAQiTgoHTm90SGVyZRIPCgdwYXR0ZXJuGAEgASgJEg0KBWdyb3VwGAIgASgJEiMKB2RlbGl2ZXIYAyABKAsyEi5tYWN1bGEudjEuRGVsaXZlciJLCghDb250aW51ZRIVCghwb3NpdGlvbhgBIAEoBEgAiAEBEgwKBGhlbGQYAiABKAQSDQoFd2hvbGUYAyABKAhCCwoJX3Bvc2l0aW9uIiMKC1JldGFpbmVkRW5kEhQKDHN1YnNjcmlwdGlvbhgBIAEoDSK9AQoNUmV0YWluZWRWYWx1ZRINCgV0b3BpYxgBIAEoCRIUCgxjb250ZW50X3R5cGUYAiABKAkSEQoJcHVibGlzaGVyGAMgASgMEg0KBWVwb2NoGAQgASgEEh8KBWNsYXNzGAUgASgOMhAubWFjdWxhLnYxLkNsYXNzEhAKCHNlcXVlbmNlGAYgASgEEg0KBXN0YW1wGAcgASgEEiMKB21lc3NhZ2UYCCABKAsyEi5tYWN1bGEudjEuTWVzc2FnZSI6Cg5SZXRhaW5lZFZhbHVlcxIoCgZ2YWx1ZXMYASADKAsyGC5tYWN1bGEudjEuUmV0YWluZWRWYWx1ZWIGcHJvdG8z", [file_macula_v1_types]);
 
 /**
  * From here on this stream says `alias` for this topic and content type.
@@ -345,6 +345,43 @@ export const NotHereSchema: GenMessage<NotHere> = /*@__PURE__*/
   messageDesc(file_macula_v1_message, 9);
 
 /**
+ * Between gateways, the first frame of every event stream; it has no position itself.
+ *
+ * @generated from message macula.v1.Continue
+ */
+export type Continue = Message$1<"macula.v1.Continue"> & {
+  /**
+   * Received.position, when the stream of the connections before goes on with the frame after it. Absent when the stream
+   * begins anew: positions from 1, no aliases.
+   *
+   * @generated from field: optional uint64 position = 1;
+   */
+  position?: bigint | undefined;
+
+  /**
+   * The frames up to this position were held for an earlier run of the receiver: it offers the events to subscriptions
+   * that say `recover`, and to nobody else.
+   *
+   * @generated from field: uint64 held = 2;
+   */
+  held: bigint;
+
+  /**
+   * The sender has held everything that an earlier run of the receiver wanted since it was lost.
+   *
+   * @generated from field: bool whole = 3;
+   */
+  whole: boolean;
+};
+
+/**
+ * Describes the message macula.v1.Continue.
+ * Use `create(ContinueSchema)` to create a new message.
+ */
+export const ContinueSchema: GenMessage<Continue> = /*@__PURE__*/
+  messageDesc(file_macula_v1_message, 10);
+
+/**
  * The retained values of a subscription have been sent on this stream.
  *
  * @generated from message macula.v1.RetainedEnd
@@ -361,7 +398,7 @@ export type RetainedEnd = Message$1<"macula.v1.RetainedEnd"> & {
  * Use `create(RetainedEndSchema)` to create a new message.
  */
 export const RetainedEndSchema: GenMessage<RetainedEnd> = /*@__PURE__*/
-  messageDesc(file_macula_v1_message, 10);
+  messageDesc(file_macula_v1_message, 11);
 
 /**
  * One value of the answer of the system procedure `$sys.retained`, whose request is a pattern as text.
@@ -415,7 +452,7 @@ export type RetainedValue = Message$1<"macula.v1.RetainedValue"> & {
  * Use `create(RetainedValueSchema)` to create a new message.
  */
 export const RetainedValueSchema: GenMessage<RetainedValue> = /*@__PURE__*/
-  messageDesc(file_macula_v1_message, 11);
+  messageDesc(file_macula_v1_message, 12);
 
 /**
  * A result part of `$sys.retained`.
@@ -434,5 +471,5 @@ export type RetainedValues = Message$1<"macula.v1.RetainedValues"> & {
  * Use `create(RetainedValuesSchema)` to create a new message.
  */
 export const RetainedValuesSchema: GenMessage<RetainedValues> = /*@__PURE__*/
-  messageDesc(file_macula_v1_message, 12);
+  messageDesc(file_macula_v1_message, 13);
 
