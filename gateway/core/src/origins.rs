@@ -63,6 +63,16 @@ impl Mark {
         self == Self::default()
     }
 
+    /// True when both are segments of one origin.
+    pub(crate) fn same_origin(self, other: Self) -> bool {
+        self.origin == other.origin
+    }
+
+    /// True when this is the earlier segment of their origin, or the same.
+    pub(crate) fn is_before(self, other: Self) -> bool {
+        self.segment <= other.segment
+    }
+
     /// True of a segment of this origin.
     pub(crate) fn is_of(self, origin: Option<OriginKey>) -> bool {
         origin == Some(self.origin)

@@ -6,17 +6,21 @@
 
 mod batch;
 mod held;
+mod losses;
 mod replay;
+mod wait;
 
 use crate::bitset::BitSet;
 use crate::origins::{Mark, Origins};
 use batch::{BATCH_BYTES, Batch, Open};
 use bytes::Bytes;
 use held::{Frame, Held};
-use macula_proto::v1::{Class, Dropped, Gap, Overflow};
+use losses::Losses;
+use macula_proto::v1::{Class, Overflow};
 use macula_proto::{frame, kind, varint};
 pub(crate) use replay::Alias;
 use std::collections::VecDeque;
+use wait::Wait;
 
 /// Backlog from which droppable telemetry is conflated or dropped. Two windows of a default client.
 const SOFT_BYTES: usize = 512 << 10;
@@ -73,16 +77,8 @@ pub(crate) struct Queue {
     /// Bytes that the receiver lets us send in all, and that we have handed out.
     credit: u64,
     sent: u64,
-    /// Messages lost here that the receiver has not been told of.
-    lost: u64,
-    /// Nobody knows how many more were lost on their way here; the receiver has not been told.
-    unknown: bool,
-    /// Publishers that wait for this queue, and since when.
-    waiting: Vec<u32>,
-    waiting_since_ms: u64,
-    wait_ms: u64,
-    /// `block` has waited long enough: drop until the backlog is low.
-    overtaken: bool,
+    losses: Losses,
+    wait: Wait,
     pub(crate) told_topics: BitSet,
     pub(crate) told_publishers: BitSet,
     /// The shell knows that there is something to take.
@@ -103,6 +99,17 @@ pub(crate) struct Entry<'a> {
     pub(crate) mark: Mark,
     /// When the message is of no use any more, 0 for never.
     pub(crate) expires_ms: u64,
+}
+
+/// What holds for one message in a queue that is behind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) policy: Overflow,
+    /// How long `block` holds its publisher back.
+    pub(crate) block_ms: u32,
+    /// The whole gateway holds too much.
+    pub(crate) full: bool,
+    pub(crate) now_ms: u64,
 }
 
 /// What became of a pushed message.
@@ -138,12 +145,8 @@ impl Queue {
             expired: 0,
             credit,
             sent: 0,
-            lost: 0,
-            unknown: false,
-            waiting: Vec::new(),
-            waiting_since_ms: 0,
-            wait_ms: 0,
-            overtaken: false,
+            losses: Losses::default(),
+            wait: Wait::default(),
             told_topics: BitSet::default(),
             told_publishers: BitSet::default(),
             announced: false,
@@ -182,30 +185,25 @@ impl Queue {
         std::mem::take(&mut self.expired)
     }
 
-    /// Adds a message under `policy`; `full` when the whole gateway holds too much.
+    /// Adds a message.
     #[inline]
-    pub(crate) fn push(
-        &mut self,
-        entry: Entry<'_>,
-        policy: Overflow,
-        full: bool,
-        origins: &mut Origins,
-    ) -> Pushed {
-        let full = full && self.weight() > SHARE_BYTES;
+    pub(crate) fn push(&mut self, entry: Entry<'_>, terms: Terms, origins: &mut Origins) -> Pushed {
+        let full = terms.full && self.weight() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
         if (backlog <= self.soft || self.takes_alone()) && self.held.is_empty() && !full {
             self.append(entry, origins);
             return Pushed::Queued;
         }
-        self.push_behind(entry, policy, backlog, full, origins)
+        self.push_behind(entry, Terms { full, ..terms }, backlog, origins)
     }
 
     /// True when [`Queue::push`] would not take this message, whatever it may drop for it.
     #[inline]
-    pub(crate) fn refuses(&self, entry: Entry<'_>, policy: Overflow, full: bool) -> bool {
-        let full = full && self.weight() > SHARE_BYTES;
+    pub(crate) fn refuses(&self, entry: Entry<'_>, terms: Terms) -> bool {
+        let full = terms.full && self.weight() > SHARE_BYTES;
         let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
-        (full || backlog > self.soft && !self.takes_alone()) && self.refuses_behind(policy, backlog, full)
+        (full || backlog > self.soft && !self.takes_alone())
+            && self.refuses_behind(Terms { full, ..terms }, backlog)
     }
 
     /// True when next to nothing waits and the receiver is there: then a message may be larger than what may wait.
@@ -214,12 +212,14 @@ impl Queue {
     }
 
     #[cold]
-    fn refuses_behind(&self, policy: Overflow, backlog: usize, full: bool) -> bool {
+    fn refuses_behind(&self, Terms { policy, block_ms, full, now_ms }: Terms, backlog: usize) -> bool {
         if self.away {
             return self.class == Class::Telemetry || full || backlog + self.kept_bytes > self.away_bytes;
         }
         match policy {
-            Overflow::Block => backlog > HARD_BYTES || full || (self.overtaken && backlog > HIGH_BYTES),
+            Overflow::Block => {
+                backlog > HARD_BYTES || full || backlog > HIGH_BYTES && self.wait.is_over(block_ms, now_ms)
+            }
             Overflow::Disconnect => backlog > HIGH_BYTES || full,
             Overflow::DropNewest => backlog > SOFT_BYTES || full,
             Overflow::Conflate | Overflow::DropOldest | Overflow::Default => false,
@@ -230,19 +230,22 @@ impl Queue {
     fn push_behind(
         &mut self,
         entry: Entry<'_>,
-        policy: Overflow,
+        terms: Terms,
         backlog: usize,
-        full: bool,
         origins: &mut Origins,
     ) -> Pushed {
-        let policy = match policy {
+        let policy = match terms.policy {
             Overflow::Disconnect if self.away => Overflow::Block,
             Overflow::Default if entry.key.is_empty() => Overflow::DropOldest,
             Overflow::Default => Overflow::Conflate,
             chosen => chosen,
         };
-        if self.refuses_behind(policy, backlog, full) {
-            return if policy == Overflow::Disconnect { Pushed::Disconnect } else { self.lose(1) };
+        if self.refuses_behind(Terms { policy, ..terms }, backlog) {
+            if policy == Overflow::Disconnect {
+                return Pushed::Disconnect;
+            }
+            origins.refer(entry.mark);
+            return self.lose(entry.mark, origins);
         }
         match policy {
             Overflow::Block => {
@@ -251,7 +254,8 @@ impl Queue {
                 } else {
                     self.held.push_pinned(encode(entry, origins));
                 }
-                if backlog > HIGH_BYTES && !self.overtaken && !self.away {
+                if backlog > HIGH_BYTES && !self.away {
+                    self.wait.begin(terms.now_ms);
                     Pushed::Full
                 } else {
                     Pushed::Queued
@@ -261,49 +265,39 @@ impl Queue {
                 self.held.push_pinned(encode(entry, origins));
                 Pushed::Queued
             }
-            Overflow::Conflate
-                if self.held.replace(entry.topic, entry.key, origins, |origins| encode(entry, origins)) =>
-            {
-                self.lose(1)
-            }
             Overflow::Conflate => {
-                self.held.push_keyed(entry.topic, entry.key, encode(entry, origins));
-                self.shed(full, origins)
+                match self.held.replace(entry.topic, entry.key, || encode(entry, origins)) {
+                    Some(older) => self.lose(older, origins),
+                    None => {
+                        self.held.push_keyed(entry.topic, entry.key, encode(entry, origins));
+                        self.shed(terms.full, origins)
+                    }
+                }
             }
             Overflow::DropOldest | Overflow::Default => {
                 self.held.push(encode(entry, origins));
-                self.shed(full, origins)
+                self.shed(terms.full, origins)
             }
         }
     }
 
     /// Drops the oldest droppable messages until the backlog fits.
     fn shed(&mut self, full: bool, origins: &mut Origins) -> Pushed {
-        let mut shed = 0;
+        let mut pushed = Pushed::Queued;
         while (self.held.bytes() > HIGH_BYTES || (full && self.weight() > SHARE_BYTES))
             && (full || self.held.len() > 1)
-            && self.held.pop_droppable(origins)
+            && let Some(oldest) = self.held.pop_droppable()
         {
-            shed += 1;
+            pushed = self.lose(oldest, origins);
         }
-        if shed == 0 { Pushed::Queued } else { self.lose(shed) }
+        pushed
     }
 
-    fn lose(&mut self, count: u64) -> Pushed {
-        self.note_loss(Some(count));
+    /// A message is lost here, whose reference to its segment is ours now.
+    fn lose(&mut self, mark: Mark, origins: &mut Origins) -> Pushed {
+        self.losses.note(Some(1));
+        self.losses.keep(mark, origins);
         Pushed::Lost
-    }
-
-    /// Messages for this receiver were lost, here or on their way here; `None` when nobody knows how many.
-    pub(crate) fn note_loss(&mut self, count: Option<u64>) {
-        match count {
-            Some(count) => self.lost = self.lost.saturating_add(count),
-            None => self.unknown = true,
-        }
-    }
-
-    fn owes_loss(&self) -> bool {
-        self.lost > 0 || self.unknown
     }
 
     /// Adds one frame that nothing may drop: an alias, a call.
@@ -323,7 +317,7 @@ impl Queue {
     /// Adds a message that nothing may drop.
     #[inline]
     pub(crate) fn append(&mut self, entry: Entry<'_>, origins: &mut Origins) {
-        if self.owes_loss() {
+        if self.losses.any() {
             self.tell_loss();
         }
         let before = self.open.bytes.len();
@@ -347,12 +341,7 @@ impl Queue {
 
     fn tell_loss(&mut self) {
         let before = self.open.bytes.len();
-        let lost = std::mem::take(&mut self.lost);
-        let count = if std::mem::take(&mut self.unknown) { 0 } else { lost };
-        match self.class {
-            Class::Event => frame::put_message(&mut self.open.bytes, kind::GAP, &Gap { count }),
-            _ => frame::put_message(&mut self.open.bytes, kind::DROPPED, &Dropped { count }),
-        }
+        self.losses.tell(self.class, &mut self.open);
         self.count_plain(before);
     }
 
@@ -360,7 +349,7 @@ impl Queue {
     pub(crate) fn has_sendable(&self) -> bool {
         self.sent < self.credit
             && self.kept_bytes < KEPT_BYTES
-            && (self.unsent > 0 || !self.held.is_empty() || self.owes_loss())
+            && (self.unsent > 0 || !self.held.is_empty() || self.losses.any())
     }
 
     /// The next bytes to send, within the receiver's credit.
@@ -412,7 +401,7 @@ impl Queue {
     }
 
     fn fill_from_held(&mut self, now_ms: u64, origins: &mut Origins) {
-        if self.owes_loss() {
+        if self.losses.any() {
             self.tell_loss();
         }
         while self.open.bytes.len() < BATCH_BYTES {
@@ -442,42 +431,6 @@ impl Queue {
     /// The receiver grants `total` bytes since the stream began; less than before is ignored.
     pub(crate) fn grant(&mut self, total: u64) {
         self.credit = self.credit.max(total);
-    }
-
-    /// Notes that this publisher waits here; false when it did already.
-    pub(crate) fn wait(&mut self, publisher: u32, now_ms: u64, wait_ms: u64) -> bool {
-        if self.waiting.contains(&publisher) {
-            return false;
-        }
-        if self.waiting.is_empty() {
-            self.waiting_since_ms = now_ms;
-            self.wait_ms = wait_ms;
-        }
-        self.waiting.push(publisher);
-        true
-    }
-
-    /// The publishers that need wait no longer, when the backlog is low or they have waited long enough.
-    pub(crate) fn release(&mut self, now_ms: u64) -> Vec<u32> {
-        if self.backlog() < LOW_BYTES {
-            self.overtaken = false;
-            return std::mem::take(&mut self.waiting);
-        }
-        if !self.waiting.is_empty() && now_ms.saturating_sub(self.waiting_since_ms) >= self.wait_ms {
-            self.overtaken = true;
-            return std::mem::take(&mut self.waiting);
-        }
-        Vec::new()
-    }
-
-    /// True once `block` has waited long enough, until the backlog is low.
-    pub(crate) fn is_overtaken(&self) -> bool {
-        self.overtaken
-    }
-
-    /// All publishers that wait here: the receiver is gone.
-    pub(crate) fn abandon(&mut self) -> Vec<u32> {
-        std::mem::take(&mut self.waiting)
     }
 }
 

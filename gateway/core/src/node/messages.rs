@@ -5,7 +5,7 @@ use crate::conn::assign;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Mark;
 use crate::publishers::Publishers;
-use crate::queue::{Alias, Entry, Pushed, Queue};
+use crate::queue::{Alias, Entry, Pushed, Queue, Terms};
 use crate::retained::Kept;
 use crate::routes::{DEFAULT_BLOCK_MS, Route};
 use crate::seen::Met;
@@ -95,7 +95,7 @@ impl Node {
         for route in routes.iter().filter(wanting) {
             self.counters.lost[moving.class as usize] += 1;
             if let Some(conn) = self.conns.get_mut(route.conn) {
-                conn.messages(moving.class).note_loss(Some(1));
+                conn.messages(moving.class).note_loss_of(Some(1), moving.mark, &mut self.origins);
             }
             self.announce(route.conn, moving.class.stream());
         }
@@ -110,7 +110,7 @@ impl Node {
             if conn.closing || conn.session().is_none_or(|session| session.subscriptions.is_empty()) {
                 continue;
             }
-            conn.messages(class).note_loss(count);
+            conn.messages(class).note_loss_of(count, self.segment.0, &mut self.origins);
             self.announce(key, class.stream());
         }
     }
@@ -486,13 +486,17 @@ impl Node {
             mark: moving.mark,
             expires_ms: moving.expires_ms,
         };
-        let policy = if keeps { Overflow::Block } else { route.policy[class as usize] };
-        let full = self.queued > Self::QUEUED_LIMIT;
+        let terms = Terms {
+            policy: if keeps { Overflow::Block } else { route.policy[class as usize] },
+            block_ms: route.block_ms,
+            full: self.queued > Self::QUEUED_LIMIT,
+            now_ms: now.elapsed_ms,
+        };
         // A message that is not taken needs no alias.
-        if !queue.refuses(entry, policy, full) {
+        if !queue.refuses(entry, terms) {
             tell_aliases(queue, &self.topics, &self.publishers, moving);
         }
-        let pushed = queue.push(entry, policy, full, &mut self.origins);
+        let pushed = queue.push(entry, terms, &mut self.origins);
         self.queued = self.queued + queue.weight() - before;
         if !queue.announced && queue.has_sendable() {
             queue.announced = true;
@@ -503,7 +507,7 @@ impl Node {
         match pushed {
             Pushed::Queued => {}
             Pushed::Full => {
-                if queue.wait(moving.publisher, now.elapsed_ms, u64::from(route.block_ms)) {
+                if queue.wait(moving.publisher, route.block_ms, now.elapsed_ms) {
                     self.hold(moving.publisher, class);
                     self.tell_slow(route.conn, class, false, now);
                 }

@@ -91,22 +91,15 @@ impl Held {
         self.waiting.push_back(waiting);
     }
 
-    /// Puts a newer frame in the place of the one that waits under this key; false when none does.
-    pub(super) fn replace(
-        &mut self,
-        topic: u32,
-        key: &str,
-        origins: &mut Origins,
-        frame: impl FnOnce(&mut Origins) -> Frame,
-    ) -> bool {
-        let Some(&position) = self.by_key.get(&KeyRef(topic, key)) else { return false };
+    /// Puts a newer frame in the place of the one that waits under this key, if one does; the older one's mark, still
+    /// referred to.
+    pub(super) fn replace(&mut self, topic: u32, key: &str, frame: impl FnOnce() -> Frame) -> Option<Mark> {
+        let &position = self.by_key.get(&KeyRef(topic, key))?;
         let index = (position - self.first) as usize;
-        let Some(Waiting::Keyed(_, old)) = self.waiting.get_mut(index) else { return false };
-        self.bytes -= old.bytes.len();
-        origins.release(old.mark);
-        *old = frame(origins);
-        self.bytes += old.bytes.len();
-        true
+        let Some(Waiting::Keyed(_, old)) = self.waiting.get_mut(index) else { return None };
+        let older = std::mem::replace(old, frame());
+        self.bytes = self.bytes + old.bytes.len() - older.bytes.len();
+        Some(older.mark)
     }
 
     pub(super) fn pop_front(&mut self) -> Option<Frame> {
@@ -124,20 +117,18 @@ impl Held {
         }
     }
 
-    /// Drops the oldest message that may be dropped; false when there is none.
-    pub(super) fn pop_droppable(&mut self, origins: &mut Origins) -> bool {
+    /// Drops the oldest message that may be dropped; its mark, still referred to, or `None` when there is none.
+    pub(super) fn pop_droppable(&mut self) -> Option<Mark> {
         let start = self.scanned.saturating_sub(self.first) as usize;
         let oldest = |w: &Waiting| matches!(w, Waiting::Keyed(..) | Waiting::Plain(_));
         let Some(index) = self.waiting.range(start..).position(oldest).map(|index| start + index) else {
             self.scanned = self.first + self.waiting.len() as u64;
-            return false;
+            return None;
         };
         let dropped = std::mem::replace(&mut self.waiting[index], Waiting::Gone);
         self.scanned = self.first + index as u64 + 1;
         self.bytes -= dropped.len();
-        if let Some(frame) = dropped.frame() {
-            origins.release(frame.mark);
-        }
+        let mark = dropped.frame().map(|frame| frame.mark);
         self.gone += 1;
         if let Waiting::Keyed(key, _) = &dropped {
             self.by_key.remove(key);
@@ -146,7 +137,7 @@ impl Held {
         if self.gone > Self::GONE_LIMIT && self.gone > self.waiting.len() / 2 {
             self.compact();
         }
-        true
+        mark
     }
 
     /// Drops everything.
@@ -202,23 +193,20 @@ mod tests {
 
     #[test]
     fn dropping_behind_a_pinned_message_leaves_nothing_behind() {
-        let (mut held, mut origins) = (Held::default(), Origins::default());
+        let mut held = Held::default();
         held.push_pinned(frame(&[0]));
         for round in 0..100_000u32 {
             held.push(frame(&[1]));
             held.push_keyed(round, "k", frame(&[2]));
-            assert!(held.pop_droppable(&mut origins));
+            assert!(held.pop_droppable().is_some());
             if round >= 10 {
-                assert!(held.pop_droppable(&mut origins));
+                assert!(held.pop_droppable().is_some());
             }
             assert!(held.waiting.len() <= 2 * Held::GONE_LIMIT + 32, "{}", held.waiting.len());
         }
         assert_eq!(held.bytes(), 11);
         let newest = 99_999;
-        assert!(
-            held.replace(newest, "k", &mut origins, |_| frame(&[3, 3])),
-            "positions are right after all that"
-        );
+        assert!(held.replace(newest, "k", || frame(&[3, 3])).is_some(), "positions are right after all that");
         assert_eq!(held.pop_front(), Some(frame(&[0])));
         let rest: Vec<Frame> = std::iter::from_fn(|| held.pop_front()).collect();
         assert_eq!((rest.len(), rest.last()), (10, Some(&frame(&[3, 3]))));
@@ -227,12 +215,12 @@ mod tests {
 
     #[test]
     fn many_pinned_messages_are_not_searched_again_and_again() {
-        let (mut held, mut origins) = (Held::default(), Origins::default());
+        let mut held = Held::default();
         (0..100_000).for_each(|_| held.push_pinned(frame(&[0])));
         for _ in 0..100_000 {
             held.push(frame(&[1]));
-            assert!(held.pop_droppable(&mut origins));
+            assert!(held.pop_droppable().is_some());
         }
-        assert!(!held.pop_droppable(&mut origins));
+        assert_eq!(held.pop_droppable(), None);
     }
 }

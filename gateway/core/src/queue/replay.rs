@@ -36,11 +36,11 @@ impl Queue {
         self.away = true;
         self.away_bytes = bytes;
         self.soft = 0;
+        self.wait.pause();
         self.announced = false;
         self.credit = self.sent;
         if self.class == Class::Telemetry {
-            let lost = self.messages();
-            self.discard(origins);
+            let lost = self.give_up(origins);
             self.note_loss(Some(lost));
         }
     }
@@ -70,11 +70,6 @@ impl Queue {
             None => self.position - u64::from(self.open.frames()),
         };
         self.sealed.push_front(Batch::plain(frame, 0, start));
-    }
-
-    /// Nothing was lost that the receiver has not been told of.
-    pub(crate) fn is_whole(&self) -> bool {
-        !self.owes_loss()
     }
 
     /// Takes the frames that were acknowledged off the first batch, which is settled as a whole.
@@ -157,6 +152,7 @@ impl Queue {
         self.unsend();
         self.sealed.drain(..).for_each(|batch| batch.release(origins));
         self.held.clear(origins);
+        self.losses.forget(origins);
         self.unsent = 0;
     }
 
@@ -164,7 +160,7 @@ impl Queue {
     pub(crate) fn give_up(&mut self, origins: &mut Origins) -> u64 {
         self.unsend();
         self.skip_acknowledged();
-        let lost = self.messages() + self.lost;
+        let lost = self.messages() + self.losses.count();
         self.discard(origins);
         lost
     }
