@@ -79,6 +79,11 @@ export class Core implements Handlers {
     return this.outbox.quiet && this.calls.quiet;
   }
 
+  /** True when, besides, nobody needs any event that was sent. */
+  get idle(): boolean {
+    return this.outbox.idle && this.calls.quiet;
+  }
+
   /** The credit to begin a connection with. */
   windows(): Readonly<Record<ClassName, bigint>> {
     const { rpc, event, telemetry } = this.#inflows;
@@ -160,8 +165,7 @@ export class Core implements Handlers {
       }
       case Kind.moving:
         this.movingMs = fromBinary(MovingSchema, body).retryAfterMs;
-        // What is published from now on is for the next connection.
-        this.outbox.lose();
+        this.outbox.hold();
         this.#tell({ type: 'moving', retryAfterMs: this.movingMs });
         break;
       default:

@@ -11,6 +11,8 @@ export class Outlet {
   #unsent = 0;
   #writing = false;
   #failed = false;
+  /** The first frame of the queue has been sent in part. */
+  #begun = false;
   #waiters: (() => void)[] = [];
 
   constructor(kind: number, credit: bigint, open: () => Promise<WritableStream<Uint8Array>>) {
@@ -33,6 +35,12 @@ export class Outlet {
   grant(total: bigint): void {
     this.#credit = Math.max(this.#credit, Number(total));
     void this.#write();
+  }
+
+  /** Sends no more than what has been begun: what waits for credit is for another connection. */
+  hold(): void {
+    for (const { length } of this.#queue.splice(this.#begun ? 1 : 0)) this.#unsent -= length;
+    this.#wake();
   }
 
   /** Resolves once no more than `bytes` wait, or the stream is lost. */
@@ -77,8 +85,9 @@ export class Outlet {
       const part = first.subarray(0, room - size);
       parts.push(part);
       size += part.length;
-      if (part.length === first.length) this.#queue.shift();
-      else this.#queue[0] = first.subarray(part.length);
+      this.#begun = part.length < first.length;
+      if (this.#begun) this.#queue[0] = first.subarray(part.length);
+      else this.#queue.shift();
     }
     this.#sent += size;
     const [only] = parts;

@@ -36,6 +36,8 @@ export class Keeper {
   /** Connects for the first time, and keeps the connection from then on. Rejects when no gateway can be had. */
   async start(): Promise<void> {
     const connection = await this.#greetAny();
+    const { goodbye = this.#options.lastWill === undefined } = this.#options;
+    if (goodbye) page.addEventListener?.('pagehide', this.#onPageHide);
     // A promise that never rejects: whatever happens ends the client with an error of its own.
     void this.#keep(connection);
     if (this.#core.connection === undefined) throw this.#ended ?? new MaculaError('UNAVAILABLE', 'lost at once');
@@ -55,9 +57,17 @@ export class Keeper {
     }
   }
 
+  /**
+   * Events that the gateway may not have yet would be lost by a goodbye, which may overtake them. A page that comes back, from
+   * the browser's cache, connects anew.
+   */
+  readonly #onPageHide = (): void => {
+    if (this.#core.outbox.quiet) this.#core.connection?.part();
+  };
+
   /** Ends everything: after a moment for what is under way, the gateway is told. */
   async stop(): Promise<void> {
-    await this.#settleDown(CLOSE_GRACE_MS);
+    await this.#settleDown(CLOSE_GRACE_MS, () => this.#core.quiet);
     const connection = this.#core.connection;
     this.#end(new MaculaError('CANCELLED', 'the client is closed'), true);
     await connection?.close();
@@ -97,7 +107,7 @@ export class Keeper {
     const reason = await connection.run({
       control: (kind, body) => {
         core.control(kind, body);
-        if (kind === Kind.moving) void this.#settleDown(LEAVE_GRACE_MS).then(() => connection.leave());
+        if (kind === Kind.moving) void this.#settleDown(LEAVE_GRACE_MS, () => core.idle).then(() => connection.leave());
       },
       received: (name, bytes) => core.received(name, bytes),
       frame: (name, kind, body, size) => core.frame(name, kind, body, size),
@@ -165,9 +175,9 @@ export class Keeper {
   }
 
   /** Waits until nothing is under way, so long at most. */
-  async #settleDown(patienceMs: number): Promise<void> {
+  async #settleDown(patienceMs: number, settled: () => boolean): Promise<void> {
     const until = Date.now() + patienceMs;
-    while (this.#core.connection !== undefined && !this.#core.quiet && Date.now() < until) await sleep(QUIET_CHECK_MS);
+    while (this.#core.connection !== undefined && !settled() && Date.now() < until) await sleep(QUIET_CHECK_MS);
   }
 
   async #pause(ms: number): Promise<void> {
@@ -193,6 +203,7 @@ export class Keeper {
   #end(reason: MaculaError, wished: boolean): void {
     if (this.#ended !== undefined) return;
     this.#ended = reason;
+    page.removeEventListener?.('pagehide', this.#onPageHide);
     this.#core.end(reason, wished);
     this.#wake();
     this.#tell(wished ? { type: 'closed' } : { type: 'closed', reason: reason.message });
@@ -202,6 +213,9 @@ export class Keeper {
 function sleep(ms: number): Promise<void> {
   return new Promise((done) => setTimeout(done, ms));
 }
+
+/** The window, where there is one: workers and tests have none. */
+const page: Partial<Pick<Window, 'addEventListener' | 'removeEventListener'>> = globalThis;
 
 const SESSION_PATH = '/v1/session';
 

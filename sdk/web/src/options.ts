@@ -25,6 +25,8 @@ export interface ConnectOptions {
     readonly payload: Payload;
     readonly class?: 'event' | 'telemetry';
   };
+  /** Tell the gateway when the page is left, so that the session ends at once: by default unless there is a last will. */
+  readonly goodbye?: boolean;
   /** How long the gateway keeps the session of a lost connection; 30 s by default, which is also the most. */
   readonly resumeMs?: number;
   /** Bytes of each class that may be on their way to the application; 1 MiB by default. */

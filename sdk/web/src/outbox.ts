@@ -62,6 +62,11 @@ export class Outbox {
     return this.#entries.every(({ sequence }) => sequence <= this.#accepted || sequence > this.#sent);
   }
 
+  /** True when nobody needs any event that was sent. */
+  get idle(): boolean {
+    return this.#entries.every(({ sequence }) => sequence > this.#sent);
+  }
+
   /** Keeps an event and sends it as soon as there is a connection. Resolves when a gateway holds it for all receivers. */
   async publish(outgoing: Outgoing): Promise<Published> {
     const bytes = outgoing.message.payload.length + OVERHEAD_BYTES;
@@ -93,6 +98,12 @@ export class Outbox {
   }
 
   lose(): void {
+    this.#line = undefined;
+  }
+
+  /** The gateway is about to leave: what it has not been sent is for the next one. */
+  hold(): void {
+    this.#line?.outlet.hold();
     this.#line = undefined;
   }
 

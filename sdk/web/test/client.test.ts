@@ -1,7 +1,7 @@
 // A client against a gateway that the test plays.
 
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import {
   DeliverSchema,
   DroppedSchema,
@@ -39,7 +39,7 @@ import {
 } from '../src/gen/macula/v1/session_pb.js';
 import { Class, Code } from '../src/gen/macula/v1/types_pb.js';
 import { type Client, connect, type ConnectionEvent, type ConnectOptions, type Delivery } from '../src/index.js';
-import { Kind } from '../src/wire/kinds.js';
+import { Kind, StreamKind } from '../src/wire/kinds.js';
 import { CLASS_OF, Gateway, type Session } from './gateway.js';
 
 const clients: Client[] = [];
@@ -401,11 +401,74 @@ describe('a lost connection', () => {
     const second = client.publish('a', '2');
     session.send('control', Kind.accepted, AcceptedSchema, { sequence: 1n, matches: 0 });
     expect((await first).sequence).toBe(1n);
-    await expect.poll(() => session.isClosed).toBe(true);
+    expect(session.isClosed).toBe(false);
+    session.send('control', Kind.settled, SettledSchema, { sequence: 1n });
+    await expect.poll(() => session.isClosed, { timeout: 500 }).toBe(true);
+    expect(session.pending().filter(({ kind }) => kind === Kind.publish)).toEqual([]);
     const { session: next } = await again(gateway, { gatewayEpoch: 2n, accepted: 1n });
     expect((await next.expect(Kind.publish, PublishSchema)).sequence).toBe(2n);
     next.send('control', Kind.accepted, AcceptedSchema, { sequence: 2n, matches: 0 });
     expect((await second).sequence).toBe(2n);
+  });
+});
+
+test('nothing that waits for credit goes to a gateway that moves', async () => {
+  const windows = { rpc: 1n << 20n, event: 64n, telemetry: 1n << 20n };
+  const { client, gateway, session, events } = await welcomed({}, { windows });
+  const publishing = ['1', '2', '3', '4', '5'].map((text) => client.publish('a', text.repeat(20)));
+  await expect.poll(() => session.received.get(StreamKind.event)).toBe(64);
+  session.send('control', Kind.moving, MovingSchema, { retryAfterMs: 1 });
+  await expect.poll(() => events.some(({ type }) => type === 'moving')).toBe(true);
+  session.send('control', Kind.credit, CreditSchema, { class: Class.EVENT, total: 1n << 20n });
+  await expect.poll(() => session.isClosed, { timeout: 4000 }).toBe(true);
+  // The alias, the first, and the second one, which had been begun.
+  expect(session.pending().map(({ kind }) => kind).filter((kind) => kind === Kind.publish)).toHaveLength(2);
+  const { session: next } = await again(gateway, { gatewayEpoch: 2n });
+  for (const sequence of [1n, 2n, 3n, 4n, 5n]) {
+    expect((await next.expect(Kind.publish, PublishSchema)).sequence).toBe(sequence);
+  }
+  next.send('control', Kind.accepted, AcceptedSchema, { sequence: 5n, matches: 0 });
+  expect((await Promise.all(publishing)).at(-1)?.sequence).toBe(5n);
+});
+
+describe('a page that is left', () => {
+  const page = new EventTarget();
+  beforeEach(() => {
+    vi.stubGlobal('addEventListener', page.addEventListener.bind(page));
+    vi.stubGlobal('removeEventListener', page.removeEventListener.bind(page));
+  });
+  afterEach(() => vi.unstubAllGlobals());
+
+  test('says goodbye at once, and connects anew if it comes back', async () => {
+    const { client, gateway, session, events } = await welcomed();
+    const publishing = client.publish('a', 'x');
+    session.send('control', Kind.accepted, AcceptedSchema, { sequence: 1n, matches: 1 });
+    await publishing;
+    page.dispatchEvent(new Event('pagehide'));
+    expect((await session.expect(Kind.close, CloseSchema)).code).toBe(Code.OK);
+    session.drop(0, '');
+    await again(gateway, { session: 2n });
+    await expect.poll(() => events.at(-1)).toMatchObject({ type: 'connected', resumed: false });
+  });
+
+  test('says none that could overtake an event', async () => {
+    const { client, session } = await welcomed();
+    const publishing = client.publish('a', 'x');
+    await session.expect(Kind.publish, PublishSchema);
+    page.dispatchEvent(new Event('pagehide'));
+    session.send('control', Kind.ping, PingSchema, { nonce: 1n });
+    await session.expect(Kind.pong, PongSchema);
+    expect(session.pending()).toEqual([]);
+    session.send('control', Kind.accepted, AcceptedSchema, { sequence: 1n, matches: 0 });
+    await publishing;
+  });
+
+  test('leaves its last will, if it has one', async () => {
+    const { session } = await welcomed({ lastWill: { topic: 'a', payload: 'gone' } });
+    page.dispatchEvent(new Event('pagehide'));
+    session.send('control', Kind.ping, PingSchema, { nonce: 1n });
+    await session.expect(Kind.pong, PongSchema);
+    expect(session.pending()).toEqual([]);
   });
 });
 
