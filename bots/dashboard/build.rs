@@ -26,6 +26,8 @@ fn main() {
         println!("cargo::rerun-if-changed=web/{source}");
     }
     println!("cargo::rerun-if-changed=../../sdk/web/src");
+    println!("cargo::rerun-if-changed=src/without-node.html");
+    println!("cargo::rerun-if-changed=src/without-node.css");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=CORTEXIQ_DASHBOARD_DIST");
 
@@ -41,10 +43,14 @@ fn main() {
             println!("cargo::rerun-if-changed=web/.missing");
             let _ = fs::remove_dir_all(&dist);
             fs::create_dir_all(&dist).expect("OUT_DIR is writable");
-            let page =
-                fs::read_to_string(root.join("src/without-node.html")).expect("it is part of the crate");
-            fs::write(dist.join("index.html"), page.replace("{reason}", &reason))
-                .expect("OUT_DIR is writable");
+            let part = |name: &str| {
+                fs::read_to_string(root.join("src").join(name)).expect("it is part of the crate")
+            };
+            let reason = reason.replace('&', "&amp;").replace('<', "&lt;");
+            let page = part("without-node.html").replace("{reason}", &reason);
+            for (name, text) in [("index.html", page), ("without-node.css", part("without-node.css"))] {
+                fs::write(dist.join(name), text).expect("OUT_DIR is writable");
+            }
             (dist, false)
         }
     };

@@ -4,7 +4,7 @@ const ZONE = 'Europe/Brussels';
 const whole = new Intl.NumberFormat('en-GB', { maximumFractionDigits: 0 });
 const one = new Intl.NumberFormat('en-GB', { minimumFractionDigits: 1, maximumFractionDigits: 1 });
 const two = new Intl.NumberFormat('en-GB', { minimumFractionDigits: 2, maximumFractionDigits: 2 });
-const cents = new Intl.NumberFormat('en-GB', { style: 'currency', currency: 'EUR' });
+const toTheCent = new Intl.NumberFormat('en-GB', { style: 'currency', currency: 'EUR' });
 const euros = new Intl.NumberFormat('en-GB', { style: 'currency', currency: 'EUR', maximumFractionDigits: 0 });
 const day = new Intl.DateTimeFormat('en-GB', {
   timeZone: ZONE,
@@ -47,13 +47,21 @@ export const energy = (wattHours: number): string => scaled(wattHours, 'Wh');
 
 /** To the cent while cents matter. */
 export const euro = (value: number): string =>
-  (Math.abs(value) < 10_000 ? cents : euros).format(Math.abs(value) < 0.005 ? 0 : value);
+  (Math.abs(value) < 10_000 ? toTheCent : euros).format(Math.abs(value) < 0.005 ? 0 : value);
 
+/** A price in cents. */
+export const cents = (euros: number): string => two.format(euros * 100);
 /** A price of a kWh in cents. */
-export const perKwh = (euros: number): string => `${two.format(euros * 100)} ct/kWh`;
+export const perKwh = (euros: number): string => `${cents(euros)} ct/kWh`;
 
 export const percent = (value: number): string => `${one.format(value)} %`;
 
+/** The parts of a date, for where there is not room for all. */
+export const partsOf = (time: number): { weekday: string; day: string; year: string } => {
+  const [weekday = '', rest = ''] = day.format(time * 1000).split(', ');
+  const [number = '', month = '', year = ''] = rest.split(' ');
+  return { weekday, day: `${number} ${month}`, year };
+};
 export const dateOf = (time: number): string => day.format(time * 1000);
 export const clockOf = (time: number): string => clock.format(time * 1000);
 export const momentOf = (time: number): string => moment.format(time * 1000);

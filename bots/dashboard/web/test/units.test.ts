@@ -91,7 +91,8 @@ describe('the curve of the totals', () => {
   it('is the mean of the day before at high speeds', () => {
     const [time, consumption, production] = within(series, 'all', true);
     expect(time).toHaveLength(73);
-    expect(consumption?.slice(1).every((value) => value === 500)).toBe(true);
+    expect(consumption?.slice(0, 13).every((value) => value === null)).toBe(true);
+    expect(consumption?.slice(13).every((value) => value === 500)).toBe(true);
     expect(production?.slice(24).every((value) => value === 100)).toBe(true);
     expect(production?.[0]).toBeNull();
   });

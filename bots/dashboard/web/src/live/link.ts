@@ -32,6 +32,7 @@ const ALWAYS = [
   'be.cortexiq.simulation.time_advanced',
   'be.cortexiq.simulation.state_changed',
   'be.cortexiq.projections.totals_calculated',
+  'be.cortexiq.provider.initialized',
 ];
 
 const wants = new Map<string, number>();

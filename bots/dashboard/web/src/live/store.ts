@@ -6,6 +6,7 @@ import { computed, signal } from '@preact/signals';
 import { ContractConfirmedSchema, ContractSwitchedSchema, type Terms } from '../gen/cortexiq/v1/contract_pb.js';
 import { HomeInitializedSchema, HomeMeasuredSchema } from '../gen/cortexiq/v1/home_pb.js';
 import { TotalsCalculatedSchema } from '../gen/cortexiq/v1/projections_pb.js';
+import { ProviderInitializedSchema } from '../gen/cortexiq/v1/provider_pb.js';
 import { SimulationStateChangedSchema, TimeAdvancedSchema } from '../gen/cortexiq/v1/simulation_pb.js';
 import type { Totals } from '../api.js';
 import { Means } from './means.js';
@@ -68,6 +69,8 @@ export const tick = signal<Tick | undefined>(undefined);
 export const totals = signal<Totals | undefined>(undefined);
 /** Newest first. */
 export const switches = signal<readonly Switch[]>([]);
+/** Names by id. */
+export const providers = signal<ReadonlyMap<string, string>>(new Map());
 /** By gateway, as each tells of itself. */
 export const gateways = signal<ReadonlyMap<string, unknown>>(new Map());
 /** Messages that this page was too slow for, or its feed has lost. */
@@ -94,6 +97,8 @@ let pendingTick: Tick | undefined;
 let pendingTotals: Totals | undefined;
 let pendingSwitches: Switch[] = [];
 let messages = 0;
+const counts: { at: number; measured: number }[] = [];
+const RATE_MS = 5_000;
 
 /** Takes one message, whatever way it came. What is not understood is passed over, as a newer server may send it. */
 export function take(topic: string, key: string, payload: Uint8Array): void {
@@ -132,6 +137,11 @@ export function take(topic: string, key: string, payload: Uint8Array): void {
       const said = fromBinary(HomeInitializedSchema, payload);
       const home = homeOf(said.homeId);
       [home.name, home.city, home.region] = [said.name, said.city, said.region];
+      return;
+    }
+    case 'be.cortexiq.provider.initialized': {
+      const { providerId, name } = fromBinary(ProviderInitializedSchema, payload);
+      if (providers.peek().get(providerId) !== name) providers.value = new Map(providers.peek()).set(providerId, name);
       return;
     }
     case 'be.cortexiq.home.contract.switched': {
@@ -237,9 +247,20 @@ function onTotals(payload: Uint8Array): void {
     commission: nano(said.commission),
     contract_switches: number(said.contractSwitches),
     measured: number(said.measured),
-    measured_per_second: said.measuredPerSecond,
+    measured_per_second: measuredRate(number(said.measured)) ?? said.measuredPerSecond,
     events_per_second: said.eventsPerSecond,
   };
+}
+
+/** Measurements a second over the last seconds: a quarter-hour's come all at once, and then none. */
+function measuredRate(measured: number): number | undefined {
+  const now = performance.now();
+  if (measured < (counts.at(-1)?.measured ?? 0)) counts.length = 0;
+  counts.push({ at: now, measured });
+  while (counts.length > 2 && now - (counts[0]?.at ?? now) > RATE_MS) counts.shift();
+  const first = counts[0];
+  if (first === undefined || now - first.at < 1_000) return undefined;
+  return Math.round(((measured - first.measured) * 1_000) / (now - first.at));
 }
 
 function homeOf(id: string): LiveHome {

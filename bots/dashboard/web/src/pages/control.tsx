@@ -41,7 +41,7 @@ export function Control() {
           <h1>Control</h1>
           <p class="muted">
             {now
-              ? `${dateOf(now.time)}, ${clockOf(now.time)}: run ${count(now.run)}, ${now.paused ? 'paused' : 'running'} at ${count(now.speed)} simulated seconds a second`
+              ? `${dateOf(now.time)}, ${clockOf(now.time)}: ${now.paused ? 'paused at' : 'running at'} ${count(now.speed)} simulated ${now.speed === 1 ? 'second' : 'seconds'} a second`
               : 'Waiting for the clock'}
           </p>
         </div>

@@ -173,12 +173,12 @@ async function read(
 }
 
 const POWER: Line[] = [
-  { name: 'Consumption', colour: 'consumption', kind: 'area', format: power },
+  { name: 'Consumption', colour: 'consumption', format: power },
   { name: 'Production', colour: 'production', kind: 'area', format: power },
-  { name: 'Grid', colour: 'takes', format: power },
+  { name: 'Grid', colour: 'muted', format: power },
 ];
 const ENERGY: Line[] = [
-  { name: 'Consumption', colour: 'consumption', kind: 'area', format: energy },
+  { name: 'Consumption', colour: 'consumption', format: energy },
   { name: 'Production', colour: 'production', kind: 'area', format: energy },
   { name: 'Import', colour: 'takes', format: energy },
   { name: 'Export', colour: 'gives', format: energy },

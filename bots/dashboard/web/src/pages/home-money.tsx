@@ -3,10 +3,11 @@
 import { signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { type Bill, type ContractEvent, type HomeSummary, queryOf, type Savings, type Trade, useAsk } from '../api.js';
-import { count, dateOf, energy, euro, isoDay, momentOf, percent, perKwh, power } from '../format.js';
+import { count, dateOf, energy, euro, isoDay, momentOf, perKwh, power } from '../format.js';
 import { contracts, pulse, tick } from '../live/store.js';
 import { Card, State } from '../parts/basics.js';
 import { Chart, type Columns, type Line } from '../parts/chart.js';
+import { ProviderLink } from '../parts/names.js';
 import { query, setQuery } from '../router.js';
 import { EventList } from './provider.js';
 
@@ -24,7 +25,7 @@ export function Contract({ id, summary }: { id: string; summary: HomeSummary }) 
         </div>
         <div>
           <dt>Provider</dt>
-          <dd>{summary.provider_id && <a href={`/providers/${summary.provider_id}`}>{summary.provider_id}</a>}</dd>
+          <dd>{summary.provider_id && <ProviderLink id={summary.provider_id} />}</dd>
         </div>
         {terms && terms.contractType === 1 && (
           <>
@@ -141,7 +142,7 @@ export function BillCard({ id }: { id: string }) {
                 {data.lines.map((line) => (
                   <tr key={line.contract_id}>
                     <th scope="row">
-                      <a href={`/providers/${line.provider_id}`}>{line.provider_id}</a>
+                      <ProviderLink id={line.provider_id} />
                     </th>
                     <td class="number">{energy(line.import_wh)}</td>
                     <td class="number">{euro(line.cost)}</td>
@@ -261,16 +262,7 @@ export function SavingsCard({ id }: { id: string }) {
   const { data, error, busy } = asked.value;
   const commission = data?.points.reduce((sum, one) => sum + one.commission, 0) ?? 0;
   return (
-    <Card
-      title="Savings by month"
-      side={
-        data && (
-          <span class="muted">
-            commission {euro(commission)}, {percent(20)}
-          </span>
-        )
-      }
-    >
+    <Card title="Savings by month" side={data && <span class="muted">commission {euro(commission)}, a fifth</span>}>
       {!data && <State busy={busy} error={error} />}
       {data && data.points.length === 0 && (
         <State busy={false} error={undefined} empty>
@@ -296,7 +288,7 @@ export function Events({ id }: { id: string }) {
       <State busy={false} error={undefined} empty={data?.events.length === 0}>
         Nothing yet: it is on its region's spot tariff.
       </State>
-      <EventList events={data?.events ?? []} />
+      <EventList of="home" events={data?.events ?? []} />
     </Card>
   );
 }

@@ -8,6 +8,7 @@ import { fast, homes, pulse } from '../live/store.js';
 import { Card, State, Tile } from '../parts/basics.js';
 import { Flow } from '../parts/flow.js';
 import { Notice } from '../parts/link-badge.js';
+import { ProviderLink } from '../parts/names.js';
 import { History } from './history.js';
 import { BillCard, Contract, Events, SavingsCard, Trades } from './home-money.js';
 
@@ -98,11 +99,14 @@ function Money({ summary }: { summary: HomeSummary }) {
       <Tile
         name="Saved by switching"
         value={euro(summary.savings)}
-        note={summary.contract_switches === 1 ? '1 switch' : `${count(summary.contract_switches)} switches`}
+        note={
+          ['over its spot tariff', '1 switch'][summary.contract_switches] ??
+          `${count(summary.contract_switches)} switches`
+        }
       />
       <Tile
         name="Provider"
-        value={summary.provider_id ? <a href={`/providers/${summary.provider_id}`}>{summary.provider_id}</a> : '–'}
+        value={summary.provider_id ? <ProviderLink id={summary.provider_id} /> : '–'}
         note={summary.contract_end_time > 0 ? `until ${dateOf(summary.contract_end_time)}` : 'open'}
       />
     </dl>
@@ -176,7 +180,7 @@ function Meters({ id, summary }: { id: string; summary: HomeSummary }) {
     ['2.8.2', 'export by night', now?.registers[3]],
   ] as const;
   return (
-    <Card title="Meter" side={now && <span class="chip">tariff {now.tariff}</span>}>
+    <Card title="Meter" side={now && <span class="chip">{now.tariff === 1 ? 'day tariff' : 'night tariff'}</span>}>
       <dl class="facts meter">
         {registers.map(([code, name, value]) => (
           <div key={code}>

@@ -5,9 +5,10 @@ import { useEffect, useMemo } from 'preact/hooks';
 import { ask, type HomesPage, type HomeSummary, type Place, queryOf, useAsk } from '../api.js';
 import { count, euro, power, regionName } from '../format.js';
 import { want } from '../live/link.js';
-import { homes as live, pulse } from '../live/store.js';
+import { homes as live, providers, pulse } from '../live/store.js';
 import { Card, State } from '../parts/basics.js';
 import { Notice } from '../parts/link-badge.js';
+import { ProviderLink } from '../parts/names.js';
 import { query, setQuery } from '../router.js';
 
 const PAGE = 50;
@@ -58,7 +59,7 @@ export function Homes() {
           <h1>Homes</h1>
           <p class="muted" role="status">
             {data
-              ? `${count(data.total)} ${data.total === 1 ? 'home' : 'homes'}${parts['place'] ? ` in ${parts['place']}` : ''}${parts['provider'] ? ` of ${parts['provider']}` : ''}`
+              ? `${count(data.total)} ${data.total === 1 ? 'home' : 'homes'}${parts['place'] ? ` in ${parts['place']}` : ''}${parts['provider'] ? ` of ${providers.value.get(parts['provider']) ?? parts['provider']}` : ''}`
               : 'Looking'}
           </p>
         </div>
@@ -66,7 +67,7 @@ export function Homes() {
       </div>
       <div class="grid homes">
         <Places />
-        <Card title="Found" id="found">
+        <Card title={titleOf(parts)} id="found">
           {!data && <State busy={busy} error={error} />}
           {data && data.total === 0 && (
             <State busy={false} error={undefined} empty>
@@ -91,6 +92,16 @@ export function Homes() {
     </>
   );
 }
+
+/** What is listed. */
+function titleOf({ q, place, region, provider }: Record<string, string | undefined>): string {
+  if (q && q.trim().length >= 2) return `Found for “${q.trim()}”`;
+  if (provider) return `Customers of ${providers.value.get(provider) ?? provider}`;
+  return place ?? (region ? regionName(region) : 'All homes');
+}
+
+/** Where places stand beside the homes, not above them. */
+const WIDE = matchMedia('(min-width: 821px)');
 
 function Search() {
   let timer: ReturnType<typeof setTimeout>;
@@ -164,8 +175,10 @@ function Row({ one }: { one: HomeSummary }) {
       </td>
       <td class="number">{now ? power(now.production) : '–'}</td>
       <td class="number">{now ? power(now.consumption) : '–'}</td>
-      <td class={`number ${now && now.grid < 0 ? 'gives' : 'takes'}`}>{now ? power(now.grid) : '–'}</td>
-      <td>{one.provider_id && <a href={`/providers/${one.provider_id}`}>{one.provider_id}</a>}</td>
+      <td class={`number ${now && now.grid < 0 ? 'gives' : now && now.grid > 0 ? 'takes' : ''}`}>
+        {now ? power(now.grid) : '–'}
+      </td>
+      <td>{one.provider_id && <ProviderLink id={one.provider_id} />}</td>
       <td class="number">{euro(one.savings)}</td>
     </tr>
   );
@@ -192,7 +205,8 @@ function Places() {
             open={
               query.value.get('region') === region ||
               places.value?.some((one) => one.city === chosen && one.region === region) ||
-              regions.length === 1
+              regions.length === 1 ||
+              WIDE.matches
             }
           >
             <summary>

@@ -4,7 +4,7 @@ import { useEffect } from 'preact/hooks';
 import { count, scaled, span } from '../format.js';
 import { link, want } from '../live/link.js';
 import { beat, gateways } from '../live/store.js';
-import { Card, State } from '../parts/basics.js';
+import { Card, State, Tile } from '../parts/basics.js';
 import { Notice } from '../parts/link-badge.js';
 
 type ByClass = Readonly<Record<'event' | 'telemetry', number>>;
@@ -62,9 +62,8 @@ export function Mesh() {
         <div>
           <h1>Mesh</h1>
           <p class="muted">
-            {all.length > 0
-              ? `${all.length} gateways, ${all.reduce((links, one) => links + one.links.length, 0) / 2} links, ${count(all.reduce((sessions, one) => sessions + one.sessions, 0))} sessions`
-              : 'Each gateway tells of itself once a second'}
+            Equal gateways, each linked to each. What one is told goes over one link to those where somebody wants it.
+            Each tells of itself once a second.
           </p>
         </div>
       </div>
@@ -73,19 +72,42 @@ export function Mesh() {
           No gateway has told its state yet.
         </State>
       ) : (
-        <div class="grid two mesh">
-          <Card title="Links">
-            <Picture all={all} />
-          </Card>
-          <Card title="Gateways">
-            <Gateways all={all} />
-          </Card>
-          <Card title="Every link, as its sender sees it" wide>
-            <Links all={all} />
-          </Card>
-        </div>
+        <>
+          <Sums all={all} />
+          <div class="grid two mesh">
+            <Card title="Links" side={<span class="muted">round trip, messages both ways</span>}>
+              <Picture all={all} />
+            </Card>
+            <Card title="Gateways">
+              <Gateways all={all} />
+            </Card>
+            <Card title="Every link, as its sender sees it" wide>
+              <Links all={all} />
+            </Card>
+          </div>
+        </>
       )}
     </>
+  );
+}
+
+/** The mesh as a whole. */
+function Sums({ all }: { all: Gateway[] }) {
+  const total = (of: (one: Gateway) => number): number => all.reduce((sum, one) => sum + of(one), 0);
+  const pairs = (all.length * (all.length - 1)) / 2;
+  const up = total((one) => one.links.filter((each) => all.some((other) => other.node === each.node)).length) / 2;
+  const silent = all.filter(isSilent).length;
+  const bytes = total((one) => one.links.reduce((sum, each) => sum + each.sent_bytes_per_s, 0));
+  return (
+    <dl class="tiles">
+      <Tile name="Gateways" value={count(all.length)} note={silent === 0 ? 'all heard' : `${count(silent)} silent`} />
+      <Tile name="Links" value={count(Math.floor(up))} note={up === pairs ? 'all there are' : `of ${count(pairs)}`} />
+      <Tile name="Sessions" value={count(total((one) => one.sessions))} note="clients of all gateways" />
+      <Tile name="Published" value={rate(total((one) => one.published_per_s))} note="by clients" />
+      <Tile name="Over links" value={rate(total((one) => one.forwarded_per_s))} note={`${scaled(bytes, 'B')}/s`} />
+      <Tile name="Delivered" value={rate(total((one) => one.delivered_per_s))} note="to clients" />
+      <Tile name="Dropped" value={count(total((one) => sum(one.lost)))} note="since each was started" />
+    </dl>
   );
 }
 
@@ -94,10 +116,10 @@ function isSilent(one: Gateway): boolean {
 }
 
 function Picture({ all }: { all: Gateway[] }) {
-  const [width, height] = [520, 400];
+  const [width, height] = [520, 360];
   const at = (index: number): [number, number] => {
     const turn = (index / all.length) * 2 * Math.PI - Math.PI / 2 + (all.length % 2 === 0 ? Math.PI / all.length : 0);
-    return [width / 2 + Math.cos(turn) * 160, height / 2 + Math.sin(turn) * 130];
+    return [width / 2 + Math.cos(turn) * 210, height / 2 + Math.sin(turn) * 150];
   };
   const pairs = all.flatMap((one, from) =>
     all.slice(from + 1).map((other, index) => ({ one, other, from, to: from + 1 + index })),
@@ -140,9 +162,12 @@ function Picture({ all }: { all: Gateway[] }) {
             class={`node ${isSilent(one) ? 'silent' : one.state} ${one.gateway === link.value.gateway ? 'ours' : ''}`}
             transform={`translate(${x} ${y})`}
           >
-            <circle r="30" />
-            <text y="5">{one.sessions}</text>
-            <text class="name" y={y < height / 2 ? -40 : 50}>
+            <circle r="32" />
+            <text y="3">{one.sessions}</text>
+            <text class="unit" y="17">
+              {one.sessions === 1 ? 'session' : 'sessions'}
+            </text>
+            <text class="name" y={y < height / 2 ? -42 : 52}>
               {one.gateway}
             </text>
           </g>
@@ -161,6 +186,12 @@ function Gateways({ all }: { all: Gateway[] }) {
             <th scope="col">Gateway</th>
             <th scope="col" class="number">
               Sessions
+            </th>
+            <th scope="col" class="number">
+              Subscriptions
+            </th>
+            <th scope="col" class="number">
+              Procedures
             </th>
             <th scope="col" class="number">
               Published
@@ -193,6 +224,8 @@ function Gateways({ all }: { all: Gateway[] }) {
                 </span>
               </th>
               <td class="number">{count(one.sessions)}</td>
+              <td class="number">{count(one.subscriptions)}</td>
+              <td class="number">{count(one.registrations)}</td>
               <td class="number">{rate(one.published_per_s)}</td>
               <td class="number">{rate(one.delivered_per_s)}</td>
               <td class="number">{count(one.retained)}</td>

@@ -1,6 +1,6 @@
 // The whole market at a glance.
 
-import { signal } from '@preact/signals';
+import { computed, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { ask, type ContractEvent, queryOf, useAsk, type Overview as Answer } from '../api.js';
 import { count, dateOf, euro, momentOf, percent, power, regionName, span } from '../format.js';
@@ -10,6 +10,7 @@ import { Bar, Card, Choice, State, Tile } from '../parts/basics.js';
 import { Chart, type Columns, type Line } from '../parts/chart.js';
 import { DayNight, YearBar } from '../parts/clock.js';
 import { Notice } from '../parts/link-badge.js';
+import { HomeLink, ProviderLink } from '../parts/names.js';
 import { balances, BelgianMap } from '../parts/map.js';
 import { append, load, type Range, RANGES, series, within } from './series.js';
 
@@ -42,22 +43,26 @@ export function Overview() {
       <Notice />
       <div class="headline">
         <div>
-          <h1>Energy market</h1>
+          <h1>Belgian energy market</h1>
           <Today />
         </div>
-        <DayNight />
-        <YearBar />
+        <div class="season">
+          <DayNight />
+          <YearBar />
+        </div>
       </div>
       <Tiles />
       <div class="grid overview">
-        <Card title="Net balance by municipality" side={<Basis />} wide>
-          <BelgianMap />
-        </Card>
+        <div class="column">
+          <Card title="Net balance by municipality" side={<Basis />}>
+            <BelgianMap />
+          </Card>
+          <Regions />
+        </div>
         <div class="column">
           <PowerCard />
           <Switches />
         </div>
-        <Regions />
       </div>
     </>
   );
@@ -65,12 +70,14 @@ export function Overview() {
 
 function Today() {
   beat.value;
-  const now = tick.value;
+  const [now, sums] = [tick.value, totals.value];
   return (
     <p class="muted">
-      {now
-        ? `${dateOf(now.time)} in the simulated world, which began on ${dateOf(now.startTime)}`
-        : 'Waiting for the clock'}
+      {now && sums
+        ? `${count(sums.homes)} homes and ${count(sums.providers)} providers trade over a mesh of gateways since ${dateOf(now.startTime)}`
+        : now
+          ? `Since ${dateOf(now.startTime)}`
+          : 'Waiting for the clock'}
     </p>
   );
 }
@@ -104,7 +111,7 @@ function Tiles() {
       <Tile
         name="Saved by switching"
         value={now ? euro(now.savings) : dash}
-        note={now && `${count(now.contract_switches)} switches`}
+        note={now && (now.contract_switches === 1 ? '1 switch' : `${count(now.contract_switches)} switches`)}
       />
       <Tile
         name="Homes"
@@ -112,37 +119,41 @@ function Tiles() {
         note={now && (now.connected_homes === now.homes ? 'all connected' : `${count(now.connected_homes)} connected`)}
       />
       <Tile
-        name="Measured"
-        value={now ? count(now.measured_per_second) : dash}
-        note={now && `a second, ${count(now.measured)} in all`}
+        name="Measurements"
+        value={now ? `${count(now.measured_per_second)}/s` : dash}
+        note={now && `${count(now.measured)} in all`}
       />
     </dl>
   );
 }
 
 const POWER: Line[] = [
-  { name: 'Consumption', colour: 'consumption', kind: 'area', format: power },
+  { name: 'Consumption', colour: 'consumption', format: power },
   { name: 'Production', colour: 'production', kind: 'area', format: power },
 ];
 
 function PowerCard() {
-  const range = useMemo(() => signal<Range>('all'), []);
+  const chosen = useMemo(() => signal<Range | undefined>(undefined), []);
+  // Days are worth looking at while they can be.
+  const range = useMemo(() => computed<Range>(() => chosen.value ?? (fast.value ? 'all' : '7')), []);
+  // Of many days the sun's ups and downs would show nothing.
+  const means = useMemo(() => computed(() => fast.value || range.value === '30' || range.value === 'all'), []);
   const columns = useMemo(
     () => (): Columns => {
       beat.value;
       const now = totals.value;
       if (now) append(now);
-      return within(series.value, range.value, fast.value);
+      return within(series.value, range.value, means.value);
     },
     [],
   );
   return (
     <Card
       title="Production and consumption"
-      side={<Choice label="Range" of={RANGES} value={range.value} onChoose={(chosen) => (range.value = chosen)} />}
+      side={<Choice label="Range" of={RANGES} value={range.value} onChoose={(one) => (chosen.value = one)} />}
     >
       <Chart label="Production and consumption of all homes over time" lines={POWER} columns={columns} height={260} />
-      {fast.value && (
+      {means.value && (
         <p class="muted basis">Each point is the mean of the 24 hours before it, from the meters' registers.</p>
       )}
     </Card>
@@ -150,7 +161,7 @@ function PowerCard() {
 }
 
 function Switches() {
-  const list = switches.value.slice(0, 8);
+  const list = switches.value.slice(0, 9);
   return (
     <Card title="Contract switches" side={<a href="/providers">Providers</a>}>
       {list.length === 0 && (
@@ -163,15 +174,17 @@ function Switches() {
           <li key={one.id}>
             <time class="muted">{momentOf(one.time)}</time>
             <span>
-              <a href={`/homes/${one.home}`}>{one.home}</a> <span class="muted">from</span>{' '}
-              <a href={`/providers/${one.from}`}>{one.from}</a> <span class="muted">to</span>{' '}
-              <a href={`/providers/${one.to}`}>{one.to}</a>
+              <HomeLink id={one.home} />
+              <span class="way">
+                <ProviderLink id={one.from} /> <span class="sr">to</span>
+                <span aria-hidden="true">→</span> <ProviderLink id={one.to} />
+              </span>
             </span>
             <strong>{euro(one.savings)}</strong>
           </li>
         ))}
       </ol>
-      {list.length > 0 && <p class="muted basis">What the home expects to save in the coming year.</p>}
+      {list.length > 0 && <p class="muted basis">At the right what the home expects to save in a year.</p>}
     </Card>
   );
 }
@@ -185,7 +198,6 @@ function Regions() {
   return (
     <Card
       title="Regions"
-      wide
       side={
         fast.value && seconds > 0 ? (
           <span class="muted">power: mean of {span(Math.min(seconds, 86_400))}</span>

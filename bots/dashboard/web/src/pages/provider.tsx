@@ -1,11 +1,13 @@
 // One provider: what it asks, what it asked before, and who stayed.
 
-import { useMemo } from 'preact/hooks';
+import { useEffect, useMemo } from 'preact/hooks';
 import { type ContractEvent, type Offer, type ProviderDetail, queryOf, useAsk } from '../api.js';
 import { count, dateOf, energy, euro, momentOf, percent, perKwh, regionName } from '../format.js';
+import { want } from '../live/link.js';
 import { Card, State, Tile } from '../parts/basics.js';
 import { Chart, type Columns, type Line } from '../parts/chart.js';
 import { Notice } from '../parts/link-badge.js';
+import { HomeLink, ProviderLink } from '../parts/names.js';
 
 const cents = (value: number): string => `${value.toFixed(1)} ct`;
 const FIXED: Line[] = [
@@ -17,12 +19,13 @@ const DYNAMIC: Line[] = [
   { name: 'Markup', colour: 'production', kind: 'steps', format: cents },
   { name: 'Markdown', colour: 'gives', kind: 'steps', format: cents },
 ];
-const CUSTOMERS: Line[] = [{ name: 'Customers', colour: 'accent', kind: 'area', format: count }];
+const CUSTOMERS: Line[] = [{ name: 'Customers', colour: 'accent', kind: 'steps', format: count, whole: true }];
 
 export function ProviderPage({ id }: { id: string }) {
+  useEffect(() => want('be.cortexiq.home.initialized'), []);
   const asked = useAsk<ProviderDetail>(() => queryOf('get_provider', { provider_id: id }), 2_000);
   const events = useAsk<{ events: ContractEvent[] }>(
-    () => queryOf('get_contract_events', { provider_id: id, page_size: 20 }),
+    () => queryOf('get_contract_events', { provider_id: id, page_size: 12 }),
     3_000,
   );
   const { data, error, busy } = asked.value;
@@ -76,7 +79,7 @@ export function ProviderPage({ id }: { id: string }) {
         />
       </dl>
       <div class="grid two">
-        <Card title={dynamic ? 'Markup and markdown' : 'Prices'}>
+        <Card title={dynamic ? 'Markup and markdown' : 'Prices'} side={<span class="muted">of a kWh</span>}>
           {data.offers.length === 0 ? (
             <State busy={false} error={undefined} empty>
               No offer yet.
@@ -103,7 +106,7 @@ export function ProviderPage({ id }: { id: string }) {
           >
             Nothing yet.
           </State>
-          <EventList events={events.value.data?.events ?? []} />
+          <EventList of="provider" events={events.value.data?.events ?? []} />
         </Card>
       </div>
     </>
@@ -184,21 +187,22 @@ function Terms({ offer }: { offer: Offer }) {
   );
 }
 
-/** Events of contracts, newest first. */
-export function EventList({ events }: { events: ContractEvent[] }) {
+/** Events of contracts, newest first; on a home's or provider's own page it is not named. */
+export function EventList({ events, of }: { events: ContractEvent[]; of: 'home' | 'provider' }) {
   return (
     <ol class="feed">
       {events.map((one, index) => (
         <li key={`${one.time} ${one.home_id} ${one.event} ${index}`}>
           <time class="muted">{momentOf(one.time)}</time>
           <span>
-            <span class={`chip ${one.event}`}>{one.event}</span> <a href={`/homes/${one.home_id}`}>{one.home_id}</a>
-            {one.provider_id && (
+            <span class={`chip ${one.event}`}>{one.event}</span> {of === 'provider' && <HomeLink id={one.home_id} />}
+            {of === 'provider' && one.from_provider_id && (
               <>
                 {' '}
-                <span class="muted">with</span> <a href={`/providers/${one.provider_id}`}>{one.provider_id}</a>
+                <span class="muted">from</span> <ProviderLink id={one.from_provider_id} />
               </>
             )}
+            {of === 'home' && one.provider_id && <ProviderLink id={one.provider_id} />}
             {one.detail && <span class="muted"> {one.detail}</span>}
           </span>
           <strong>{one.projected_savings !== 0 && euro(one.projected_savings)}</strong>

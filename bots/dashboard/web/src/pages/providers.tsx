@@ -1,7 +1,7 @@
 // Who sells, at what price, to how many.
 
 import { type ProviderSummary, useAsk } from '../api.js';
-import { count, euro, percent, perKwh, regionName } from '../format.js';
+import { cents, count, euro, percent, regionName } from '../format.js';
 import { Bar, Card, Choice, State } from '../parts/basics.js';
 import { Notice } from '../parts/link-badge.js';
 import { query, setQuery } from '../router.js';
@@ -52,13 +52,13 @@ export function Providers() {
                   </th>
                   <th scope="col">Offer</th>
                   <th scope="col" class="number">
-                    Day
+                    Day <span class="unit">ct/kWh</span>
                   </th>
                   <th scope="col" class="number">
-                    Night
+                    Night <span class="unit">ct/kWh</span>
                   </th>
                   <th scope="col" class="number">
-                    Feed-in
+                    Feed-in <span class="unit">ct/kWh</span>
                   </th>
                   <th scope="col" class="number">
                     Fee a year
@@ -101,9 +101,9 @@ function Row({ one, most }: { one: ProviderSummary; most: number }) {
       </td>
       <td class="number">{count(one.customers)}</td>
       <td>{offer ? offer.contract_type : <span class="muted">none yet</span>}</td>
-      <td class="number">{offer ? (dynamic ? `spot + ${perKwh(offer.markup)}` : perKwh(offer.day_price)) : '–'}</td>
-      <td class="number">{offer ? (dynamic ? 'the same' : perKwh(offer.night_price)) : '–'}</td>
-      <td class="number">{offer ? (dynamic ? `spot − ${perKwh(offer.markdown)}` : perKwh(offer.feed_in_day)) : '–'}</td>
+      <td class="number">{offer ? (dynamic ? `spot + ${cents(offer.markup)}` : cents(offer.day_price)) : '–'}</td>
+      <td class="number">{offer ? (dynamic ? 'the same' : cents(offer.night_price)) : '–'}</td>
+      <td class="number">{offer ? (dynamic ? `spot − ${cents(offer.markdown)}` : cents(offer.feed_in_day)) : '–'}</td>
       <td class="number">{offer ? euro(offer.yearly_fee) : '–'}</td>
       <td class="number">{euro(one.revenue)}</td>
     </tr>

@@ -75,6 +75,8 @@ export function append(now: Totals): void {
 export function within(all: Series, range: Range, means: boolean): Columns {
   const newest = all.time.at(-1) ?? 0;
   const from = range === 'all' ? -Infinity : newest - Number(range) * DAY;
+  // A mean of the first few hours is none of a day, unless there is nothing else yet.
+  const least = newest - (all.time[0] ?? 0) > DAY ? DAY / 2 : 0;
   const [time, consumption, production]: [number[], (number | null)[], (number | null)[]] = [[], [], []];
   let behind = 0;
   all.time.forEach((at, index) => {
@@ -82,7 +84,7 @@ export function within(all: Series, range: Range, means: boolean): Columns {
     if (at < from) return;
     const since = at - (all.time[behind] ?? at);
     const mean = (list: number[]): number | null =>
-      since > 0 ? (((list[index] ?? 0) - (list[behind] ?? 0)) * 3600) / since : null;
+      since > least ? (((list[index] ?? 0) - (list[behind] ?? 0)) * 3600) / since : null;
     time.push(at);
     consumption.push(means ? mean(all.consumption_wh) : (all.consumption_w[index] ?? null));
     production.push(means ? mean(all.production_wh) : (all.production_w[index] ?? null));

@@ -14,6 +14,8 @@ export interface Line {
   readonly kind?: 'line' | 'area' | 'bars' | 'steps';
   readonly format: (value: number) => string;
   readonly scale?: string;
+  /** There are no halves of it. */
+  readonly whole?: boolean;
 }
 
 export type Columns = [time: number[], ...(number | null)[][]];
@@ -37,7 +39,10 @@ export function Chart({ label, lines, columns, height = 240 }: ChartProps) {
     showNewest(chart);
     chart.root.querySelector('canvas')?.setAttribute('aria-hidden', 'true');
     plot.current = chart;
-    const observer = new ResizeObserver(() => chart.setSize({ width: host.clientWidth, height }));
+    const observer = new ResizeObserver(() => {
+      chart.setSize({ width: host.clientWidth, height });
+      requestAnimationFrame(() => plot.current === chart && showNewest(chart));
+    });
     observer.observe(host);
     return () => {
       observer.disconnect();
@@ -48,7 +53,8 @@ export function Chart({ label, lines, columns, height = 240 }: ChartProps) {
   useSignalEffect(() => {
     const data = columns();
     plot.current?.setData(data as uPlot.AlignedData);
-    if (plot.current) showNewest(plot.current);
+    // The chart looks at the data after this.
+    requestAnimationFrame(() => plot.current && showNewest(plot.current));
   });
   const [times] = columns();
   return (
@@ -67,19 +73,28 @@ function options(lines: readonly Line[], width: number, height: number): uPlot.O
     ticks: { show: false },
   };
   const first = lines[0];
+  const bars = lines.some((line) => line.kind === 'bars');
   const scales = [...new Set(lines.map((line) => line.scale ?? 'y'))];
   return {
     width,
     height,
     tzDate: (time) => uPlot.tzDate(new Date(time * 1000), 'Europe/Brussels'),
     cursor: { points: { size: 7 }, drag: { x: false, y: false } },
+    hooks: { setCursor: [showNewest] },
     legend: { live: true, markers: { width: 0, fill: (_chart, index) => colour(lines[index - 1]?.colour ?? 'muted') } },
     scales: {
-      x: { time: true, range: lines.some((line) => line.kind === 'bars') ? months : times },
-      ...Object.fromEntries(scales.map((scale) => [scale, { range: range(scale, lines) }])),
+      x: { time: true, range: bars ? months : times },
+      ...Object.fromEntries(scales.map((scale) => [scale, { range }])),
     },
     axes: [
-      { ...axis, space: 70, size: 30, values: dates },
+      // Bars stand at their own marks.
+      {
+        ...axis,
+        space: 70,
+        size: 30,
+        values: dates,
+        ...(bars ? { splits: (chart: uPlot) => [...(chart.data[0] ?? [])] } : {}),
+      },
       ...scales.map((scale, index) => {
         const line = lines.find((one) => (one.scale ?? 'y') === scale) ?? first;
         return {
@@ -88,8 +103,15 @@ function options(lines: readonly Line[], width: number, height: number): uPlot.O
           side: index === 0 ? 3 : 1,
           size: 64,
           space: 34,
+          ...(line?.whole
+            ? {
+                incrs: [1, 2, 5]
+                  .flatMap((step) => [1, 10, 100, 1e3, 1e4, 1e5].map((by) => step * by))
+                  .sort((a, b) => a - b),
+              }
+            : {}),
           grid: index === 0 ? axis.grid : { show: false },
-          values: (_chart: uPlot, marks: number[]) => marks.map((mark) => line?.format(mark) ?? ''),
+          values: (_chart: uPlot, marks: number[]) => marks.map((mark) => (line ? short(line.format(mark)) : '')),
         } as uPlot.Axis;
       }),
     ],
@@ -101,10 +123,9 @@ function options(lines: readonly Line[], width: number, height: number): uPlot.O
             ? ''
             : new Intl.DateTimeFormat('en-GB', {
                 timeZone: 'Europe/Brussels',
-                day: 'numeric',
-                month: 'short',
-                hour: '2-digit',
-                minute: '2-digit',
+                ...(bars
+                  ? { month: 'long', year: 'numeric' }
+                  : { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' }),
               }).format(time * 1000),
       },
       ...lines.map(series),
@@ -127,7 +148,7 @@ function series(line: Line): uPlot.Series {
     width: line.kind === 'bars' ? 0 : 2,
     ...(line.kind === 'bars'
       ? { fill: stroke }
-      : line.kind === 'area'
+      : line.kind === 'area' || line.whole
         ? { fill: `color-mix(in srgb, ${stroke} 18%, transparent)` }
         : {}),
     ...(paths ? { paths } : {}),
@@ -137,14 +158,14 @@ function series(line: Line): uPlot.Series {
 }
 
 /** From zero, unless something is below it, with a little room above. */
-function range(scale: string, lines: readonly Line[]): uPlot.Range.Function {
-  const fits = lines.some((line) => (line.scale ?? 'y') === scale && line.kind === 'steps');
-  return (_chart, low, high) => {
-    if (low === null || high === null || !Number.isFinite(low)) return [0, 1];
-    const room = (high - low || Math.abs(high) || 1) * 0.08;
-    return fits ? [low - room, high + room] : [low < 0 ? low - room : 0, high > 0 ? high + room : 0];
-  };
+function range(_chart: uPlot, low: number | null, high: number | null): uPlot.Range.MinMax {
+  if (low === null || high === null || !Number.isFinite(low)) return [0, 1];
+  const room = (high - low || Math.abs(high) || 1) * 0.08;
+  return [low < 0 ? low - room : 0, high > 0 ? high + room : 0];
 }
+
+/** `50 kW` for `50.0 kW`: marks are round numbers. */
+const short = (text: string): string => text.replace(/(\.\d*?)0+(?= )/, '$1').replace(/\.(?= )/, '');
 
 /** While nobody points at a place, the legend tells the newest values. */
 function showNewest(chart: uPlot): void {

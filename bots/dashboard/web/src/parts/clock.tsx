@@ -1,16 +1,18 @@
 // The simulated time, and how fast it goes.
 
-import { count, dateOf, clockOf, isoDay } from '../format.js';
+import { clockOf, count, isoDay, partsOf } from '../format.js';
 import { beat, fast, tick } from '../live/store.js';
 
 /** The clock as people of the simulated world see it; the hour only while it can be read. */
 export function ClockStrip() {
   const now = tick.value;
   if (!now) return <p class="clock waiting">No clock yet</p>;
+  const { weekday, day, year } = partsOf(now.time);
   return (
     <p class={`clock ${now.paused ? 'paused' : ''}`}>
       <time dateTime={isoDay(now.time)}>
-        {dateOf(now.time)}
+        <span class="weekday">{weekday}, </span>
+        {day} <span class="year">{year}</span>
         {!fast.value && <span class="hour"> {clockOf(now.time)}</span>}
       </time>
       <span class="speed">{now.paused ? 'paused' : `${count(now.speed)}×`}</span>
@@ -18,19 +20,23 @@ export function ClockStrip() {
   );
 }
 
-/** Where the sun stands, roughly: what the colour of the sky says at a glance. Not shown where a day lasts a second. */
+/** The sky of this hour: how light it is, and where sun or moon stands. Not shown where a day lasts seconds. */
 export function DayNight() {
   const now = tick.value;
   if (!now || fast.value) return null;
   const [hour = 0, minute = 0] = clockOf(now.time).split(':').map(Number);
   const turn = (hour + minute / 60) / 24;
-  const light = Math.max(0, Math.sin((turn - 0.25) * 2 * Math.PI));
-  const [x, y] = [8 + turn * 104, 40 - Math.sin((turn - 0.25) * 2 * Math.PI) * 26];
+  const height = Math.sin((turn - 0.25) * 2 * Math.PI);
+  const isDay = height > 0;
+  // The moon goes the way that the sun went, half a day later.
+  const along = ((turn * 2 + (isDay ? 0.5 : 1.5)) % 2) / 1 - 1;
+  const [x, y] = [60 + along * 52, 42 - Math.abs(height) * 28];
   return (
-    <svg class="sky" viewBox="0 0 120 56" role="img" aria-label={light > 0 ? 'Day' : 'Night'}>
-      <path class="course" d="M8 40c0-26 0 26 0 0" />
-      <line class="horizon" x1="4" x2="116" y1="40" y2="40" />
-      <circle class={light > 0 ? 'sun' : 'moon'} cx={x} cy={y} r="7" />
+    <svg class="sky" viewBox="0 0 120 48" role="img" aria-label={isDay ? 'Day' : 'Night'}>
+      <rect class="night" width="120" height="48" rx="8" />
+      <rect class="day" width="120" height="48" rx="8" opacity={Math.min(1, Math.max(0, 0.5 + height * 2))} />
+      <path class="course" d="M8 42C30 4 90 4 112 42" />
+      <circle class={isDay ? 'sun' : 'moon'} cx={x} cy={y} r="7" />
     </svg>
   );
 }

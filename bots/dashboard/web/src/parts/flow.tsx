@@ -13,7 +13,7 @@ interface FlowProps {
 }
 
 /** Width of a stream: what can be told apart at a glance. */
-const thick = (watts: number): number => (watts === 0 ? 0 : 2 + Math.min(12, Math.sqrt(Math.abs(watts)) / 6));
+const thick = (watts: number): number => (watts === 0 ? 0 : 3 + Math.min(12, Math.sqrt(Math.abs(watts)) / 6));
 
 export function Flow({ production, consumption, battery, grid, charge, hasSolar, hasBattery }: FlowProps) {
   const said = `Production ${power(production)}, consumption ${power(consumption)}, battery ${battery >= 0 ? 'charges' : 'gives'} ${power(Math.abs(battery))}, grid ${grid >= 0 ? 'gives' : 'takes'} ${power(Math.abs(grid))}`;
@@ -65,7 +65,12 @@ export function Flow({ production, consumption, battery, grid, charge, hasSolar,
 
 function Stream({ d, watts, tone }: { d: string; watts: number; tone: string }) {
   if (watts === 0) return <path class="stream none" d={d} />;
-  return <path class={`stream ${tone}`} d={d} stroke-width={thick(watts)} />;
+  return (
+    <g class={tone}>
+      <path class="stream bed" d={d} stroke-width={thick(watts)} />
+      <path class="stream" d={d} stroke-width={Math.max(2, thick(watts) / 3)} />
+    </g>
+  );
 }
 
 function Box({
@@ -86,10 +91,11 @@ function Box({
   return (
     <g class={`box ${tone} ${off ? 'off' : ''}`} transform={`translate(${x} ${y})`} aria-hidden="true">
       <rect width="110" height="76" rx="10" />
-      <text class="name" x="12" y="28">
+      <rect class="edge" x="12" y="10" width="22" height="4" rx="2" />
+      <text class="name" x="12" y="34">
         {name}
       </text>
-      <text class="value" x="12" y="56">
+      <text class="value" x="12" y="60">
         {value}
       </text>
     </g>

@@ -6,6 +6,7 @@ import { power, regionName, span } from '../format.js';
 import { beat, fast, homes } from '../live/store.js';
 import { go } from '../router.js';
 import source from '../map/belgium.json?url';
+import { bounds, middle, type Point } from '../map/geometry.js';
 
 interface Outlines {
   width: number;
@@ -71,17 +72,19 @@ export function BelgianMap() {
       .catch(() => (asked = false));
   }, []);
   beat.value;
-  const { places, seconds } = balances();
+  const { places, regions, seconds } = balances();
   const shapes = outlines.value;
   if (!shapes) return <div class="map empty" />;
-  const view = viewOf(shapes);
+  const { view } = placesOf(shapes);
   const shown = chosen !== undefined ? shapes.municipalities.find((one) => one.name === chosen) : undefined;
   return (
     <div class="map">
       <svg viewBox={view} role="group" aria-label="Map of the municipalities by net balance">
         <path class="country" d={shapes.country} />
-        <path class="brussels" d={shapes.brussels} />
         <path class="provinces" d={shapes.provinces} />
+        {shapes.regions.map(({ region, path }) => (
+          <path key={region} class={`ground ${groundOf(regions.get(region))}`} d={path} />
+        ))}
         <g onMouseLeave={() => choose(undefined)}>
           {shapes.municipalities.map(({ nis, name, path }) => (
             <Municipality key={nis} name={name} path={path} balance={places.get(name)} onChoose={choose} />
@@ -91,6 +94,7 @@ export function BelgianMap() {
           <path key={region} class="region" d={path} />
         ))}
         {shown && <path class="chosen" d={shown.path} />}
+        <Names shapes={shapes} />
       </svg>
       <Locator shapes={shapes} />
       <div class="told" aria-live="off">
@@ -148,6 +152,11 @@ function Municipality({
   );
 }
 
+/** A region has the colour of the mean of its homes, faintly. */
+function groundOf(balance: Balance | undefined): string {
+  return balance ? `shade-${shade(balance.net / balance.homes)}` : 'none';
+}
+
 function wording(watts: number): string {
   return watts >= 0 ? `${power(watts)} taken from the grid` : `${power(-watts)} given to the grid`;
 }
@@ -168,18 +177,46 @@ function Told({ name, region, balance }: { name: string; region: string; balance
 }
 
 function Legend() {
-  const names = ['gives > 1 kW', '400 W', '100 W', 'balanced', '100 W', '400 W', 'takes > 1 kW'];
+  const between = (index: number): string => power(Math.abs(LIMITS[index] ?? 0));
   return (
     <div class="legend">
       <span class="end">gives</span>
-      <ol aria-label="Colours: net power of a home, from giving more than 1 kW to taking more than 1 kW">
-        {names.map((name, index) => (
-          <li key={index} class={`shade-${index}`} title={name} />
+      <div
+        class="scale"
+        role="img"
+        aria-label="Colours: net power of a home, from giving more than 1 kW to taking more than 1 kW"
+      >
+        {[...LIMITS, undefined].map((_limit, index) => (
+          <span key={index} class={`swatch shade-${index}`} />
         ))}
-      </ol>
+        {LIMITS.map((_limit, index) => (
+          <span key={index} class="mark">
+            {between(index).replace(/\.0+(?= )/, '')}
+          </span>
+        ))}
+      </div>
       <span class="end">takes</span>
-      <span class="muted">per home: 100 W, 400 W, 1 kW</span>
+      <span class="muted">mean of a home</span>
     </div>
+  );
+}
+
+/** Names of regions and cities. */
+function Names({ shapes }: { shapes: Outlines }) {
+  const places = placesOf(shapes);
+  return (
+    <g class="names" aria-hidden="true">
+      {places.regions.map(([region, [x, y]]) => (
+        <text key={region} class="area" x={x} y={y}>
+          {regionName(region)}
+        </text>
+      ))}
+      {places.cities.map(([name, [x, y]]) => (
+        <text key={name} class="city" x={x} y={y}>
+          {name}
+        </text>
+      ))}
+    </g>
   );
 }
 
@@ -195,26 +232,46 @@ function Locator({ shapes }: { shapes: Outlines }) {
   );
 }
 
-const views = new WeakMap<Outlines, string>();
-
-/** The three regions with some of what is around them. */
-function viewOf(shapes: Outlines): string {
-  const known = views.get(shapes);
-  if (known) return known;
-  let [left, top, right, bottom] = [Infinity, Infinity, -Infinity, -Infinity];
-  for (const { path } of shapes.regions) {
-    for (const part of path.split('M').slice(1)) {
-      const [start = '', steps = ''] = part.replace('z', '').split('l');
-      let [x, y] = start.split(',').map(Number) as [number, number];
-      const numbers = steps.match(/-?\d+/g)?.map(Number) ?? [];
-      for (let index = -2; index < numbers.length; index += 2) {
-        if (index >= 0) [x, y] = [x + (numbers[index] ?? 0), y + (numbers[index + 1] ?? 0)];
-        [left, right, top, bottom] = [Math.min(left, x), Math.max(right, x), Math.min(top, y), Math.max(bottom, y)];
-      }
-    }
-  }
-  const margin = 90;
-  const view = `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`;
-  views.set(shapes, view);
-  return view;
+/** What is known of outlines once they have come. */
+interface Places {
+  view: string;
+  regions: (readonly [region: string, at: Point])[];
+  cities: (readonly [name: string, at: Point])[];
 }
+const known = new WeakMap<Outlines, Places>();
+
+function placesOf(shapes: Outlines): Places {
+  const before = known.get(shapes);
+  if (before) return before;
+  const { left, top, right, bottom } = bounds(shapes.regions.map(({ path }) => path));
+  const margin = 90;
+  const cities = [
+    ...shapes.municipalities
+      .filter(({ name }) => CITIES.has(name))
+      .map(({ name, path }) => [name, middle(path)] as const),
+    ['Brussels', middle(shapes.brussels)] as const,
+  ];
+  const taken = cities.map(([, at]) => at);
+  const places: Places = {
+    view: `${left - margin} ${top - margin} ${right - left + 2 * margin} ${bottom - top + 2 * margin}`,
+    regions: shapes.regions.map(({ region, path }) => [region, middle(path, taken)]),
+    cities,
+  };
+  known.set(shapes, places);
+  return places;
+}
+
+/** Those by which people find their way. */
+const CITIES = new Set([
+  'Antwerpen',
+  'Mechelen',
+  'Turnhout',
+  'Geel',
+  'Gent',
+  'Aalst',
+  'Sint-Niklaas',
+  'Oudenaarde',
+  'Leuven',
+  'Wavre',
+  'Nivelles',
+]);
