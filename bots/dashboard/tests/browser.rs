@@ -1,7 +1,8 @@
 //! The page in Chromium, on a world that lives: what people see and do, with and without its gateway.
 //!
 //! `browser/run.cjs` opens the pages and looks; here is the world that they show. `CHECKS=search` runs only those
-//! whose name contains that; `SCREENSHOTS=1 CHECKS=pictures` writes the pictures in `docs/`.
+//! whose name contains that; `SCREENSHOTS=1 CHECKS=pictures` writes pictures of all pages, those of the README in `docs/`, and the
+//! others in `pictures` of Cargo's folder for tests.
 
 #[path = "../../../gateway/tests/support/tools.rs"]
 #[allow(dead_code, reason = "the tools of other tests are beside ours")]
@@ -32,6 +33,7 @@ fn a_country_s_homes_trade_on_a_page_that_stays_live_and_lets_in_whom_it_should(
         "sessions": edge.sessions(),
         "only": only,
         "screenshots": std::env::var_os("SCREENSHOTS").map(|_| Path::new(env!("CARGO_MANIFEST_DIR")).join("docs")),
+        "others": Path::new(env!("CARGO_TARGET_TMPDIR")).join("pictures"),
     });
     let mut node = Command::new("node")
         .env("NODE_PATH", modules)

@@ -1,6 +1,7 @@
 // What people expect of the page, one after the other. Each check opens pages of its own.
 
 const assert = require('node:assert/strict');
+const { mkdirSync } = require('node:fs');
 const { join } = require('node:path');
 
 const PLACES = ['/', '/homes', '/homes/ant_001', '/providers', '/providers/ant_p01', '/mesh', '/control'];
@@ -54,7 +55,6 @@ exports.checks = {
     const tries = [];
     for (let count = 0; count < 4; count++) {
       const { page, context } = await open();
-      // A page that was closed stays in the list until its connection has been silent for long enough.
       const sessions = async () => (await json(settings.sessions)).body.map(({ remote }) => remote);
       const before = new Set(await sessions());
       // The page's own clock, from the beginning of the navigation.
@@ -78,6 +78,25 @@ exports.checks = {
     await speed(10_000);
     // On a machine that does other things the best of a few tries is the page's own time.
     seen.first_value_ms = Math.min(...tries);
+  },
+
+  async 'a page that is left takes its session along, and has another when it comes back'({ open, settings }) {
+    const sessions = async () => (await json(settings.sessions)).body.length;
+    const gone = async (way, leave) => {
+      const { page, state } = await open();
+      await page.goto(settings.guarded);
+      await via(page, 'webtransport');
+      await until('the gateway lists it', async () => (await sessions()) === 1 || (await sessions()));
+      state.offline = true;
+      await leave(page);
+      await until(`it is gone ${way}`, async () => (await sessions()) === 0 || (await sessions()), 2_000);
+      return page;
+    };
+    await until('nobody is there', async () => (await sessions()) === 0 || (await sessions()), 30_000);
+    await gone('with its tab', (page) => page.close());
+    const page = await gone('with its page', (page) => page.goto('about:blank'));
+    await page.goBack();
+    await via(page, 'webtransport');
   },
 
   async 'the script is small and the page loads nothing from elsewhere'({ open, settings, seen }) {
@@ -434,26 +453,49 @@ exports.checks = {
 
   async 'pictures for the documentation'({ open, settings }) {
     if (!settings.screenshots) return;
+    const sharp = require('sharp');
     // A month later homes have switched, and there is something to see.
-    await post(`${settings.open}/api/control/set_speed`, { speed: 40_000 });
+    const speed = (speed) => post(`${settings.open}/api/control/set_speed`, { speed });
+    await speed(40_000);
     const switched = async () => (await json(`${settings.open}/api/get_overview`)).body.totals.contract_switches;
-    await until('homes have switched', async () => (await switched()) > 5 || (await switched()), 180_000);
-    await sleep(10_000);
-    await post(`${settings.open}/api/control/set_speed`, { speed: 10_000 });
-    await sleep(12_000);
-    for (const [place, name, width, scheme] of [
-      ['/', 'overview', 1440, 'light'],
-      ['/', 'overview', 390, 'dark'],
-      ['/homes/ant_001', 'home', 1440, 'light'],
-      ['/homes/ant_001', 'home', 390, 'light'],
-      ['/providers', 'providers', 1440, 'dark'],
-      ['/mesh', 'mesh', 1440, 'light'],
-    ]) {
-      const { page } = await open({ viewport: { width, height: width > 500 ? 1000 : 844 }, colorScheme: scheme });
-      await page.goto(settings.open + place);
-      await via(page, 'webtransport');
-      await sleep(5_000);
-      await page.screenshot({ path: join(settings.screenshots, `${name}-${width}.png`) });
+    await until('homes have switched', async () => (await switched()) > 5 || (await switched()), 300_000);
+    // Some days for the curve, until a morning.
+    await speed(3_600);
+    const time = async () => (await json(`${settings.open}/api/get_overview`)).body.totals.time;
+    const end = (await time()) + 5 * 86_400;
+    const hour = (time) => Math.floor(time / 3_600) % 24;
+    await until('a morning', async () => (await time()) > end && hour(await time()) === 7, 300_000);
+    await speed(100);
+    for (const place of ['', 'homes', 'homes/ant_001', 'providers', 'providers/ant_p01', 'mesh', 'control']) {
+      for (const [width, height, scheme] of [
+        [1440, 1000, 'light'],
+        [1440, 1000, 'dark'],
+        [390, 844, 'dark'],
+      ]) {
+        const { page, context } = await open({
+          viewport: { width, height },
+          colorScheme: scheme,
+          deviceScaleFactor: width > 500 ? 1 : 2,
+        });
+        await page.goto(`${settings.open}/${place}`);
+        await via(page, 'webtransport', { timeout: 60_000 });
+        await until(
+          `${place} has loaded`,
+          async () => (await page.locator('.state:has(.spinner)').count()) === 0 || 'loading',
+          60_000,
+        );
+        await sleep(3_000);
+        const name = `${place.replace('/', '-') || 'overview'}-${width}-${scheme}.png`;
+        // What the README shows is committed; the others are for looking at.
+        const folder = ['overview-1440-light.png', 'homes-ant_001-390-dark.png'].includes(name)
+          ? settings.screenshots
+          : settings.others;
+        mkdirSync(folder, { recursive: true });
+        await sharp(await page.screenshot())
+          .png({ palette: true, effort: 10 })
+          .toFile(join(folder, name));
+        await context.close();
+      }
     }
   },
 };
