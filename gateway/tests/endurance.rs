@@ -46,10 +46,13 @@ async fn subscribe(client: &Client) -> Subscription {
 
 /// Publishes numbers from 1 on at a steady rate, in a task of its own.
 fn publish_steadily(client: &Client, events: u64) -> tokio::task::JoinHandle<()> {
+    publish_on(client, Topic::from_static("test.events"), events)
+}
+
+fn publish_on(client: &Client, topic: Topic, events: u64) -> tokio::task::JoinHandle<()> {
     let client = client.clone();
     tokio::spawn(async move {
         let begun = Instant::now();
-        let topic = Topic::from_static("test.events");
         for number in 1..=events {
             let due = Duration::from_micros(number * 1_000_000 / RATE);
             if number % 50 == 0
@@ -160,6 +163,32 @@ async fn a_gateway_that_is_killed_under_load_loses_nothing_silently() {
     let received = reading.await.expect("all are read");
     println!("killed: {received:?}, {:?}", publisher.statistics());
     assert!(received.events == events || !received.gaps.is_empty(), "{received:?}");
+}
+
+#[tokio::test]
+async fn a_peer_that_is_killed_under_load_loses_nothing_silently() {
+    let Measure { events, .. } = measure();
+    let stays = gateway("stays").await;
+    let mut peer = Doomed::beside(&stays, REALM);
+    // One way each; both readers and both publishers outlive the gateway.
+    let ways = [(url(&stays), peer.url(), "test.there"), (peer.url(), url(&stays), "test.here")];
+    let mut running = Vec::new();
+    for (from, to, topic) in ways {
+        let (publisher, reader) = (connect(from).await, connect(to).await);
+        let subscribe = reader.subscribe(topic.parse::<Pattern>().expect("a pattern")).scope_mesh();
+        let mut subscription = subscribe.await.expect("subscribed");
+        let publishing = publish_on(&publisher, Topic::from_static(topic), events);
+        let reading = tokio::spawn(async move { read(&mut subscription, events).await });
+        running.push((topic, publishing, reading, (publisher, reader)));
+    }
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    peer.die_and_rise();
+    for (topic, publishing, reading, _clients) in running {
+        publishing.await.expect("all are published");
+        let received = reading.await.expect("all are read");
+        println!("peer killed, {topic}: {received:?}");
+        assert!(received.events == events || !received.gaps.is_empty(), "{topic}: {received:?}");
+    }
 }
 
 #[tokio::test]
@@ -275,4 +304,29 @@ async fn a_group_does_each_event_once_while_members_come_and_go() {
     let missing = (1..=events).find(|number| !all.contains(number) && !dead.contains(number));
     assert_eq!(missing, None, "every event is done");
     assert!(living.iter().all(|done| done.len() > 100), "everybody had something to do");
+}
+
+#[tokio::test]
+async fn a_group_does_each_event_once_though_the_gateway_of_a_member_is_killed() {
+    let Measure { events, .. } = measure();
+    let stays = gateway("workers").await;
+    let mut peer = Doomed::beside(&stays, REALM);
+    let publisher = connect(url(&stays)).await;
+    let window = Duration::from_secs(30);
+    let workers = [Worker::hire(url(&stays), window).await, Worker::hire(peer.url(), window).await];
+    let publishing = publish_steadily(&publisher, events);
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    peer.die_and_rise();
+    publishing.await.expect("all are published");
+    tokio::time::timeout(PATIENCE, publisher.settle()).await.expect("in time").expect("settled");
+    let mut done = Vec::new();
+    for worker in workers {
+        done.push(worker.leave().await);
+    }
+    let [here, there] = [&done[0], &done[1]];
+    println!("{} at the gateway that stayed, {} at the one that was killed", here.len(), there.len());
+    assert_eq!(here.intersection(there).next(), None, "done by both");
+    let missing = (1..=events).find(|number| !here.contains(number) && !there.contains(number));
+    assert_eq!(missing, None, "every event is done");
+    assert!(here.len() > 100 && there.len() > 100, "everybody had something to do");
 }

@@ -86,6 +86,8 @@ pub(crate) struct Link {
     /// What an earlier run of the peer wanted and this one has not asked for yet, and until when that holds.
     pub(crate) inherited: HashMap<Pattern, Overflow>,
     pub(crate) inherited_until_ms: u64,
+    /// Members of groups that an earlier run of the peer had and this one has not named yet; until then, too.
+    pub(crate) awaited: HashSet<u64>,
     /// Events that had been logged for those who come back when it came up.
     pub(crate) logged: u64,
     /// Pattern and name of the groups that have members behind it.
@@ -382,6 +384,7 @@ impl Link {
             interest: HashMap::new(),
             inherited: HashMap::new(),
             inherited_until_ms: 0,
+            awaited: HashSet::new(),
             logged: 0,
             offers: HashMap::new(),
             groups: HashSet::new(),

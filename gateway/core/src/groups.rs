@@ -19,7 +19,7 @@ pub(crate) struct Groups {
     by_name: HashMap<Name, GroupKey>,
     /// Members with a session here.
     local: HashMap<u64, (GroupKey, SubscriptionKey)>,
-    /// Members that had a session here, the oldest first: peers may not know yet that they are gone.
+    /// Members that were here or behind a link, the oldest first: not all peers may know yet that they are gone.
     departed: VecDeque<(u64, Name)>,
     /// False when no group has a fence.
     pub(crate) any_fences: bool,
@@ -134,10 +134,10 @@ impl Groups {
             && self.local.get(&gone.id) == Some(&(key, subscription))
         {
             self.local.remove(&gone.id);
-            self.departed.push_back((gone.id, group.name.clone()));
-            if self.departed.len() > Self::DEPARTED {
-                self.departed.pop_front();
-            }
+        }
+        self.departed.push_back((gone.id, group.name.clone()));
+        if self.departed.len() > Self::DEPARTED {
+            self.departed.pop_front();
         }
         if empty {
             self.by_name.remove(&group.name);
@@ -183,6 +183,13 @@ impl Groups {
                 }
             }
         }
+    }
+
+    /// The queue of this link begins anew: what slots wait for lies before this position.
+    pub(crate) fn fence_again(&mut self, link: ConnKey, position: u64) {
+        let fences = self.entries.values_mut().flat_map(|group| &mut group.fences);
+        let behind = fences.filter(|fence| fence.before.place == Place::Peer(link));
+        behind.for_each(|fence| fence.position = fence.position.min(position));
     }
 
     /// Groups in which slots wait.

@@ -1,5 +1,6 @@
 //! One gateway's routing: connections in, connections out.
 
+mod absent;
 mod announce;
 mod answers;
 mod groups;

@@ -1,19 +1,32 @@
 //! A gateway in a process of its own, which can be killed or asked to stop.
 
+use macula_gateway::Gateway;
 use std::net::UdpSocket;
 use std::process::{Child, Command, Stdio};
 
 pub(crate) struct Doomed {
     port: u16,
     realm: String,
+    /// Address of a gateway that it joins.
+    peer: Option<String>,
     child: Child,
 }
 
 impl Doomed {
     /// Starts it on a free port.
     pub(crate) fn start(realm: &str) -> Self {
+        Self::run(realm, None)
+    }
+
+    /// Starts it as a peer of another.
+    pub(crate) fn beside(gateway: &Gateway, realm: &str) -> Self {
+        Self::run(realm, Some(super::url(gateway)))
+    }
+
+    fn run(realm: &str, peer: Option<String>) -> Self {
         let port = free_port();
-        Self { port, realm: realm.to_owned(), child: spawn(port, realm) }
+        let child = spawn(port, realm, peer.as_deref());
+        Self { port, realm: realm.to_owned(), peer, child }
     }
 
     pub(crate) fn url(&self) -> String {
@@ -40,7 +53,7 @@ impl Doomed {
 
     /// Starts another run of it.
     pub(crate) fn rise(&mut self) {
-        self.child = spawn(self.port, &self.realm);
+        self.child = spawn(self.port, &self.realm, self.peer.as_deref());
     }
 }
 
@@ -51,7 +64,7 @@ impl Drop for Doomed {
     }
 }
 
-fn spawn(port: u16, realm: &str) -> Child {
+fn spawn(port: u16, realm: &str, peer: Option<&str>) -> Child {
     Command::new(env!("CARGO_BIN_EXE_macula-gateway"))
         .env("MACULA_GATEWAY_HOST", "127.0.0.1")
         .env("MACULA_GATEWAY_PORT", port.to_string())
@@ -60,6 +73,7 @@ fn spawn(port: u16, realm: &str) -> Child {
         .env("MACULA_REALM", realm)
         .env("MACULA_NODE_NAME", "doomed")
         .env("MACULA_ADVERTISE", "localhost:1")
+        .envs(peer.map(|peer| ("MESH_PEERS", peer)))
         .stdin(Stdio::null())
         .spawn()
         .expect("the gateway starts")

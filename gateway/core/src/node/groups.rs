@@ -1,7 +1,9 @@
 //! Messages for groups: each goes to one member, chosen by the gateway where the message enters the mesh.
 
 use super::messages::{Moving, encode_shared, expires_ms, tell_aliases};
+use super::wanted::parse;
 use super::{Node, Violation};
+use crate::conn::Conn;
 use crate::groups::{Fence, Member, Name, Place};
 use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
 use crate::origins::Mark;
@@ -85,7 +87,7 @@ impl Node {
         self.announce_group(name, share);
     }
 
-    fn remove_member(&mut self, key: GroupKey, member: Member, now: Now) {
+    pub(super) fn remove_member(&mut self, key: GroupKey, member: Member, now: Now) {
         let last = self.groups.leave(key, member);
         if last && let Some(group) = self.groups.remove(key) {
             self.routes.remove_group(key, &group.name.pattern);
@@ -117,10 +119,12 @@ impl Node {
         let pattern: Pattern =
             interest.pattern.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
         let name = Name { pattern, group: interest.group.clone() };
+        let awaited = self.name_awaited(from, &interest.members);
         if let Some(key) = self.groups.find(&name) {
             let gone: Vec<Member> = self.groups.get(key).map_or(Vec::new(), |group| {
                 let theirs = group.members().iter().filter(|member| member.place == Place::Peer(from));
-                theirs.filter(|member| !interest.members.contains(&member.id)).copied().collect()
+                let kept = |id| interest.members.contains(&id) || awaited.contains(&id);
+                theirs.filter(|member| !kept(member.id)).copied().collect()
             });
             gone.into_iter().for_each(|member| self.remove_member(key, member, now));
             self.lift_fences(key, now);
@@ -186,7 +190,8 @@ impl Node {
         };
         let queue = |member: &Member| conns.get(conn(member)?).map(|conn| conn.events());
         let there = |member: &Member| {
-            conn(member).is_some_and(|key| conns.get(key).is_some_and(|conn| !conn.is_away()))
+            let awaited = |conn: &Conn| conn.link().is_some_and(|link| link.awaited.contains(&member.id));
+            conn(member).and_then(|key| conns.get(key)).is_some_and(|conn| !conn.is_away() && !awaited(conn))
         };
         let other = |member: &Member| except.is_none_or(|except| member.place != Place::Peer(except));
         let load = |member: &Member| queue(member).map_or(usize::MAX, |queue| queue.weight());
@@ -221,7 +226,7 @@ impl Node {
     }
 
     /// Queues a message for a member with a session here.
-    fn give_here(&mut self, key: SubscriptionKey, moving: Moving<'_>, now: Now) {
+    pub(super) fn give_here(&mut self, key: SubscriptionKey, moving: Moving<'_>, now: Now) {
         let Some(subscription) = self.routes.subscription(key) else { return };
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[subscription.number]);
@@ -345,9 +350,9 @@ impl Node {
                 continue;
             }
             let Some(name) = self.groups.group_of(id) else {
-                // It left so long ago that nobody remembers: whoever subscribes here is told of a loss.
-                self.counters.lost[moving.class as usize] += 1;
-                self.tell_loss(moving.class, Some(1));
+                if moving.class == MessageClass::Telemetry || !self.waits_for(from, id, moving) {
+                    self.send_back(from, id, None, moving);
+                }
                 continue;
             };
             let other = self.groups.find(&name).and_then(|key| self.groups.get(key)).and_then(|group| {
@@ -357,13 +362,13 @@ impl Node {
             });
             match other.and_then(|other| self.groups.local(other)) {
                 Some(subscription) => self.give_here(subscription, moving, now),
-                None => self.send_back(from, name, moving),
+                None => self.send_back(from, id, Some(name), moving),
             }
         }
     }
 
-    /// Gives a message back to the gateway that has chosen a member which is gone.
-    fn send_back(&mut self, to: ConnKey, name: Name, moving: Moving<'_>) {
+    /// Gives a message back to the gateway that has chosen a member which is gone; of which group, that may know better.
+    pub(super) fn send_back(&mut self, to: ConnKey, member: u64, name: Option<Name>, moving: Moving<'_>) {
         let Ok(message) = Message::decode(moving.message) else { return };
         let deliver = Deliver {
             topic: moving.topic,
@@ -372,10 +377,15 @@ impl Node {
             stamp: moving.stamp,
             resent: moving.resent,
             message: Some(message),
+            members: vec![member],
             ..Deliver::default()
         };
-        let back = NotHere { pattern: name.pattern.to_string(), group: name.group, deliver: Some(deliver) };
-        let Some(conn) = self.conns.get_mut(to) else { return };
+        let (pattern, group) = name.map(|name| (name.pattern.to_string(), name.group)).unwrap_or_default();
+        let back = NotHere { pattern, group, deliver: Some(deliver) };
+        let Some(conn) = self.conns.get_mut(to) else {
+            self.counters.lost[moving.class as usize] += 1;
+            return self.tell_loss(moving.class, Some(1));
+        };
         let queue = conn.messages(moving.class);
         let before = queue.weight();
         tell_aliases(queue, &self.topics, &self.publishers, moving);
@@ -392,9 +402,13 @@ impl Node {
         back: NotHere,
         now: Now,
     ) -> Result<(), Violation> {
-        let pattern: Pattern =
-            back.pattern.parse().map_err(|error| Violation::invalid(format!("{error}")))?;
         let deliver = back.deliver.unwrap_or_default();
+        let name = match (&back.pattern[..], &deliver.members[..]) {
+            ("", members) => members.first().and_then(|id| self.group_behind(from, *id)),
+            (pattern, _) => Some(Name { pattern: parse(pattern)?, group: back.group }),
+        };
+        // Its gateway has waited for them long enough.
+        deliver.members.iter().for_each(|id| self.miss_member(from, *id, now));
         let message = deliver.message.unwrap_or_default();
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         let inbound = conn.inbound(class.stream());
@@ -418,7 +432,7 @@ impl Node {
             mark: if class == MessageClass::Event { self.segment.0 } else { Mark::default() },
             expires_ms: expires_ms(message.time_to_live_ms, now),
         };
-        match self.groups.find(&Name { pattern, group: back.group }) {
+        match name.and_then(|name| self.groups.find(&name)) {
             Some(key) => {
                 let parked = self.park(moving);
                 self.redirect(key, parked, Some(from), now);
@@ -490,7 +504,7 @@ impl Node {
         self.lift_all_fences(now);
     }
 
-    fn park(&mut self, moving: Moving<'_>) -> Parked {
+    pub(super) fn park(&mut self, moving: Moving<'_>) -> Parked {
         let parked = Parked::copy(moving);
         self.refer(&parked);
         parked
@@ -526,7 +540,7 @@ impl Parked {
         }
     }
 
-    fn moving(&self) -> Moving<'_> {
+    pub(super) fn moving(&self) -> Moving<'_> {
         Moving {
             class: self.class,
             topic: self.topic,

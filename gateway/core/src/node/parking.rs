@@ -8,7 +8,6 @@ use super::announce::News;
 use super::messages::describe;
 use super::{Node, Notice, Violation};
 use crate::conn::{Conn, Link, Role};
-use crate::groups::Name;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Whose;
 use crate::queue::{PEER_AWAY_BYTES, Queue};
@@ -71,6 +70,7 @@ impl Node {
             self.routes.add_interest(to, pattern, *telemetry);
         }
         self.groups.rehome(from, to);
+        self.rehome_absent(from, to);
         let Some(conn) = self.conns.get_mut(to) else { return paused };
         conn.put_queue(MessageClass::Event, events);
         conn.put_told(StreamKind::Event, told);
@@ -82,6 +82,7 @@ impl Node {
             (link.node, link.name, link.epoch) = (moved.node, moved.name, moved.epoch);
             (link.interest, link.groups, link.resumed) = (moved.interest, moved.groups, true);
             (link.inherited, link.inherited_until_ms) = (moved.inherited, moved.inherited_until_ms);
+            link.awaited = moved.awaited;
             link.sent_before = moved.sent_before || moved.begun;
             (link.held, link.whole) = (moved.held, moved.whole);
         }
@@ -118,10 +119,8 @@ impl Node {
         paused
     }
 
-    /// The peer runs anew: what was held is offered to those who come back to it, and what it had for groups with other
-    /// members is theirs.
+    /// The peer runs anew: what was held, and what is published from now on, is for those who come back to it.
     fn hand_on(&mut self, parked: ConnKey, to: ConnKey, now: Now) {
-        let orphaned = self.orphaned_shares(parked, None);
         let Some(conn) = self.conns.get_mut(parked) else { return };
         let mut events = conn.take_queue(MessageClass::Event);
         let before = events.weight();
@@ -129,7 +128,6 @@ impl Node {
         events.hand_over(|alias, out| describe(alias, &self.topics, &self.publishers, out));
         self.queued = self.queued + events.weight() - before;
         let held = events.position();
-        // What is published until they have subscribed anew is theirs, too.
         let (interest, earlier) = conn.link_mut().map_or_else(Default::default, |link| {
             (std::mem::take(&mut link.interest), std::mem::take(&mut link.inherited))
         });
@@ -145,29 +143,11 @@ impl Node {
                 (link.inherited, link.inherited_until_ms) = (inherited, now.elapsed_ms + INHERITED_MS);
             }
         }
-        let behind = self.groups.behind(parked);
-        let names: Vec<Name> =
-            behind.iter().filter_map(|(group, _)| Some(self.groups.get(*group)?.name.clone())).collect();
+        self.await_members(parked, to, held);
+        self.rehome_absent(parked, to);
         self.detach(parked, now);
-        for name in names {
-            if self.groups.find(&name).is_none() {
-                self.inherit(to, name.pattern);
-            }
-        }
-        let (shared, gone) = orphaned.into_iter().partition(|(group, _)| self.groups.get(*group).is_some());
-        self.share_again(shared, now);
-        gone.into_iter().for_each(|(_, event)| self.unpark(event, now));
         // It may have accepted events that nobody else has, of publishers that do not send them again.
         self.tell_loss(MessageClass::Event, None);
-    }
-
-    /// A group had its only members at an earlier run of a peer.
-    fn inherit(&mut self, to: ConnKey, pattern: Pattern) {
-        let Some(link) = self.link_mut(to).filter(|link| !link.inherited.contains_key(&pattern)) else {
-            return;
-        };
-        link.inherited.insert(pattern.clone(), Overflow::Default);
-        self.routes.add_interest(to, &pattern, Overflow::Default);
     }
 
     /// Gives up a parked link when it is time.

@@ -1,6 +1,7 @@
 //! The time after a start in which clients of the run before come back: publishers send again what was not settled,
 //! and subscribers ask for it, in whatever order they come.
 
+use super::absent::Absent;
 use super::messages::{Moving, encode_shared, tell_aliases};
 use super::{Node, Parked, Violation};
 use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
@@ -33,6 +34,8 @@ pub(super) struct Recovery {
     bytes: usize,
     /// Groups whose members come back.
     groups: Vec<Gathering>,
+    /// Events for members that are not back.
+    pub(super) absent: Vec<Absent>,
 }
 
 /// A group that is given nothing yet.
@@ -46,6 +49,11 @@ struct Gathering {
 }
 
 impl Recovery {
+    fn new(until_ms: u64) -> Self {
+        let (log, groups, absent) = (VecDeque::new(), Vec::new(), Vec::new());
+        Self { until_ms, log, left: 0, bytes: 0, groups, absent }
+    }
+
     /// Events that are held.
     pub(super) fn len(&self) -> usize {
         self.log.len()
@@ -81,8 +89,7 @@ impl Node {
     pub(super) fn open_recovery(&mut self, now: Now) {
         let until_ms = now.elapsed_ms + WINDOW_MS;
         self.recovered = true;
-        let fresh = || Recovery { until_ms, log: VecDeque::new(), left: 0, bytes: 0, groups: Vec::new() };
-        self.recovery.get_or_insert_with(fresh).until_ms = until_ms;
+        self.recovery.get_or_insert_with(|| Recovery::new(until_ms)).until_ms = until_ms;
     }
 
     /// A peer has not held everything that an earlier run wanted: those who have come back are told, and those who will.
@@ -105,13 +112,7 @@ impl Node {
     pub(super) fn begin_recovery(&mut self, now: Now) {
         if self.recovery.is_none() && !self.recovered && now.elapsed_ms < START_MS {
             self.recovered = true;
-            self.recovery = Some(Recovery {
-                until_ms: now.elapsed_ms + WINDOW_MS,
-                log: VecDeque::new(),
-                left: 0,
-                bytes: 0,
-                groups: Vec::new(),
-            });
+            self.recovery = Some(Recovery::new(now.elapsed_ms + WINDOW_MS));
         }
     }
 
@@ -160,6 +161,7 @@ impl Node {
         if now.elapsed_ms >= START_MS {
             self.claims = Vec::new();
         }
+        recovery.absent.into_iter().for_each(|absent| self.give_back(absent, now));
         for logged in recovery.log {
             self.topics.release(logged.topic);
             self.publishers.release(logged.publisher, now.elapsed_ms);
@@ -197,8 +199,9 @@ impl Node {
                 .log
                 .iter()
                 .skip(first)
+                // For others the gateway where they came in has chosen.
+                .filter(|logged| logged.local && !logged.is_over(now))
                 .filter(|logged| pattern.matches(&self.topics.get(logged.topic).topic))
-                .filter(|logged| !logged.is_over(now))
                 .map(|logged| Parked::copy(logged.moving()))
                 .collect();
             for parked in waiting {
@@ -226,7 +229,12 @@ impl Node {
                 let Some(moving) = self.arriving(from, MessageClass::Event, &forward, now)? else {
                     return Ok(());
                 };
-                self.hold_again(from, Moving { resent: true, ..moving }, now);
+                let moving = Moving { resent: true, ..moving };
+                if !forward.redirected {
+                    self.hold_again(from, moving, now);
+                }
+                let members: Vec<u64> = forward.members().collect();
+                self.give_members(from, &members, moving, now);
                 Ok(())
             }
             // That run had chosen the member; its publisher sends the event again.

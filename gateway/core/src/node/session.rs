@@ -213,6 +213,9 @@ impl Node {
             self.announce_interest(delta);
         }
         self.acknowledge_when_known(from, request, subscribe.scope(), now);
+        if group.is_some() {
+            self.give_absent(key, now);
+        }
         // A group gets retained messages, and is told of a loss, once: with its first member.
         if subscribe.recover && first {
             self.recover(from, key, now);

@@ -86,6 +86,7 @@ impl Node {
         let behind = self.groups.behind(key);
         let members = behind
             .iter()
+            .filter(|(_, member)| !link.awaited.contains(&member.id))
             .filter_map(|(group, member)| Some(mark_of_member(&self.groups.get(*group)?.name, member.id)));
         let offers = link.offers.values().filter_map(|offer| {
             let offer = self.procedures.get(*offer)?;
@@ -114,6 +115,8 @@ impl Node {
         let procedures: Result<HashSet<Pattern>, Violation> =
             snapshot.offers.iter().map(|offer| parse(&offer.procedure)).collect();
         let procedures = procedures?;
+        let Some(link) = self.link_mut(from) else { return Ok(()) };
+        members.extend(&link.awaited);
         self.forget_groups(from, |id| members.contains(&id), now);
         let Some(link) = self.link_mut(from) else { return Ok(()) };
         link.groups.retain(|group| groups.contains(group));
@@ -181,9 +184,13 @@ impl Node {
 
     /// Ends what an earlier run of a peer wanted, once it may not be asked for any more.
     pub(super) fn check_inherited(&mut self, key: ConnKey, now: Now) {
-        let due = |link: &&mut Link| !link.inherited.is_empty() && now.elapsed_ms >= link.inherited_until_ms;
+        let due = |link: &&mut Link| {
+            !(link.inherited.is_empty() && link.awaited.is_empty())
+                && now.elapsed_ms >= link.inherited_until_ms
+        };
         if self.link_mut(key).filter(due).is_some() {
             self.disinherit(key, |_| true);
+            self.await_no_longer(key, now);
         }
     }
 
@@ -219,6 +226,7 @@ impl Node {
         self.disinherit(from, |_| true);
         let Some(link) = self.link_mut(from) else { return };
         link.groups.clear();
+        link.awaited.clear();
         for (pattern, telemetry) in interest {
             self.routes.remove_interest(from, &pattern, telemetry);
         }

@@ -316,7 +316,8 @@ export const GapSchema: GenMessage<Gap> = /*@__PURE__*/
   messageDesc(file_macula_v1_message, 8);
 
 /**
- * Between gateways: the members that this message named are gone; the sender chooses again.
+ * Between gateways: the member that this message named, in `deliver.members`, is gone; the sender chooses again. Pattern and
+ * group are empty when only the sender knows of which group it was.
  *
  * @generated from message macula.v1.NotHere
  */
