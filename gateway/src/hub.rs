@@ -148,6 +148,14 @@ impl Hub {
         batch
     }
 
+    pub(crate) fn waits(&self, key: ConnKey, stream: StreamKind) -> bool {
+        self.0.node.borrow_mut().waits(key, stream)
+    }
+
+    pub(crate) fn finished(&self, key: ConnKey, stream: StreamKind) {
+        self.0.node.borrow_mut().finished(key, stream);
+    }
+
     pub(crate) fn fail(&self, key: ConnKey, code: Code, message: String) {
         self.0.node.borrow_mut().fail(key, code, message);
         self.pump();

@@ -150,7 +150,7 @@ async fn write_class(
         outlet.ready(kind).await;
         match hub.take(key, kind) {
             Some(batch) => break batch,
-            None if outlet.finishing() => return Ok(()),
+            None if outlet.finishing() && !hub.waits(key, kind) => return Ok(()),
             None => {}
         }
     };
@@ -167,7 +167,8 @@ async fn write_class(
         while let Some(batch) = hub.take(key, kind) {
             stream.write_chunk(batch).await.map_err(gone)?;
         }
-        if outlet.finishing() {
+        // What waits for credit gets it, or the gateway's time is up.
+        if outlet.finishing() && !hub.waits(key, kind) {
             let _ = stream.finish();
             // Resolves when the peer has everything.
             let _ = stream.stopped().await;
@@ -229,7 +230,10 @@ async fn read(hub: Hub, key: ConnKey, kind: StreamKind, mut stream: quinn::RecvS
         match stream.read_chunks(&mut chunks).await {
             Ok(Some(count)) => hub.receive(key, kind, &chunks[..count]),
             Ok(None) if kind == StreamKind::Control => return Err("the control stream ended".to_owned()),
-            Ok(None) => return Ok(()),
+            Ok(None) => {
+                hub.finished(key, kind);
+                return Ok(());
+            }
             Err(error) => return Err(format!("{kind:?} stream: {error}")),
         }
     }

@@ -121,8 +121,9 @@ pub(crate) struct Link {
     pub(crate) begun: bool,
     /// Credit for events, until then.
     pub(crate) event_window: u64,
-    /// The peer's event stream has begun.
+    /// The peer's event stream has begun, and has ended in order.
     pub(crate) continued: bool,
+    pub(crate) finished: bool,
 }
 
 /// What comes in on one stream.
@@ -405,6 +406,7 @@ impl Link {
             begun: false,
             event_window: 0,
             continued: false,
+            finished: false,
         }
     }
 

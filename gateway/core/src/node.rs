@@ -372,6 +372,20 @@ impl Node {
         batch
     }
 
+    /// True when something waits to be sent on a class stream, now or when the receiver has granted credit for it.
+    pub fn waits(&mut self, key: ConnKey, stream: StreamKind) -> bool {
+        self.conns.get_mut(key).and_then(|conn| conn.queue(stream)).is_some_and(|queue| queue.waits())
+    }
+
+    /// The other end has finished a class stream: it had nothing more to send.
+    pub fn finished(&mut self, key: ConnKey, stream: StreamKind) {
+        if stream == StreamKind::Event
+            && let Some(link) = self.link_mut(key)
+        {
+            link.finished = true;
+        }
+    }
+
     /// Does what is due: deadlines, pings, publishers that have waited long enough, forgotten aliases.
     pub fn tick(&mut self, now: Now) {
         let attentive = self.attentive.advance(now);

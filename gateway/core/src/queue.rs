@@ -349,7 +349,12 @@ impl Queue {
     pub(crate) fn has_sendable(&self) -> bool {
         self.sent < self.credit
             && self.kept_bytes < KEPT_BYTES
-            && (self.unsent > 0 || !self.held.is_empty() || self.losses.any())
+            && self.waits()
+    }
+
+    /// True when something waits to be sent, though the receiver may grant nothing for it yet.
+    pub(crate) fn waits(&self) -> bool {
+        self.unsent > 0 || !self.held.is_empty() || self.losses.any()
     }
 
     /// The next bytes to send, within the receiver's credit.

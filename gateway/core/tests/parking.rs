@@ -297,11 +297,37 @@ fn a_peer_that_says_goodbye_leaves_no_gap() {
     gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
     publish(&mut gateway, from, 2..=2, b"x");
     gateway.sequences(reader, StreamKind::Event);
+    gateway.node.finished(there, StreamKind::Event);
     gateway.remove(there);
     assert_eq!(gateway.node.gauges().parked, 0);
     gateway.pass(70_000);
     assert_eq!(gaps(&mut gateway, reader), [0u64; 0]);
     assert_eq!(settled(&mut gateway, from), Some(2));
+}
+
+#[test]
+fn a_peer_that_says_goodbye_and_has_no_time_for_all_that_it_has_leaves_a_gap() {
+    let mut gateway = Gateway::new();
+    let reader = gateway.client(2, 1 << 20);
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let there = peer(&mut gateway);
+    gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
+    gateway.remove(there);
+    assert_eq!(gaps(&mut gateway, reader), [0]);
+}
+
+#[test]
+fn what_waits_for_credit_is_not_all_that_there_is() {
+    let mut gateway = Gateway::new();
+    let reader = gateway.client(2, 100);
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=1, &[0; 50]);
+    assert!(!gateway.node.waits(reader, StreamKind::Event));
+    publish(&mut gateway, from, 2..=2, &[0; 100]);
+    assert!(gateway.node.waits(reader, StreamKind::Event));
+    gateway.credit(reader, v1::Class::Event, 1_000);
+    assert!(!gateway.node.waits(reader, StreamKind::Event));
 }
 
 #[test]

@@ -287,13 +287,15 @@ impl Node {
         let Some(link) = self.link_mut(key) else { return };
         let paused = std::mem::take(&mut link.paused);
         let was_live = std::mem::take(&mut link.live);
-        let (origin, leaving) = (link.origin, link.leaving);
+        let origin = link.origin;
+        // Who stops has sent everything, if there was time for it.
+        let in_order = link.leaving && (link.finished || !link.continued);
         self.origins.remove(origin);
         for (publisher, class) in paused {
             self.unhold(publisher, class);
         }
         if was_live {
-            if !leaving {
+            if !in_order {
                 // Events that were under way on it, or are published behind it until it is back.
                 self.tell_loss(MessageClass::Event, None);
             }
