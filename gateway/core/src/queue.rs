@@ -347,9 +347,7 @@ impl Queue {
 
     /// True when [`Queue::take`] would give something.
     pub(crate) fn has_sendable(&self) -> bool {
-        self.sent < self.credit
-            && self.kept_bytes < KEPT_BYTES
-            && self.waits()
+        self.sent < self.credit && self.kept_bytes < KEPT_BYTES && self.waits()
     }
 
     /// True when something waits to be sent, though the receiver may grant nothing for it yet.
