@@ -462,10 +462,16 @@ exports.checks = {
     // Some days for the curve, until a morning.
     await speed(3_600);
     const time = async () => (await json(`${settings.open}/api/get_overview`)).body.totals.time;
+    const behind = async () => {
+      const before = await time();
+      await sleep(2_000);
+      return (await time()) - before;
+    };
+    await until('the world has caught up', async () => (await behind()) < 4 * 3_600 || (await time()), 300_000);
     const end = (await time()) + 5 * 86_400;
     const hour = (time) => Math.floor(time / 3_600) % 24;
     await until('a morning', async () => (await time()) > end && hour(await time()) === 7, 300_000);
-    await speed(100);
+    await speed(1_000);
     for (const place of ['', 'homes', 'homes/ant_001', 'providers', 'providers/ant_p01', 'mesh', 'control']) {
       for (const [width, height, scheme] of [
         [1440, 1000, 'light'],

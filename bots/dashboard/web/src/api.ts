@@ -85,7 +85,8 @@ export function useAsk<T>(path: () => string, everyMs = 0): ReadonlySignal<Asked
   return asked;
 }
 
-const AGAIN_MS = 2_000;
+/** After what failed. */
+export const AGAIN_MS = 2_000;
 
 export interface Totals {
   run: number;

@@ -1,9 +1,9 @@
 // The way that live data comes: straight from the gateway by WebTransport where the browser can, else from the dashboard as
 // server-sent events. What is lost comes back by itself.
 
-import { type Client, connect, MaculaError, type Subscription } from '@macula/web';
+import { type Client, connect, type Subscription } from '@macula/web';
 import { signal } from '@preact/signals';
-import { ask, type TransportInfo } from '../api.js';
+import { ApiError, ask, type TransportInfo } from '../api.js';
 import { lost, take } from './store.js';
 
 /** How the page stands with the world. */
@@ -235,8 +235,8 @@ export async function keep(): Promise<void> {
       tries = 0;
       fallBack(`The session with the gateway has ended: ${reason}.`);
     } catch (error) {
-      const text = error instanceof MaculaError || error instanceof Error ? error.message : String(error);
-      fallBack(`The gateway cannot be reached by WebTransport: ${text}.`);
+      const text = error instanceof Error ? error.message : String(error);
+      fallBack(error instanceof ApiError ? text : `The gateway cannot be reached by WebTransport: ${text}.`);
     }
     events.start();
     await new Promise((done) => setTimeout(done, Math.min(FIRST_AGAIN_MS * 2 ** Math.min(tries, 4), LAST_AGAIN_MS)));

@@ -98,7 +98,7 @@ let pendingTotals: Totals | undefined;
 let pendingSwitches: Switch[] = [];
 let messages = 0;
 const counts: { at: number; measured: number }[] = [];
-const RATE_MS = 5_000;
+const RATE_MS = 10_000;
 
 /** Takes one message, whatever way it came. What is not understood is passed over, as a newer server may send it. */
 export function take(topic: string, key: string, payload: Uint8Array): void {

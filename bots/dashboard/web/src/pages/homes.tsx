@@ -2,7 +2,7 @@
 
 import { signal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import { ask, type HomesPage, type HomeSummary, type Place, queryOf, useAsk } from '../api.js';
+import { AGAIN_MS, type ApiError, ask, type HomesPage, type HomeSummary, type Place, queryOf, useAsk } from '../api.js';
 import { count, euro, power, regionName } from '../format.js';
 import { want } from '../live/link.js';
 import { homes as live, providers, pulse } from '../live/store.js';
@@ -60,7 +60,9 @@ export function Homes() {
           <p class="muted" role="status">
             {data
               ? `${count(data.total)} ${data.total === 1 ? 'home' : 'homes'}${parts['place'] ? ` in ${parts['place']}` : ''}${parts['provider'] ? ` of ${providers.value.get(parts['provider']) ?? parts['provider']}` : ''}`
-              : 'Looking'}
+              : error
+                ? 'Not known at the moment'
+                : 'Looking'}
           </p>
         </div>
         <Search />
@@ -187,17 +189,25 @@ function Row({ one }: { one: HomeSummary }) {
 /** All places with homes, by region. */
 function Places() {
   const places = useMemo(() => signal<Place[] | undefined>(undefined), []);
+  const failed = useMemo(() => signal<ApiError | undefined>(undefined), []);
   useEffect(() => {
-    void everyPlace().then(
-      (found) => (places.value = found),
-      () => (places.value = []),
-    );
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const look = (): void =>
+      void everyPlace().then(
+        (found) => ([places.value, failed.value] = [found, undefined]),
+        (error: unknown) => {
+          failed.value = error as ApiError;
+          timer = setTimeout(look, AGAIN_MS);
+        },
+      );
+    look();
+    return () => clearTimeout(timer);
   }, []);
   const chosen = query.value.get('place') ?? '';
   const regions = [...new Set(places.value?.map((place) => place.region))].sort();
   return (
     <Card title="Places">
-      {places.value === undefined && <State busy error={undefined} />}
+      {places.value === undefined && <State busy error={failed.value} />}
       <div class="places">
         {regions.map((region) => (
           <details

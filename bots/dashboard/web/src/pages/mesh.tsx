@@ -116,10 +116,10 @@ function isSilent(one: Gateway): boolean {
 }
 
 function Picture({ all }: { all: Gateway[] }) {
-  const [width, height] = [520, 360];
+  const [width, height] = [520, 380];
   const at = (index: number): [number, number] => {
     const turn = (index / all.length) * 2 * Math.PI - Math.PI / 2 + (all.length % 2 === 0 ? Math.PI / all.length : 0);
-    return [width / 2 + Math.cos(turn) * 210, height / 2 + Math.sin(turn) * 150];
+    return [width / 2 + Math.cos(turn) * 200, height / 2 + Math.sin(turn) * 130];
   };
   const pairs = all.flatMap((one, from) =>
     all.slice(from + 1).map((other, index) => ({ one, other, from, to: from + 1 + index })),
@@ -131,14 +131,14 @@ function Picture({ all }: { all: Gateway[] }) {
       role="img"
       aria-label={`${all.length} gateways and the links between them`}
     >
-      {pairs.map(({ one, other, from, to }, index) => {
+      {pairs.map(({ one, other, from, to }) => {
         const there = one.links.find((each) => each.node === other.node);
         const back = other.links.find((each) => each.node === one.node);
         const [[x1, y1], [x2, y2]] = [at(from), at(to)];
         const up = there !== undefined && back !== undefined && !isSilent(one) && !isSilent(other);
         // Lines that cross in the middle are named away from it.
         const apart = Math.min(to - from, all.length - to + from);
-        const share = apart === 1 ? 0.5 : index % 2 === 0 ? 0.3 : 0.7;
+        const share = apart === 1 ? 0.5 : 0.34;
         const [x, y] = [x1 + (x2 - x1) * share, y1 + (y2 - y1) * share];
         const busy = (there?.sent_per_s ?? 0) + (back?.sent_per_s ?? 0);
         return (
@@ -191,9 +191,6 @@ function Gateways({ all }: { all: Gateway[] }) {
               Subscriptions
             </th>
             <th scope="col" class="number">
-              Procedures
-            </th>
-            <th scope="col" class="number">
               Published
             </th>
             <th scope="col" class="number">
@@ -225,7 +222,6 @@ function Gateways({ all }: { all: Gateway[] }) {
               </th>
               <td class="number">{count(one.sessions)}</td>
               <td class="number">{count(one.subscriptions)}</td>
-              <td class="number">{count(one.registrations)}</td>
               <td class="number">{rate(one.published_per_s)}</td>
               <td class="number">{rate(one.delivered_per_s)}</td>
               <td class="number">{count(one.retained)}</td>

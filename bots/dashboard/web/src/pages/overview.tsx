@@ -1,11 +1,11 @@
 // The whole market at a glance.
 
-import { computed, signal } from '@preact/signals';
+import { computed, signal, useSignalEffect } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
-import { ask, type ContractEvent, queryOf, useAsk, type Overview as Answer } from '../api.js';
+import { type ContractEvent, queryOf, useAsk, type Overview as Answer } from '../api.js';
 import { count, dateOf, euro, momentOf, percent, power, regionName, span } from '../format.js';
 import { want } from '../live/link.js';
-import { beat, fast, remember, switches, tick, totals } from '../live/store.js';
+import { beat, fast, remember, type Switch, switches, tick, totals } from '../live/store.js';
 import { Bar, Card, Choice, State, Tile } from '../parts/basics.js';
 import { Chart, type Columns, type Line } from '../parts/chart.js';
 import { DayNight, YearBar } from '../parts/clock.js';
@@ -19,25 +19,7 @@ export function Overview() {
     () => want('be.cortexiq.home.measured', 'be.cortexiq.home.initialized', 'be.cortexiq.home.contract.switched'),
     [],
   );
-  useEffect(() => {
-    void load();
-    void ask<{ events: ContractEvent[] }>(queryOf('get_contract_events', { page_size: 100 }))
-      .then(({ events }) =>
-        remember(
-          events
-            .filter((one) => one.event === 'switched')
-            .map((one) => ({
-              id: one.contract_id,
-              time: one.time,
-              home: one.home_id,
-              from: one.from_provider_id,
-              to: one.provider_id,
-              savings: one.projected_savings,
-            })),
-        ),
-      )
-      .catch(() => undefined);
-  }, []);
+  useEffect(() => void load(), []);
   return (
     <>
       <Notice />
@@ -104,8 +86,8 @@ function Tiles() {
   const basis = fast.value ? 'mean of 24 h' : 'now';
   return (
     <dl class="tiles" data-run={now?.run}>
-      <Tile name="Production" tone="production" value={both ? power(both.production) : dash} note={basis} />
-      <Tile name="Consumption" tone="consumption" value={both ? power(both.consumption) : dash} note={basis} />
+      <Tile name="Production" tone="production" value={both ? power(both.production) : dash} note={both && basis} />
+      <Tile name="Consumption" tone="consumption" value={both ? power(both.consumption) : dash} note={both && basis} />
       <Tile name="Bought" value={now ? euro(now.cost) : dash} note={now && `${count(now.import_wh / 1000)} kWh`} />
       <Tile name="Sold" value={now ? euro(now.revenue) : dash} note={now && `${count(now.export_wh / 1000)} kWh`} />
       <Tile
@@ -161,11 +143,23 @@ function PowerCard() {
 }
 
 function Switches() {
+  // Those of before come once, the others as they happen.
+  const known = useMemo(() => signal(false), []);
+  const asked = useAsk<{ events: ContractEvent[] }>(() =>
+    known.value ? '' : queryOf('get_contract_events', { page_size: 100 }),
+  );
+  useSignalEffect(() => {
+    const { data } = asked.value;
+    if (!data) return;
+    known.value = true;
+    remember(data.events.filter((one) => one.event === 'switched').map(switchOf));
+  });
   const list = switches.value.slice(0, 9);
+  const { error, busy } = asked.value;
   return (
     <Card title="Contract switches" side={<a href="/providers">Providers</a>}>
       {list.length === 0 && (
-        <State busy={false} error={undefined} empty>
+        <State busy={busy} error={error} empty>
           No home has switched yet. Each looks at the offers once a day, and a switch needs thirty days.
         </State>
       )}
@@ -187,6 +181,11 @@ function Switches() {
       {list.length > 0 && <p class="muted basis">At the right what the home expects to save in a year.</p>}
     </Card>
   );
+}
+
+function switchOf(one: ContractEvent): Switch {
+  const { contract_id: id, time, home_id: home, from_provider_id: from, provider_id: to } = one;
+  return { id, time, home, from, to, savings: one.projected_savings };
 }
 
 function Regions() {

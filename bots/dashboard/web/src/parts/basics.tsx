@@ -68,7 +68,7 @@ export function State({
     return (
       <div class="state error" role="alert">
         <strong>{error.status === 404 ? 'There is no such thing.' : 'This could not be loaded.'}</strong>{' '}
-        {error.message}
+        {sentence(error.message)}
         {(error.status === 0 || error.status >= 500) && <span class="muted"> It is tried again by itself.</span>}
       </div>
     );
@@ -82,6 +82,9 @@ export function State({
   }
   return empty ? <div class="state">{children}</div> : null;
 }
+
+/** As people write it. */
+const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, '.')}`;
 
 /** One of several, as links would be: it is part of the address. */
 export function Choice<T extends string>({
