@@ -1,7 +1,7 @@
-//! So many pages at once: sessions that subscribe and read as the page does, and what they cost a gateway.
+//! So many pages at once: sessions that subscribe and read as the page does, and what they cost a gateway and others.
 //!
 //! ```console
-//! $ cargo run --release -p cortexiq-dashboard --example viewers -- https://localhost:9443 100 $(pgrep -f macula-gateway)
+//! $ cargo run --release -p cortexiq-dashboard --example viewers -- https://localhost:9443 100 $(pgrep macula-gateway)
 //! ```
 
 use std::time::{Duration, Instant};
@@ -27,31 +27,37 @@ const LONG: Duration = Duration::from_secs(20);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
-    let url = arguments.next().ok_or("usage: viewers URL COUNT [PID of the gateway]")?;
+    let url = arguments.next().ok_or("usage: viewers URL COUNT [PID...]")?;
     let count: usize = arguments.next().ok_or("how many?")?.parse()?;
-    let pid = arguments.next();
-    let before = pid.as_deref().map(usage).transpose()?;
+    let mut processes: Vec<String> = arguments.collect();
+    processes.push(std::process::id().to_string());
+    let look = || processes.iter().map(|pid| usage(pid)).collect::<Result<Vec<_>, _>>();
+    let before = look()?;
     let mut viewers = JoinSet::new();
     for _ in 0..count {
         let windows = Windows { telemetry: WINDOW_BYTES, ..Windows::default() };
         let client = Client::builder().url(url.as_str()).name("viewer").windows(windows).connect().await?;
         viewers.spawn(view(client));
     }
-    let idle = pid.as_deref().map(usage).transpose()?;
     let begun = Instant::now();
+    let connected = look()?;
+    // Before the first has ended, and with it what it holds.
+    let ending = tokio::time::sleep(LONG - SLOT * 5);
     let mut messages = 0;
+    ending.await;
+    let (seconds, busy) = (begun.elapsed().as_secs_f64(), look()?);
     while let Some(read) = viewers.join_next().await {
         messages += read??;
     }
-    let seconds = begun.elapsed().as_secs_f64();
-    println!("{count} pages read {:.0} messages a second each", messages as f64 / seconds / count as f64);
-    if let (Some(pid), Some((rss, _)), Some((_, cpu))) = (pid, before, idle) {
-        let (rss_after, cpu_after) = usage(&pid)?;
+    let each = messages as f64 / LONG.as_secs_f64() / count as f64;
+    println!("{count} pages read {each:.0} messages a second each");
+    for ((before, connected), busy) in before.iter().zip(&connected).zip(&busy) {
         println!(
-            "the gateway took {:.2} cores meanwhile, and {} KiB of memory more for each page, {} MiB in all",
-            (cpu_after - cpu) / seconds,
-            rss_after.saturating_sub(rss) / count as u64,
-            rss_after / 1024,
+            "{}: {:.2} cores, {} MiB, of which {} KiB for each page",
+            busy.name,
+            (busy.cpu - connected.cpu) / seconds,
+            busy.rss / 1024,
+            busy.rss.saturating_sub(before.rss) / count as u64,
         );
     }
     Ok(())
@@ -81,12 +87,21 @@ async fn view(client: Client) -> Result<u64, macula_sdk::SubscribeError> {
     Ok(taken)
 }
 
-/// Resident memory in KiB and seconds of CPU of a process.
-fn usage(pid: &str) -> Result<(u64, f64), Box<dyn std::error::Error>> {
+/// What a process takes.
+struct Usage {
+    name: String,
+    /// Resident memory, KiB.
+    rss: u64,
+    /// Seconds of CPU since it was started.
+    cpu: f64,
+}
+
+fn usage(pid: &str) -> Result<Usage, Box<dyn std::error::Error>> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).ok_or("no VmRSS")?;
+    let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
+    let rss = line("VmRSS:").ok_or("no VmRSS")?.trim_end_matches(" kB").parse()?;
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
     let fields: Vec<&str> = stat.rsplit_once(") ").ok_or("no stat")?.1.split(' ').collect();
     let ticks: f64 = fields[11].parse::<f64>()? + fields[12].parse::<f64>()?;
-    Ok((rss.trim().trim_end_matches(" kB").parse()?, ticks / 100.0))
+    Ok(Usage { name: line("Name:").unwrap_or_default().to_owned(), rss, cpu: ticks / 100.0 })
 }
