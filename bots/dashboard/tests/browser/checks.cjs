@@ -149,6 +149,55 @@ exports.checks = {
     }
   },
 
+  async 'the mesh page shows what the gateways tell of themselves'({ open, settings }) {
+    const { page } = await open();
+    await page.goto(`${settings.guarded}/mesh`);
+    await via(page, 'webtransport');
+    const told = async () => (await json(settings.sessions.replace('sessions', 'mesh'))).body;
+    const table = (title) =>
+      page
+        .locator(`.card:has(h2:text-is("${title}")) tbody tr`)
+        .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.innerText.trim())));
+    await until('all five are there, each linked to each', async () => {
+      const [nodes, wires, links] = await Promise.all([
+        page.locator('.picture .node:not(.silent)').count(),
+        page.locator('.picture .wire.up').count(),
+        table('Every link, as its sender sees it'),
+      ]);
+      return (nodes === 5 && wires === 10 && links.length === 20) || { nodes, wires, links: links.length };
+    });
+    await until('what is shown of its own gateway is what that says', async () => {
+      const [own, rows] = [await told(), await table('Gateways')];
+      const row = rows.find(([name]) => name.startsWith(own.gateway)) ?? [];
+      const wanted = [own.sessions, own.subscriptions].map(String);
+      return (/this page/.test(row[0]) && row.slice(1, 3).join() === wanted.join()) || { row, wanted };
+    });
+    await until('round trips and rates are measured', async () => {
+      const links = await table('Every link, as its sender sees it');
+      const measured = links.every((cells) => /^\d+\.\d\d ms$/.test(cells[2]) && parseFloat(cells[2]) > 0);
+      // The homes' gateways send to the hub, where the read models are.
+      const busy = links.filter((cells) => cells[1] === 'macula-hub' && parseInt(cells[3], 10) > 0);
+      return (measured && busy.length >= 3) || links;
+    });
+  },
+
+  async 'a part that cannot be loaded says so, and loads when it can'({ open, settings }) {
+    const { page, state } = await open();
+    state.offline = true;
+    const detail = 'nobody answers be.cortexiq.queries';
+    const problem = { code: 'UNAVAILABLE', detail, status: 503 };
+    await page.route('**/api/get_*', (route) =>
+      route.fulfill({ status: 503, contentType: 'application/problem+json', body: JSON.stringify(problem) }),
+    );
+    for (const place of PLACES.slice(0, 5)) {
+      await page.goto(settings.open + place);
+      await page.waitForSelector('.state.error:has-text("Nobody answers be.cortexiq.queries.")', LONG);
+    }
+    await page.unroute('**/api/get_*');
+    await page.waitForSelector('.state.error', { ...LONG, state: 'detached' });
+    await page.waitForSelector('.chart', LONG);
+  },
+
   async 'charts draw, and move'({ open, settings }) {
     const { page } = await open();
     for (const [place, charts] of [
