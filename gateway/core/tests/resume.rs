@@ -156,8 +156,11 @@ fn nobody_resumes_the_session_of_another() {
     let (reader, welcome) = greet(&mut gateway, &steady(2));
     gateway.remove(reader);
     let thief = Hello { secret: vec![8; 16].into(), ..steady(2) };
-    let (_, refused) = greet(&mut gateway, &resume(&thief, &welcome, 0));
-    assert!(!refused.resumed);
+    let conn = gateway.node.open_session();
+    gateway.send(conn, kind::HELLO, &resume(&thief, &welcome, 0));
+    assert_eq!(gateway.closed(conn).unwrap().0, Code::PermissionDenied);
+    let (_, welcome) = greet(&mut gateway, &resume(&steady(2), &welcome, 0));
+    assert!(welcome.resumed, "its owner does");
 }
 
 #[test]

@@ -129,3 +129,21 @@ fn a_message_whose_frame_a_peer_could_not_take_is_refused() {
     assert_eq!(refused[0].code(), Code::InvalidArgument);
     assert_eq!(gateway.closed(client), None);
 }
+
+#[test]
+fn nobody_speaks_in_the_name_of_a_run_whose_secret_it_does_not_know() {
+    let mut gateway = Gateway::new();
+    let own = v1::Hello { secret: vec![7; 16].into(), ..hello(1, WINDOW) };
+    let [first, other, again] = [own.clone(), hello(1, WINDOW), own].map(|hello| {
+        let conn = gateway.node.open_session();
+        gateway.send(conn, kind::HELLO, &hello);
+        conn
+    });
+    assert_eq!(gateway.closed(other).unwrap().0, Code::PermissionDenied);
+    assert_eq!(
+        gateway.closed(first).unwrap().0,
+        Code::Aborted,
+        "by its own process, which has connected anew"
+    );
+    assert_eq!(gateway.closed(again), None);
+}

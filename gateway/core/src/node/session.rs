@@ -94,6 +94,11 @@ impl Node {
             let text = "a newer run of this publisher is connected".to_owned();
             return Err(Violation { code: Code::Aborted, message: text });
         }
+        if self.sessions.get(&id).is_some_and(|&ghost| self.is_of_another(ghost, &hello)) {
+            let message =
+                "this run of the publisher is another process's: take an epoch of your own".to_owned();
+            return Err(Violation { code: Code::PermissionDenied, message });
+        }
         let resumed = self.resume_session(from, &hello, now);
         if let Some(&ghost) = self.sessions.get(&id) {
             let alive = self.run_of(ghost) == hello.epoch;
@@ -278,6 +283,13 @@ impl Node {
     fn run_of(&self, key: ConnKey) -> u64 {
         let session = self.conns.get(key).and_then(|conn| conn.session());
         session.map_or(0, |session| self.publishers.get(session.publisher).id.epoch)
+    }
+
+    /// True when a session is of the run that this Hello names, which is not the process that says so: anybody may have seen
+    /// a publisher's id, and none but its process knows its secret.
+    fn is_of_another(&self, key: ConnKey, hello: &Hello) -> bool {
+        let session = self.conns.get(key).and_then(|conn| conn.session());
+        session.is_some_and(|session| session.secret != hello.secret) && self.run_of(key) == hello.epoch
     }
 
     /// Ends a session whose client has connected anew without resuming it. Its will is that of a process that has died,
