@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { ean, energy, euro, isoDay, perKwh, power, span } from '../src/format.js';
 import { Means } from '../src/live/means.js';
 import { within, type Series } from '../src/pages/series.js';
+import { bounds, middle, rings } from '../src/map/geometry.js';
 
 const DAY = 86_400;
 
@@ -95,5 +96,29 @@ describe('the curve of the totals', () => {
     expect(consumption?.slice(13).every((value) => value === 500)).toBe(true);
     expect(production?.slice(24).every((value) => value === 100)).toBe(true);
     expect(production?.[0]).toBeNull();
+  });
+});
+
+describe('outlines', () => {
+  // A square of 80 with a hole in its upper half.
+  const path = 'M10,10l80,0 0,80-80,0zM20,20l60,0 0,20-60,0z';
+
+  it('are read as they are written', () => {
+    expect(rings('M2,3l1-1-4,0z')).toEqual([
+      [
+        [2, 3],
+        [3, 2],
+        [-1, 2],
+      ],
+    ]);
+    expect(bounds([path, 'M0,50l1,1z'])).toEqual({ left: 0, top: 10, right: 90, bottom: 90 });
+  });
+
+  it('have a place for a name within, and away from other names', () => {
+    const [x, y] = middle(path);
+    expect(y).toBeGreaterThan(40);
+    expect(x).toBeGreaterThan(10);
+    const [otherX, otherY] = middle(path, [[x, y]]);
+    expect(Math.hypot(otherX - x, otherY - y)).toBeGreaterThan(5);
   });
 });

@@ -29,7 +29,7 @@ export function DayNight() {
   const height = Math.sin((turn - 0.25) * 2 * Math.PI);
   const isDay = height > 0;
   // The moon goes the way that the sun went, half a day later.
-  const along = ((turn * 2 + (isDay ? 0.5 : 1.5)) % 2) / 1 - 1;
+  const along = ((turn * 2 + (isDay ? 0.5 : 1.5)) % 2) - 1;
   const [x, y] = [60 + along * 52, 42 - Math.abs(height) * 28];
   return (
     <svg class="sky" viewBox="0 0 120 48" role="img" aria-label={isDay ? 'Day' : 'Night'}>

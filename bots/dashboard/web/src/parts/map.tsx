@@ -177,7 +177,6 @@ function Told({ name, region, balance }: { name: string; region: string; balance
 }
 
 function Legend() {
-  const between = (index: number): string => power(Math.abs(LIMITS[index] ?? 0));
   return (
     <div class="legend">
       <span class="end">gives</span>
@@ -189,9 +188,9 @@ function Legend() {
         {[...LIMITS, undefined].map((_limit, index) => (
           <span key={index} class={`swatch shade-${index}`} />
         ))}
-        {LIMITS.map((_limit, index) => (
+        {LIMITS.map((limit, index) => (
           <span key={index} class="mark">
-            {between(index).replace(/\.0+(?= )/, '')}
+            {power(Math.abs(limit)).replace(/\.0+(?= )/, '')}
           </span>
         ))}
       </div>
