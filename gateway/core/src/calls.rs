@@ -1,7 +1,7 @@
 //! Calls on their way: who asked, who answers, until when, and how much of the answer the caller takes.
 
+use crate::hash::HashMap;
 use crate::key::{ConnKey, ProviderKey};
-use hashbrown::HashMap;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 

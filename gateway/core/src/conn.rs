@@ -1,12 +1,12 @@
 //! State of one connection: a client's session or a link to another gateway.
 
 use crate::counters::Traffic;
+use crate::hash::{HashMap, HashSet};
 use crate::key::{ConnKey, MessageClass, NodeId, OriginKey, ProviderKey, SubscriptionKey};
 use crate::pair::Candidate;
 use crate::queue::Queue;
 use crate::will::Will;
 use bytes::Bytes;
-use hashbrown::{HashMap, HashSet};
 use macula_proto::frame::{self, Splitter};
 use macula_proto::kind::StreamKind;
 use macula_proto::v1::{Class, Overflow, TopicAlias, Windows};
@@ -180,7 +180,7 @@ impl Conn {
             window,
             topics: Vec::new(),
             publishers: Vec::new(),
-            unplaced: HashMap::new(),
+            unplaced: HashMap::default(),
         };
         Self {
             role,
@@ -382,17 +382,17 @@ impl Link {
             certified: None,
             expected: None,
             up_ms: 0,
-            interest: HashMap::new(),
-            inherited: HashMap::new(),
+            interest: HashMap::default(),
+            inherited: HashMap::default(),
             inherited_until_ms: 0,
-            awaited: HashSet::new(),
+            awaited: HashSet::default(),
             logged: 0,
-            offers: HashMap::new(),
-            groups: HashSet::new(),
+            offers: HashMap::default(),
+            groups: HashSet::default(),
             snapshot: false,
             version: 0,
             applied: 0,
-            paused: HashSet::new(),
+            paused: HashSet::default(),
             pinged_ms: 0,
             round_trip_ms: 0,
             origin: OriginKey::default(),

@@ -5,8 +5,8 @@
 
 mod steps;
 
+use crate::hash::HashMap;
 use crate::{ConnKey, Identity, Node, NodeId, Notice, Now};
-use hashbrown::HashMap;
 use macula_proto::frame::{self, FrameError, Splitter};
 use macula_proto::fuzz::Choices;
 use macula_proto::kind::{self, StreamKind};
@@ -67,7 +67,7 @@ impl Gateway {
             advertise: Vec::new(),
         };
         let now = Now { elapsed_ms: 0, unix_ms: 1 << 40 };
-        let (conns, out, calls, sessions) = (Vec::new(), HashMap::new(), HashMap::new(), Vec::new());
+        let (conns, out, calls, sessions) = (Vec::new(), HashMap::default(), HashMap::default(), Vec::new());
         Self { node: Node::new(identity), now, conns, out, calls, sessions }
     }
 

@@ -5,8 +5,8 @@
 //! divides 256 slots among its members by rendezvous. A slot that moves to another member while the one before lives
 //! is fenced: its events wait until that one has acknowledged what it was sent.
 
+use crate::hash::HashMap;
 use crate::key::{ConnKey, GroupKey, SubscriptionKey};
-use hashbrown::HashMap;
 use macula_proto::v1::Share;
 use macula_proto::{Pattern, slot};
 use slotmap::SlotMap;

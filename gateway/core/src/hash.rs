@@ -1,4 +1,44 @@
-//! Hashes that are the same at every gateway, whatever its build, which those of hash tables do not promise.
+//! Hashes that are the same at every gateway, whatever its build, and hash tables, whose own promise no such thing.
+
+use foldhash::SharedSeed;
+use foldhash::fast::{FoldHasher, SeedableRandomState};
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
+
+pub(crate) type HashMap<K, V> = hashbrown::HashMap<K, V, Hashes>;
+pub(crate) type HashSet<T> = hashbrown::HashSet<T, Hashes>;
+
+/// Of the hashes of all tables of this process: random, so that nobody can make names that collide.
+static SEED: OnceLock<SharedSeed> = OnceLock::new();
+
+/// From now on all tables are gone through in the same order in every run. For simulations that are to be repeated: it has to
+/// come before the first gateway, and does nothing otherwise.
+pub fn fix_hashes() {
+    SEED.get_or_init(|| SharedSeed::from_u64(1));
+}
+
+/// How tables hash their keys.
+#[derive(Clone, Debug)]
+pub(crate) struct Hashes(SeedableRandomState);
+
+impl Default for Hashes {
+    fn default() -> Self {
+        let seed = SEED.get_or_init(|| {
+            let random = foldhash::fast::RandomState::default();
+            SharedSeed::from_u64(random.hash_one(0u64))
+        });
+        Self(SeedableRandomState::with_seed(0, seed))
+    }
+}
+
+impl BuildHasher for Hashes {
+    type Hasher = FoldHasher<'static>;
+
+    #[inline]
+    fn build_hasher(&self) -> Self::Hasher {
+        self.0.build_hasher()
+    }
+}
 
 pub(crate) const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
 

@@ -1,10 +1,10 @@
 //! What this gateway asks of its peers: patterns and procedures of its own sessions, counted, versioned.
 
 use crate::groups::Name;
+use crate::hash::HashMap;
 use crate::hash::{FNV_BASIS, fnv, scramble};
 use crate::routes::stronger;
 use bytes::Bytes;
-use hashbrown::HashMap;
 use macula_proto::Pattern;
 use macula_proto::v1::{CallPolicy, Interest, InterestDelta, InterestSnapshot, Offer, Overflow, Share};
 
@@ -317,7 +317,7 @@ mod tests {
             dice = scramble(dice);
             (dice % bound as u64) as usize
         };
-        let (mut log, mut wanted, mut peer) = (InterestLog::default(), Vec::new(), HashMap::new());
+        let (mut log, mut wanted, mut peer) = (InterestLog::default(), Vec::new(), HashMap::default());
         for _ in 0..3_000 {
             let delta = if wanted.len() < 12 && below(2) == 0 {
                 let (pattern, policy) = (pattern(names[below(names.len())]), policies[below(3)]);

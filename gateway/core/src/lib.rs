@@ -34,6 +34,7 @@ pub mod trie;
 mod will;
 
 pub use counters::{Counters, Traffic};
+pub use hash::fix_hashes;
 pub use key::{ConnKey, NodeId, PublisherId};
 pub use node::{Gauges, Identity, Node, Notice, Peer};
 pub use pair::patience_ms;

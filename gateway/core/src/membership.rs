@@ -15,10 +15,10 @@ mod codec;
 mod outbox;
 mod run;
 
+use crate::hash::{HashMap, HashSet, Hashes};
 use crate::key::NodeId;
 use codec::Wire;
 use foca::{Codec as _, Foca, NoCustomBroadcast, PeriodicParams, State};
-use hashbrown::{HashMap, HashSet};
 use outbox::{DATAGRAM, Outbox};
 use rand::SeedableRng as _;
 use rand::rngs::SmallRng;
@@ -146,7 +146,7 @@ impl Membership {
         Self {
             foca,
             outbox: Outbox::default(),
-            known: HashMap::new(),
+            known: HashMap::default(),
             looked_ms: 0,
             digits: 1,
             mode: Mode::Member,
@@ -244,8 +244,9 @@ impl Membership {
         }
         self.looked_ms = now_ms;
         let mut changes = Vec::new();
-        let mut seen = HashSet::with_capacity(self.known.len());
+        let mut seen = HashSet::with_capacity_and_hasher(self.known.len(), Hashes::default());
         let own = self.node();
+        // Not `others`, which would borrow all of this.
         for member in self.foca.iter_membership_state().filter(|member| member.id().node != own) {
             let (run, state) = (member.id(), state_of(member));
             seen.insert(run.node);
@@ -274,28 +275,23 @@ impl Membership {
 
     /// All members but this gateway itself, in no order.
     pub fn members(&self) -> impl Iterator<Item = Member> {
-        let own = self.node();
-        self.foca.iter_membership_state().filter(move |member| member.id().node != own).map(|member| {
-            let since_ms =
-                self.known.get(&member.id().node).map_or(self.outbox.now_ms, |known| known.since_ms);
-            Member { run: member.id().clone(), state: state_of(member), since_ms }
-        })
+        self.others().map(|member| self.describe(member))
     }
 
     /// What is known of this gateway.
     pub fn member(&self, node: NodeId) -> Option<Member> {
-        self.members().find(|member| member.run.node == node)
+        self.others().find(|member| member.id().node == node).map(|member| self.describe(member))
     }
 
     /// Members that there should be a link to and is none, in no order; nobody while this gateway is replaced.
-    pub fn to_dial(&self) -> impl Iterator<Item = Run> {
-        let wanted = |member: &Member| {
-            member.state != MemberState::Left
-                && !self.outbox.linked.contains(&member.run.node)
-                && !member.run.addresses().is_empty()
+    pub fn to_dial(&self) -> impl Iterator<Item = &Run> {
+        let wanted = |member: &&foca::Member<Run>| {
+            !self.outbox.linked.contains(&member.id().node)
+                && state_of(member) != MemberState::Left
+                && !member.id().addresses().is_empty()
         };
-        let members = (self.mode == Mode::Member).then(|| self.members());
-        members.into_iter().flatten().filter(wanted).map(|member| member.run)
+        let others = (self.mode == Mode::Member).then(|| self.others());
+        others.into_iter().flatten().filter(wanted).map(foca::Member::id)
     }
 
     /// A newer process has this gateway's id: this one dials nobody.
@@ -340,6 +336,16 @@ impl Membership {
 
     fn node(&self) -> NodeId {
         self.foca.identity().node
+    }
+
+    fn others(&self) -> impl Iterator<Item = &foca::Member<Run>> {
+        let own = self.node();
+        self.foca.iter_membership_state().filter(move |member| member.id().node != own)
+    }
+
+    fn describe(&self, member: &foca::Member<Run>) -> Member {
+        let since_ms = self.known.get(&member.id().node).map_or(self.outbox.now_ms, |known| known.since_ms);
+        Member { run: member.id().clone(), state: state_of(member), since_ms }
     }
 
     fn check_replaced(&mut self, member: &foca::Member<Run>, now_ms: u64) {

@@ -26,6 +26,7 @@ use crate::calls::Calls;
 use crate::conn::{Conn, Conns, Link, Role, Session};
 use crate::counters::{Counters, Traffic};
 use crate::groups::Groups;
+use crate::hash::HashMap;
 use crate::interest::InterestLog;
 use crate::key::{ConnKey, MessageClass, NodeId, SubscriptionKey};
 use crate::membership::{Change, Membership, Run};
@@ -39,7 +40,6 @@ use crate::time::{AttentiveClock, HybridClock, Now};
 use crate::topics::Topics;
 use bytes::Bytes;
 pub(crate) use groups::Parked;
-use hashbrown::HashMap;
 use macula_proto::frame::FrameError;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::limits;
@@ -217,9 +217,9 @@ impl Node {
             membership,
             announcements: announce::Announcements::default(),
             links: Vec::new(),
-            parked: HashMap::new(),
-            sessions: HashMap::new(),
-            named: HashMap::new(),
+            parked: HashMap::default(),
+            sessions: HashMap::default(),
+            named: HashMap::default(),
             origins: Origins::default(),
             segment: (Mark::default(), 0),
             recovery: None,

@@ -1,8 +1,8 @@
 //! Who answers which procedure: registrations of local sessions and offers of peers.
 
+use crate::hash::HashMap;
 use crate::key::{ConnKey, NodeId, ProviderKey};
 use crate::trie::Trie;
-use hashbrown::HashMap;
 use macula_proto::pattern::Segment;
 use macula_proto::v1::CallPolicy;
 use macula_proto::{Pattern, Topic};
@@ -41,7 +41,7 @@ pub(crate) struct Provider {
 
 impl Procedures {
     pub(crate) fn new() -> Self {
-        let (providers, by_pattern) = (SlotMap::with_key(), HashMap::new());
+        let (providers, by_pattern) = (SlotMap::with_key(), HashMap::default());
         Self { trie: Trie::new(), providers, by_pattern, turn: 0 }
     }
 

@@ -1,10 +1,10 @@
 //! Publishers that are known here, each with a gateway-wide alias, what was last seen of it, and who makes it
 //! wait.
 
+use crate::hash::HashMap;
 use crate::key::{ConnKey, MessageClass, OriginKey, PublisherId};
 use crate::origins::Origins;
 use crate::seen::Seen;
-use hashbrown::HashMap;
 
 /// Publishers under aliases. An entry outlives its connection, so that what is sent again after a reconnect is
 /// known as such.

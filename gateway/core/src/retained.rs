@@ -5,10 +5,10 @@
 
 mod digest;
 
+use crate::hash::HashMap;
 use crate::key::{MessageClass, PublisherId};
 use crate::topics::Topics;
 use digest::{Digest, Mark};
-use hashbrown::HashMap;
 use macula_proto::{Topic, wire};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,6 +6,7 @@
 //! brings them first is chance, and a highest sequence alone would take the rest of the older ones for duplicates.
 
 use crate::key::ConnKey;
+use std::collections::VecDeque;
 
 /// The sequences that connections have covered.
 #[derive(Debug, Default)]
@@ -16,6 +17,8 @@ pub(crate) struct Seen {
     last: u64,
     /// What others covered before, the oldest first.
     earlier: Vec<(u64, u64)>,
+    /// Events that the store of a peer has brought before their own connection, the first first.
+    ahead: VecDeque<u64>,
 }
 
 /// What an event is to a gateway.
@@ -27,12 +30,17 @@ pub(crate) enum Met {
     Again,
     /// It was not here, and newer ones of its publisher were.
     Late,
+    /// The store of a peer has brought it, for all but groups.
+    Ahead,
 }
 
 impl Seen {
     /// Stretches that are remembered; more moves within the life of one event would be strange. Of older ones, what lies
     /// between counts as covered.
     const EARLIER: usize = 8;
+    /// Events that are known to have come ahead of their connection. Values that a publisher keeps changing while a link to
+    /// it is lost and another is not; of more, the oldest may be delivered twice. A guess, not measured.
+    const AHEAD: usize = 256;
 
     /// Takes notice of an event that this connection brings.
     #[inline]
@@ -44,7 +52,26 @@ impl Seen {
             self.turn(source, sequence);
         }
         self.last = sequence;
-        Met::New
+        if self.ahead.is_empty() { Met::New } else { self.catch_up(sequence) }
+    }
+
+    /// The store of a peer has brought an event, and subscribers here are sent it.
+    pub(crate) fn come_ahead(&mut self, sequence: u64) {
+        if sequence <= self.last {
+            return;
+        }
+        if self.ahead.len() == Self::AHEAD {
+            self.ahead.pop_front();
+        }
+        self.ahead.push_back(sequence);
+    }
+
+    /// The connection has come to where some events had come before it.
+    #[cold]
+    fn catch_up(&mut self, sequence: u64) -> Met {
+        let known = self.ahead.contains(&sequence);
+        self.ahead.retain(|ahead| *ahead > sequence);
+        if known { Met::Ahead } else { Met::New }
     }
 
     /// The newest sequence, 0 for none.
@@ -127,6 +154,16 @@ mod tests {
             [Met::Again, Met::Again, Met::New, Met::New]
         );
         assert_eq!(seen.meet(source(1), 4), Met::Again);
+    }
+
+    #[test]
+    fn what_a_store_has_brought_is_not_news_when_it_comes_by_itself() {
+        let mut seen = Seen::default();
+        assert_eq!(seen.meet(source(1), 1), Met::New);
+        [5, 3].into_iter().for_each(|sequence| seen.come_ahead(sequence));
+        let met = [2, 3, 4, 5, 6].map(|sequence| seen.meet(source(1), sequence));
+        assert_eq!(met, [Met::New, Met::Ahead, Met::New, Met::Ahead, Met::New]);
+        assert!(seen.ahead.is_empty());
     }
 
     #[test]

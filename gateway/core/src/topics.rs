@@ -1,8 +1,9 @@
 //! Topics that are in use, each with a gateway-wide alias and its cached routes.
 
+use crate::hash::HashMap;
 use crate::key::GroupKey;
 use crate::routes::Route;
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::Equivalent;
 use macula_proto::Topic;
 
 /// Topics and content types under aliases. An entry lives as long as somebody refers to it.

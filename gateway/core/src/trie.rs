@@ -20,7 +20,8 @@ mod values;
 use core::fmt;
 use core::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use crate::hash::Hashes;
+use hashbrown::HashTable;
 use macula_proto::limits::TOPIC_SEGMENTS;
 use macula_proto::pattern::Segment;
 use macula_proto::{Pattern, Topic};
@@ -42,7 +43,7 @@ pub struct Trie<T> {
     edges: HashTable<Edge>,
     names: Names,
     values: Values<T>,
-    hasher: DefaultHashBuilder,
+    hasher: Hashes,
     len: usize,
 }
 
@@ -83,7 +84,7 @@ impl<T: Copy + Eq> Trie<T> {
             edges: HashTable::new(),
             names: Names::new(),
             values: Values::new(),
-            hasher: DefaultHashBuilder::default(),
+            hasher: Hashes::default(),
             len: 0,
         }
     }
@@ -355,7 +356,7 @@ impl Edge {
     }
 }
 
-fn hash_edge(hasher: &DefaultHashBuilder, from: u32, name: u32) -> u64 {
+fn hash_edge(hasher: &Hashes, from: u32, name: u32) -> u64 {
     hasher.hash_one(u64::from(from) << 32 | u64::from(name))
 }
 

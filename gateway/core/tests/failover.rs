@@ -58,6 +58,7 @@ fn what_came_over_a_link_is_not_taken_for_accepted_from_the_publisher() {
     gateway.alias(publisher, StreamKind::Event, 2, "y");
     gateway.publish(publisher, StreamKind::Event, 1, 1, b"one");
     gateway.publish(publisher, StreamKind::Event, 2, 2, b"two");
+    gateway.pass(100);
     assert_eq!(gateway.sequences(moved, StreamKind::Event), [1]);
     let again: Vec<v1::Deliver> = gateway.only(reader, StreamKind::Event, kind::DELIVER);
     let again: Vec<(u64, bool)> = again.iter().map(|deliver| (deliver.sequence, deliver.resent)).collect();

@@ -252,6 +252,8 @@ fn what_peers_have_held_is_for_those_who_come_back() {
     tell_aliases(&mut gateway, there);
     (1..=3).for_each(|sequence| forward(&mut gateway, there, sequence));
     gateway.send(late, kind::SUBSCRIBE, &recovering(1, "#"));
+    gateway.pass(100);
+    gateway.send(there, kind::PING, &v1::Ping { nonce: 1 });
     assert_eq!(gateway.sequences(early, StreamKind::Event), [1, 2, 3]);
     assert_eq!(gateway.sequences(late, StreamKind::Event), [1, 2, 3], "the third as any event");
     assert_eq!(gateway.sequences(fresh, StreamKind::Event), [3]);
@@ -264,7 +266,7 @@ fn what_peers_have_held_is_for_those_who_come_back() {
     gateway.send(there, kind::PING, &v1::Ping { nonce: 1 });
     gateway.pass(3_900);
     gateway.send(there, kind::PING, &v1::Ping { nonce: 1 });
-    gateway.pass(2_100);
+    gateway.pass(2_000);
     assert_eq!(settled(&mut gateway), None);
     gateway.pass(100);
     assert_eq!(settled(&mut gateway), Some(5), "they have had their time");

@@ -337,13 +337,38 @@ fn after_a_start_subscribers_recover_what_publishers_sent_again_before_they_came
     let (reader, _) = greet(&mut gateway, &resume(&steady(2), &before, 5));
     gateway.send(reader, kind::SUBSCRIBE, &v1::Subscribe { recover: true, ..subscribe(1, "a") });
     publish(&mut gateway, from, 4..=4);
+    gateway.pass(100);
+    publish(&mut gateway, from, 5..=5);
     let deliveries = gateway.only::<v1::Deliver>(reader, StreamKind::Event, kind::DELIVER);
     let seen: Vec<(u64, bool)> =
         deliveries.iter().map(|deliver| (deliver.sequence, deliver.resent)).collect();
-    assert_eq!(seen, [(1, true), (2, true), (3, true), (4, false)]);
-    ack(&mut gateway, reader, 6);
+    assert_eq!(seen, [(1, true), (2, true), (3, true), (4, true), (5, false)]);
+    ack(&mut gateway, reader, 7);
     gateway.pass(10_100);
-    assert_eq!(settled(&mut gateway, from), Some(4));
+    assert_eq!(settled(&mut gateway, from), Some(5));
+}
+
+#[test]
+fn subscriptions_that_come_back_are_given_each_event_together_and_in_order() {
+    let mut gateway = Gateway::new();
+    let before = Welcome { session: 1, gateway_epoch: 77, ..Welcome::default() };
+    let (from, _) = greet(&mut gateway, &resume(&steady(1), &before, 0));
+    gateway.alias(from, StreamKind::Event, 1, "a");
+    gateway.alias(from, StreamKind::Event, 2, "b");
+    gateway.send_on(from, StreamKind::Event, kind::RESENT, &v1::Resent { sequence: 3 });
+    gateway.publish(from, StreamKind::Event, 2, 1, b"only the second wants it");
+    gateway.publish(from, StreamKind::Event, 1, 2, b"both want it");
+    let (reader, _) = greet(&mut gateway, &resume(&steady(2), &before, 5));
+    for (number, pattern) in [(1, "a"), (2, "#")] {
+        let request = v1::Subscribe { recover: true, ..subscribe(number, pattern) };
+        gateway.send(reader, kind::SUBSCRIBE, &request);
+    }
+    gateway.publish(from, StreamKind::Event, 1, 3, b"while they come back");
+    gateway.pass(100);
+    let deliveries = gateway.only::<v1::Deliver>(reader, StreamKind::Event, kind::DELIVER);
+    let seen: Vec<(u64, Vec<u32>)> =
+        deliveries.into_iter().map(|deliver| (deliver.sequence, deliver.subscriptions)).collect();
+    assert_eq!(seen, [(1, vec![2]), (2, vec![1, 2]), (3, vec![1, 2])]);
 }
 
 #[test]

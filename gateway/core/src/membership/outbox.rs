@@ -1,9 +1,9 @@
 //! What foca wants done: datagrams to send, and timers to fire.
 
 use super::run::Run;
+use crate::hash::HashSet;
 use crate::key::NodeId;
 use foca::{Notification, Timer};
-use hashbrown::HashSet;
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::time::Duration;

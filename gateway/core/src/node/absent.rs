@@ -7,9 +7,9 @@
 use super::messages::Moving;
 use super::{Node, Parked};
 use crate::groups::{Member, Name, Place};
+use crate::hash::HashSet;
 use crate::key::{ConnKey, GroupKey, SubscriptionKey};
 use crate::time::Now;
-use hashbrown::HashSet;
 
 /// An event for a member that is not back.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl Node {
 
     /// A peer names these members; those that are awaited all the same.
     pub(super) fn name_awaited(&mut self, from: ConnKey, members: &[u64]) -> HashSet<u64> {
-        let Some(link) = self.link_mut(from) else { return HashSet::new() };
+        let Some(link) = self.link_mut(from) else { return HashSet::default() };
         link.awaited.retain(|id| !members.contains(id));
         link.awaited.iter().copied().collect()
     }

@@ -5,11 +5,11 @@
 
 use super::Node;
 use super::own::Own;
+use crate::hash::HashMap;
 use crate::json::Object;
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::procedures::Provider;
 use crate::time::Now;
-use hashbrown::HashMap;
 use macula_proto::{Topic, limits, wire};
 
 /// Announcements between two ticks at most: a thousand a second. A guess, not measured: more is a storm, which nobody
@@ -64,7 +64,7 @@ impl Default for Announcements {
             "$sys.slow",
         ];
         let announced = |name| Announced { topic: Topic::from_static(name), generation: 0, wanted: false };
-        Self { topics: names.map(announced), pending: Vec::new(), sequence: 0, slow: HashMap::new() }
+        Self { topics: names.map(announced), pending: Vec::new(), sequence: 0, slow: HashMap::default() }
     }
 }
 

@@ -4,10 +4,10 @@ use super::announce::News;
 use super::messages::describe;
 use super::{Node, Notice};
 use crate::conn::Told;
+use crate::hash::HashSet;
 use crate::key::{ConnKey, MessageClass};
 use crate::queue::CLIENT_AWAY_BYTES;
 use crate::time::Now;
-use hashbrown::HashSet;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{Close, Code, Hello, Inherited, Ping, Resumption};
 
@@ -71,7 +71,7 @@ impl Node {
             let whole = queue.rewind(position, &mut self.origins);
             self.queued = self.queued + queue.weight() - before;
             if whole {
-                self.move_session(old, to, HashSet::new(), "the client has connected anew", now);
+                self.move_session(old, to, HashSet::default(), "the client has connected anew", now);
                 return Some(Resumed { inherited: Vec::new() });
             }
         }
@@ -159,6 +159,9 @@ impl Node {
             self.routes.rehome(*key, to);
         }
         self.move_readings(old, to);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.rehome(old, to);
+        }
         let Some(conn) = self.conns.get_mut(to) else { return };
         conn.put_queue(MessageClass::Event, events);
         conn.messages(MessageClass::Telemetry).note_loss(Some(lost));

@@ -57,7 +57,7 @@ impl Node {
 
     /// Members that there should be a link to, and is none.
     pub fn to_dial(&self) -> Vec<Run> {
-        self.membership.to_dial().collect()
+        self.membership.to_dial().cloned().collect()
     }
 
     /// The time that members' states are told in: that during which this process was awake, in milliseconds.

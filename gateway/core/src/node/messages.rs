@@ -1,5 +1,6 @@
 //! The message path: publishes of sessions and forwards of peers to everyone who wants them.
 
+use super::recovery::Recovery;
 use super::{Node, Violation, unknown};
 use crate::conn::assign;
 use crate::key::{ConnKey, MessageClass, PublisherId};
@@ -19,6 +20,9 @@ use macula_proto::v1::{
 };
 use macula_proto::{Topic, frame, limits, wire};
 use prost::Message as _;
+
+/// Clocks of gateways agree to so many milliseconds, as machines with NTP do by far.
+const CLOCKS_MS: u64 = 1_000;
 
 /// A message under way.
 #[derive(Clone, Copy)]
@@ -289,7 +293,11 @@ impl Node {
             // A peer's store: news only where ours is older.
             self.clock.see(forward.stamp, now);
             if matches!(self.keep(moving, now), Kept::Stored { news: true, .. }) {
-                self.deliver(true, moving, now);
+                if class == MessageClass::Event {
+                    self.publishers.get_mut(moving.publisher).seen.come_ahead(moving.sequence);
+                }
+                let resent = is_older_than_this_run(forward.stamp, now);
+                self.deliver(true, Moving { resent, ..moving }, now);
             }
             return Ok(());
         }
@@ -303,8 +311,9 @@ impl Node {
         let mut fresh = met == Met::New;
         if forward.stamp != 0 {
             self.clock.see(forward.stamp, now);
-            // What another peer's store has brought here already was delivered then.
-            fresh &= self.keep(moving, now) != Kept::Same;
+            // What another peer's store has brought here already was delivered then. Of events it is known one by one.
+            let same = self.keep(moving, now) == Kept::Same;
+            fresh &= !same || class == MessageClass::Event;
         }
         if met == Met::Late {
             self.tell_late(moving);
@@ -402,6 +411,8 @@ impl Node {
             matches += self.share_out(&groups, moving, &mut targets, now);
         }
         encode_shared(&mut self.shared, moving);
+        let waiting = moving.class == MessageClass::Event
+            && self.recovery.as_ref().is_some_and(Recovery::awaits_sessions);
         // What a publisher said elsewhere before it came here is its own, too.
         let home = self.publishers.get(moving.publisher).home;
         for route in &routes {
@@ -410,6 +421,9 @@ impl Node {
                 continue;
             }
             matches += 1;
+            if waiting && self.recovery.as_ref().is_some_and(|recovery| recovery.awaits(route.conn)) {
+                continue;
+            }
             if route.link && !targets.is_empty() && self.push_with_members(route, &mut targets, moving, now) {
                 continue;
             }
@@ -644,6 +658,11 @@ pub(super) fn expires_ms(time_to_live_ms: u32, now: Now) -> u64 {
         0 => 0,
         ttl => now.elapsed_ms + u64::from(ttl),
     }
+}
+
+/// Subscribers that have come back to this gateway may have had a value with this stamp from its run before.
+fn is_older_than_this_run(stamp: u64, now: Now) -> bool {
+    stamp >> 16 < (now.unix_ms - now.elapsed_ms) + CLOCKS_MS
 }
 
 fn never_told() -> Violation {

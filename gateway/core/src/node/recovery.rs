@@ -23,6 +23,10 @@ const LOG_BYTES: usize = 64 << 20;
 /// that had them before, and knows which it has done. A guess, not measured: clients that lost the same gateway come back
 /// within a second of each other, unless they were waiting between two attempts.
 const QUIET_MS: u64 = 2_000;
+/// A session that comes back is sent nothing of the log until it has made no subscription again for so long. For then all of
+/// them are given each event together and in order: one after the other, the first would have the client take for known
+/// what the second has not had. A tick; clients subscribe anew in one go.
+const COMING_BACK_MS: u64 = 100;
 
 /// Events held for subscribers that come back.
 #[derive(Debug)]
@@ -36,6 +40,18 @@ pub(super) struct Recovery {
     groups: Vec<Gathering>,
     /// Events for members that are not back.
     pub(super) absent: Vec<Absent>,
+    /// Sessions that make their subscriptions again.
+    sessions: Vec<Returning>,
+}
+
+/// A session that is given nothing yet.
+#[derive(Debug)]
+struct Returning {
+    conn: ConnKey,
+    /// When the last subscription was made again.
+    since_ms: u64,
+    /// Its subscriptions, and the number in the log of the first event that each gets.
+    subscriptions: Vec<(SubscriptionKey, u64)>,
 }
 
 /// A group that is given nothing yet.
@@ -50,8 +66,8 @@ struct Gathering {
 
 impl Recovery {
     fn new(until_ms: u64) -> Self {
-        let (log, groups, absent) = (VecDeque::new(), Vec::new(), Vec::new());
-        Self { until_ms, log, left: 0, bytes: 0, groups, absent }
+        let (log, groups, absent, sessions) = (VecDeque::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { until_ms, log, left: 0, bytes: 0, groups, absent, sessions }
     }
 
     /// Events that are held.
@@ -62,6 +78,21 @@ impl Recovery {
     /// How many were logged so far.
     pub(super) fn logged(&self) -> u64 {
         self.left + self.log.len() as u64
+    }
+
+    /// True when sessions are given their events later, from the log.
+    pub(super) fn awaits_sessions(&self) -> bool {
+        !self.sessions.is_empty()
+    }
+
+    /// True when this session is.
+    pub(super) fn awaits(&self, conn: ConnKey) -> bool {
+        self.sessions.iter().any(|known| known.conn == conn)
+    }
+
+    /// A session goes on with another connection.
+    pub(super) fn rehome(&mut self, from: ConnKey, to: ConnKey) {
+        self.sessions.iter_mut().filter(|known| known.conn == from).for_each(|known| known.conn = to);
     }
 
     /// True when this group is given its events later, from the log.
@@ -136,8 +167,9 @@ impl Node {
             local,
         });
         if recovery.bytes > LOG_BYTES {
-            // Groups get what leaves, whoever of their members is there.
+            // Groups get what leaves, whoever of their members is there, and sessions.
             self.give_gathered(true, now);
+            self.give_returned(true, now);
         }
         while let Some(recovery) = &mut self.recovery
             && recovery.bytes > LOG_BYTES
@@ -155,6 +187,7 @@ impl Node {
     pub(super) fn check_recovery(&mut self, now: Now) {
         let over = self.recovery.as_ref().is_some_and(|recovery| now.elapsed_ms >= recovery.until_ms);
         self.give_gathered(over, now);
+        self.give_returned(over, now);
         let Some(recovery) = self.recovery.take_if(|recovery| now.elapsed_ms >= recovery.until_ms) else {
             return;
         };
@@ -249,26 +282,30 @@ impl Node {
             self.keep(moving, now);
         }
         match self.publishers.get_mut(moving.publisher).seen.meet(from, moving.sequence) {
-            Met::New => {}
+            Met::New | Met::Ahead => {}
             Met::Again => return self.counters.duplicates[MessageClass::Event as usize] += 1,
             Met::Late => return self.tell_late(moving),
         }
         self.log(moving, false, now);
         let Some(recovery) = self.recovery.take() else { return };
+        self.claims.retain(|key| self.routes.subscription(*key).is_some());
+        let mut back: Vec<(ConnKey, SubscriptionKey)> = self
+            .claims
+            .iter()
+            .filter_map(|key| Some((self.routes.subscription(*key)?.conn, *key)))
+            .filter(|(conn, _)| !recovery.awaits(*conn))
+            .collect();
+        back.sort_unstable();
         if let Some(logged) = recovery.log.back() {
-            for key in std::mem::take(&mut self.claims) {
-                if let Some(to) = self.routes.subscription(key).map(|subscription| subscription.conn) {
-                    self.offer_again(key, logged, now);
-                    self.announce(to, MessageClass::Event.stream());
-                    self.claims.push(key);
-                }
+            for same in back.chunk_by(|one, other| one.0 == other.0) {
+                self.offer_again(same[0].0, same.iter().map(|(_, key)| *key), logged, now);
             }
         }
         self.recovery = Some(recovery);
     }
 
-    /// Sends a subscription that was made again what was published before it came back, or tells that nobody knows what that
-    /// was. A group is given its events later.
+    /// A subscription that was made again will be sent what was published before it came back, or is told that nobody knows
+    /// what that was.
     pub(super) fn recover(&mut self, to: ConnKey, key: SubscriptionKey, now: Now) {
         let held = self.recovery.as_ref().is_some_and(|recovery| recovery.left == 0) && !self.unheld;
         if !held && let Some(conn) = self.conns.get_mut(to) {
@@ -277,11 +314,38 @@ impl Node {
         if now.elapsed_ms < START_MS + WINDOW_MS {
             self.claims.push(key);
         }
-        if let Some(recovery) = self.recovery.take() {
-            recovery.log.iter().for_each(|logged| self.offer_again(key, logged, now));
-            self.recovery = Some(recovery);
-        }
         self.announce(to, MessageClass::Event.stream());
+    }
+
+    /// A session has made a subscription, of those that it had before or another one. While they come back, all of them wait.
+    pub(super) fn await_session(&mut self, conn: ConnKey, key: SubscriptionKey, recover: bool, now: Now) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let next = recovery.logged();
+        let from = if recover { 0 } else { next };
+        if let Some(known) = recovery.sessions.iter_mut().find(|known| known.conn == conn) {
+            known.since_ms = now.elapsed_ms;
+            known.subscriptions.push((key, from));
+        } else if recover && let Some(session) = self.conns.get(conn).and_then(|conn| conn.session()) {
+            let others = session.subscriptions.values().filter(|other| **other != key);
+            let mut subscriptions: Vec<(SubscriptionKey, u64)> = others.map(|other| (*other, next)).collect();
+            subscriptions.push((key, from));
+            recovery.sessions.push(Returning { conn, since_ms: now.elapsed_ms, subscriptions });
+        }
+    }
+
+    /// Sends sessions that have come back, or all, what has waited for them.
+    fn give_returned(&mut self, all: bool, now: Now) {
+        let Some(recovery) = &mut self.recovery else { return };
+        let due = |known: &mut Returning| all || now.elapsed_ms >= known.since_ms + COMING_BACK_MS;
+        let due: Vec<Returning> = recovery.sessions.extract_if(.., due).collect();
+        let Some(recovery) = self.recovery.take_if(|_| !due.is_empty()) else { return };
+        for Returning { conn, subscriptions, .. } in due {
+            for (number, logged) in (recovery.left..).zip(&recovery.log) {
+                let wanted = subscriptions.iter().filter(|(_, from)| number >= *from).map(|(key, _)| *key);
+                self.offer_again(conn, wanted, logged, now);
+            }
+        }
+        self.recovery = Some(recovery);
     }
 
     /// Sends a peer what came from clients here, of what is held, and matches one of these patterns.
@@ -315,19 +379,30 @@ impl Node {
         self.announce(to, MessageClass::Event.stream());
     }
 
-    /// Queues an event for a subscription that was made again, if it wants it by itself.
-    fn offer_again(&mut self, key: SubscriptionKey, logged: &Logged, now: Now) {
-        let Some(subscription) = self.routes.subscription(key).filter(|known| known.group.is_empty()) else {
-            return;
-        };
-        let own = self.publishers.get(logged.publisher).home == Some(subscription.conn);
-        let wanted = subscription.pattern.matches(&self.topics.get(logged.topic).topic);
-        if !wanted || logged.is_over(now) || (own && !subscription.echo) {
+    /// Queues an event for those of these subscriptions of a session that want it, each by itself.
+    fn offer_again(
+        &mut self,
+        to: ConnKey,
+        subscriptions: impl Iterator<Item = SubscriptionKey>,
+        logged: &Logged,
+        now: Now,
+    ) {
+        if logged.is_over(now) {
             return;
         }
+        let topic = &self.topics.get(logged.topic).topic;
+        let own = self.publishers.get(logged.publisher).home == Some(to);
+        let wanting = subscriptions
+            .filter_map(|key| self.routes.subscription(key))
+            .filter(|known| known.group.is_empty() && known.pattern.matches(topic) && (!own || known.echo));
+        let mut numbers: Vec<u32> = wanting.map(|known| known.number).collect();
+        if numbers.is_empty() {
+            return;
+        }
+        numbers.sort_unstable();
         let mut subscriptions = Vec::new();
-        wire::encode_subscriptions(&mut subscriptions, &[subscription.number]);
-        let Some(conn) = self.conns.get_mut(subscription.conn) else { return };
+        wire::encode_subscriptions(&mut subscriptions, &numbers);
+        let Some(conn) = self.conns.get_mut(to) else { return };
         let queue = conn.messages(MessageClass::Event);
         let before = queue.weight();
         let moving = logged.moving();
@@ -343,6 +418,7 @@ impl Node {
         };
         queue.append(entry, &mut self.origins);
         self.queued = self.queued + queue.weight() - before;
+        self.announce(to, MessageClass::Event.stream());
     }
 }
 

@@ -5,9 +5,9 @@
 
 use super::Node;
 use super::retained::Out;
+use crate::hash::HashSet;
 use crate::key::{ConnKey, MessageClass};
 use crate::time::Now;
-use hashbrown::HashSet;
 use macula_proto::kind;
 use macula_proto::v1::{StoreDigest, StoreList};
 

@@ -225,6 +225,9 @@ impl Node {
         if subscribe.recover && first {
             self.recover(from, key, now);
         }
+        if group.is_none() {
+            self.await_session(from, key, subscribe.recover, now);
+        }
         if subscribe.retained {
             self.send_retained(from, subscribe.subscription, first.then_some(&pattern), now);
         }

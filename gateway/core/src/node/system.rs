@@ -7,10 +7,10 @@
 use super::Node;
 use super::rpc::{GROWTH_BYTES, RPC_BYTES};
 use crate::calls::Asked;
+use crate::hash::HashMap;
 use crate::key::{ConnKey, ProviderKey};
 use crate::time::Now;
 use bytes::Bytes;
-use hashbrown::HashMap;
 use macula_proto::kind;
 use macula_proto::v1::{Call, CallResult, Code};
 use macula_proto::{Topic, limits};

@@ -2,10 +2,10 @@
 
 use super::{Node, Violation};
 use crate::conn::Link;
+use crate::hash::HashSet;
 use crate::interest::{mark_of_member, mark_of_offer, mark_of_pattern};
 use crate::key::ConnKey;
 use crate::time::Now;
-use hashbrown::HashSet;
 use macula_proto::v1::{
     Code, Interest, InterestApplied, InterestDelta, InterestDigest, InterestSnapshot, InterestWanted,
     Overflow,
@@ -102,8 +102,8 @@ impl Node {
         snapshot: &InterestSnapshot,
         now: Now,
     ) -> Result<(), Violation> {
-        let (mut patterns, mut groups) = (HashSet::new(), HashSet::new());
-        let mut members = HashSet::<u64>::new();
+        let (mut patterns, mut groups) = (HashSet::default(), HashSet::default());
+        let mut members = HashSet::<u64>::default();
         for interest in &snapshot.interests {
             if interest.group.is_empty() {
                 patterns.insert(parse(&interest.pattern)?);

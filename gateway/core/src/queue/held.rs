@@ -1,7 +1,8 @@
 //! Messages that wait one by one: in order, findable by topic and key, droppable.
 
+use crate::hash::HashMap;
 use crate::origins::{Mark, Origins};
-use hashbrown::{Equivalent, HashMap};
+use hashbrown::Equivalent;
 use std::collections::VecDeque;
 
 #[derive(Debug, Default)]

@@ -2,7 +2,8 @@
 
 use core::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use crate::hash::Hashes;
+use hashbrown::HashTable;
 
 use super::shrink_sparse;
 
@@ -32,12 +33,12 @@ impl Names {
         Self { table: HashTable::new(), free: Vec::new(), heap_bytes: 0 }
     }
 
-    pub(super) fn find(&self, text: &[u8], hasher: &DefaultHashBuilder) -> Option<u32> {
+    pub(super) fn find(&self, text: &[u8], hasher: &Hashes) -> Option<u32> {
         self.table.find(hasher.hash_one(text), |name| name.text.is(text)).map(|name| name.id)
     }
 
     /// The number of the text, for one more edge.
-    pub(super) fn acquire(&mut self, text: &[u8], hasher: &DefaultHashBuilder) -> u32 {
+    pub(super) fn acquire(&mut self, text: &[u8], hasher: &Hashes) -> u32 {
         let hash = hasher.hash_one(text);
         if let Some(name) = self.table.find_mut(hash, |name| name.text.is(text)) {
             name.edges += 1;
@@ -51,7 +52,7 @@ impl Names {
     }
 
     /// The number of the text, which one edge bears no longer.
-    pub(super) fn release(&mut self, text: &[u8], hasher: &DefaultHashBuilder) -> u32 {
+    pub(super) fn release(&mut self, text: &[u8], hasher: &Hashes) -> u32 {
         let entry = self.table.find_entry(hasher.hash_one(text), |name| name.text.is(text));
         let mut entry = entry.ok().expect("an edge bears the name");
         let name = entry.get_mut();

@@ -10,7 +10,6 @@ mod network;
 
 use macula_core::membership::MemberState;
 use network::{Network, Paths, id};
-use std::fmt::Write as _;
 
 /// Half of Europe, and a line that is not good.
 const PATHS: Paths = Paths { delay_ms: 50, jitter_ms: 10, loss: 0.01 };
@@ -155,7 +154,6 @@ fn figures() {
     for count in counts.split(',').map(|count| count.parse().expect("MEMBERSHIP is a list of numbers")) {
         measure(count, &mut table);
     }
-    print!("{table}");
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("../membership.csv");
     std::fs::write(path, table).expect("the target directory is writable");
 }
@@ -174,7 +172,9 @@ fn measure(count: usize, table: &mut String) {
         let each = |total: u64| total / count as u64;
         let (seconds, datagrams, bytes) =
             (ms as f64 / 1_000.0, each(after.0 - before.0), each(after.1 - before.1));
-        let _ = writeln!(table, "{count},{fault},{seconds:.1},{datagrams},{bytes}");
+        let row = format!("{count},{fault},{seconds:.1},{datagrams},{bytes}\n");
+        print!("{row}");
+        table.push_str(&row);
     };
     row(&mut network, "join", &Network::agrees);
     network.pass(20_000);

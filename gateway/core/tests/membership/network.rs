@@ -5,7 +5,8 @@ use macula_core::membership::{Member, MemberState, Membership, Run};
 use macula_core::{NodeId, patience_ms};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
-use std::cmp::Reverse;
+use std::cell::Cell;
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 
 /// How often gateways are ticked, and look whom to dial.
@@ -31,11 +32,12 @@ pub(crate) struct Network {
     pub(crate) nodes: Vec<Node>,
     paths: Paths,
     rng: SmallRng,
-    queue: BinaryHeap<Reverse<(u64, u64)>>,
-    events: BTreeMap<u64, Event>,
+    queue: BinaryHeap<Due>,
     numbered: u64,
     /// Pairs between which nothing passes.
     cut: BTreeSet<(usize, usize)>,
+    /// Who did not agree when it was asked last; it is asked first the next time.
+    dissenter: Cell<usize>,
 }
 
 pub(crate) struct Node {
@@ -71,6 +73,13 @@ enum Event {
     Silence { at: usize, peer: usize, link: u64 },
 }
 
+/// An event that is to come; those of one time in the order in which they were made.
+struct Due {
+    at_ms: u64,
+    number: u64,
+    event: Event,
+}
+
 impl Network {
     /// `count` gateways, all started within a second, of which each knows the address of the first.
     pub(crate) fn new(count: usize, paths: Paths, seed: u64) -> Self {
@@ -80,9 +89,9 @@ impl Network {
             paths,
             rng: SmallRng::seed_from_u64(seed),
             queue: BinaryHeap::new(),
-            events: BTreeMap::new(),
             numbered: 0,
             cut: BTreeSet::new(),
+            dissenter: Cell::new(0),
         };
         for index in 0..count {
             let epoch = 1;
@@ -97,15 +106,11 @@ impl Network {
     /// Lets time pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.now_ms + ms;
-        while let Some(&Reverse((at_ms, number))) = self.queue.peek() {
-            if at_ms > end {
-                break;
-            }
-            self.queue.pop();
+        while self.queue.peek().is_some_and(|due| due.at_ms <= end)
+            && let Some(Due { at_ms, event, .. }) = self.queue.pop()
+        {
             self.now_ms = at_ms;
-            if let Some(event) = self.events.remove(&number) {
-                self.happen(event);
-            }
+            self.happen(event);
         }
         self.now_ms = end;
     }
@@ -191,18 +196,25 @@ impl Network {
     /// Everybody who runs says of everybody else who runs: alive, in its run of today, and linked.
     pub(crate) fn agrees(&self) -> bool {
         let up: Vec<usize> = (0..self.nodes.len()).filter(|index| self.nodes[*index].up).collect();
-        up.iter().all(|&at| {
-            let node = &self.nodes[at];
-            let linked = up.iter().filter(|&&peer| peer != at).all(|&peer| {
-                self.is_cut(at, peer)
-                    || (node.links.contains_key(&peer) && self.nodes[peer].links.contains_key(&at))
-            });
-            let today = |member: &Member| {
-                let peer = &self.nodes[index_of(member.run.node)];
-                member.state == MemberState::Alive && peer.up && peer.epoch == member.run.epoch
-            };
-            linked && node.membership.members().filter(today).count() == up.len() - 1
-        })
+        let last = self.dissenter.get();
+        let begin_with = up.contains(&last).then_some(&last);
+        let dissenter = begin_with.into_iter().chain(&up).find(|at| !self.sees_all(**at, &up));
+        self.dissenter.set(*dissenter.unwrap_or(&0));
+        dissenter.is_none()
+    }
+
+    fn sees_all(&self, at: usize, up: &[usize]) -> bool {
+        let node = &self.nodes[at];
+        let today = |member: &Member| {
+            let peer = &self.nodes[index_of(member.run.node)];
+            member.state == MemberState::Alive && peer.up && peer.epoch == member.run.epoch
+        };
+        let linked = |peer: usize| {
+            self.is_cut(at, peer)
+                || (node.links.contains_key(&peer) && self.nodes[peer].links.contains_key(&at))
+        };
+        up.iter().all(|&peer| peer == at || linked(peer))
+            && node.membership.members().filter(today).count() == up.len() - 1
     }
 
     /// What everybody who runs says of this one, where all say the same.
@@ -352,10 +364,30 @@ impl Network {
 
     fn at(&mut self, in_ms: u64, event: Event) {
         self.numbered += 1;
-        self.queue.push(Reverse((self.now_ms + in_ms, self.numbered)));
-        self.events.insert(self.numbered, event);
+        self.queue.push(Due { at_ms: self.now_ms + in_ms, number: self.numbered, event });
     }
 }
+
+impl Ord for Due {
+    /// The greatest is the first to come.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Due {}
 
 impl Node {
     fn new(index: usize, epoch: u64, seed: u64) -> Self {
