@@ -6,17 +6,42 @@ use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{self, Class, Code, Scope, Windows};
 use macula_proto::{Pattern, Topic, wire};
 use prost::Message as _;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 pub(crate) const REALM: &str = "simulated";
 
 /// What a client is told to do.
 #[derive(Clone, Debug)]
 pub(crate) enum Op {
-    Subscribe { pattern: Pattern, echo: bool, retained: bool, events: v1::Overflow, telemetry: v1::Overflow },
-    Publish { class: Class, topic: Topic, key: String, size: usize, keep: Keep, content_type: &'static str },
+    Subscribe(Subscribing),
+    Publish(Publishing),
     Register { procedure: Pattern, policy: v1::CallPolicy },
     Call { procedure: Topic, timeout_ms: u32, credit: u64, all: bool },
+}
+
+/// A subscription to make.
+#[derive(Clone, Debug)]
+pub(crate) struct Subscribing {
+    pub(crate) pattern: Pattern,
+    /// Empty for none.
+    pub(crate) group: &'static str,
+    pub(crate) echo: bool,
+    pub(crate) retained: bool,
+    pub(crate) events: v1::Overflow,
+    pub(crate) telemetry: v1::Overflow,
+}
+
+/// A message to publish.
+#[derive(Clone, Debug)]
+pub(crate) struct Publishing {
+    pub(crate) class: Class,
+    pub(crate) topic: Topic,
+    pub(crate) key: &'static str,
+    pub(crate) size: usize,
+    pub(crate) keep: Keep,
+    pub(crate) content_type: &'static str,
+    /// 0 for ever.
+    pub(crate) time_to_live_ms: u32,
 }
 
 /// What a message does to the retained value of its topic and key.
@@ -30,6 +55,7 @@ pub(crate) enum Keep {
 #[derive(Clone, Debug)]
 pub(crate) struct Subscription {
     pub(crate) pattern: Pattern,
+    pub(crate) group: &'static str,
     pub(crate) echo: bool,
     pub(crate) request: v1::Subscribe,
     pub(crate) acknowledged: bool,
@@ -94,6 +120,12 @@ struct Stream {
 const PARTS: u8 = 7;
 const PART_BYTES: usize = 100;
 
+/// An event that its publisher keeps until it is settled.
+struct Unsettled {
+    sequence: u64,
+    message: Publishing,
+}
+
 /// State of one class stream from the gateway.
 #[derive(Default)]
 struct Incoming {
@@ -113,18 +145,29 @@ pub(crate) struct Client {
     pub(crate) slow: bool,
     /// Grants nothing at all.
     pub(crate) asleep: bool,
-    window: u64,
+    pub(crate) window: u64,
     pub(crate) subscriptions: BTreeMap<u32, Subscription>,
     pub(crate) registrations: BTreeMap<u32, Registration>,
     pub(crate) received: Vec<Received>,
+    /// What has come, by publisher, class and sequence.
+    known: HashSet<(Vec<u8>, usize, u64)>,
     /// Losses told, by class: events, telemetry.
     pub(crate) losses: [u64; 2],
     /// Gaps of which nobody knows how large they are.
     pub(crate) gaps: u64,
+    /// Messages that came too late to be of use.
+    pub(crate) expired: u64,
     pub(crate) ends: Vec<(Class, u32)>,
     pub(crate) calls: BTreeMap<u64, CallRecord>,
     pub(crate) accepted: u64,
     pub(crate) settled: u64,
+    /// Keeps its events until they are settled, and sends them again; asks for what was held for its subscriptions.
+    pub(crate) keeps: bool,
+    unsettled: VecDeque<Unsettled>,
+    /// Publishes nothing, offers nothing, and calls nobody.
+    pub(crate) mute: bool,
+    /// Its gateway has asked it to go.
+    pub(crate) moving: bool,
     /// How long its sessions are kept.
     pub(crate) resume_ms: u32,
     /// Session and run of the gateway that it was connected to last.
@@ -170,12 +213,18 @@ impl Client {
             subscriptions: BTreeMap::new(),
             registrations: BTreeMap::new(),
             received: Vec::new(),
+            known: HashSet::new(),
             losses: [0; 2],
             gaps: 0,
+            expired: 0,
             ends: Vec::new(),
             calls: BTreeMap::new(),
             accepted: 0,
             settled: 0,
+            keeps: false,
+            unsettled: VecDeque::new(),
+            mute: false,
+            moving: false,
             resume_ms: 0,
             last: None,
             resumed: 0,
@@ -209,6 +258,7 @@ impl Client {
         self.gateway = gateway;
         self.session += 1;
         self.closed = None;
+        self.moving = false;
         self.splitters = (0..4).map(|_| Splitter::new(1 << 20)).collect();
         self.incoming[1] = Incoming::default();
         self.early.clear();
@@ -217,23 +267,27 @@ impl Client {
         self.sent = [0; 4];
         self.credit = [u64::MAX, 0, 0, 0];
         let windows = Windows { rpc: self.window, event: self.window, telemetry: self.window };
-        let hello =
-            v1::Hello {
-                versions: vec![1],
-                realm: REALM.to_owned(),
-                client: format!("client {}", self.index),
-                publisher: self.publisher().into(),
-                epoch: 1,
-                windows: Some(windows),
-                acknowledges: true,
-                secret: vec![self.index as u8; 16].into(),
-                resume_ms: self.resume_ms,
-                resume: self.last.filter(|_| self.resume_ms > 0).map(|(session, gateway_epoch)| {
-                    v1::Resumption { session, gateway_epoch, position: self.position }
-                }),
-                ..v1::Hello::default()
-            };
+        let hello = v1::Hello {
+            versions: vec![1],
+            realm: REALM.to_owned(),
+            client: format!("client {}", self.index),
+            publisher: self.publisher().into(),
+            epoch: 1,
+            windows: Some(windows),
+            acknowledges: true,
+            secret: vec![0x5e; 16].into(),
+            resume_ms: self.resume_ms,
+            resume: self.last.filter(|_| self.resume_ms > 0 || self.keeps).map(|(session, gateway_epoch)| {
+                v1::Resumption { session, gateway_epoch, position: self.position }
+            }),
+            ..v1::Hello::default()
+        };
         self.control(kind::HELLO, &hello);
+    }
+
+    /// The next connection is to another gateway.
+    pub(crate) fn move_to(&mut self, gateway: usize) {
+        self.gateway = gateway;
     }
 
     /// The connection is gone.
@@ -264,6 +318,11 @@ impl Client {
             && self.streams.is_empty()
     }
 
+    /// It has not acknowledged all that it has got.
+    pub(crate) fn owes(&self) -> bool {
+        self.position > self.acknowledged
+    }
+
     /// Does one thing of its plan; what it published, if it did.
     pub(crate) fn act(&mut self) -> Option<Op> {
         if !self.welcomed {
@@ -278,11 +337,12 @@ impl Client {
         self.advance_streams();
         let op = self.plan.pop_front()?;
         match op.clone() {
-            Op::Subscribe { pattern, echo, retained, events, telemetry } => {
+            Op::Subscribe(Subscribing { pattern, group, echo, retained, events, telemetry }) => {
                 let number = self.number();
                 let request = v1::Subscribe {
                     subscription: number,
                     pattern: pattern.to_string(),
+                    group: group.to_owned(),
                     retained,
                     echo,
                     events: events.into(),
@@ -291,11 +351,18 @@ impl Client {
                     ..v1::Subscribe::default()
                 };
                 self.control(kind::SUBSCRIBE, &request);
-                let subscription = Subscription { pattern, echo, request, acknowledged: false, gone: false };
+                let subscription =
+                    Subscription { pattern, group, echo, request, acknowledged: false, gone: false };
                 self.subscriptions.insert(number, subscription);
             }
-            Op::Publish { class, topic, key, size, keep, content_type } => {
-                self.publish(class, topic, &key, size, keep, content_type);
+            Op::Publish(message) => {
+                let sequence = &mut self.sequences[slot(message.class)];
+                *sequence += 1;
+                let sequence = *sequence;
+                self.publish(&message, sequence);
+                if self.keeps && message.class == Class::Event {
+                    self.unsettled.push_back(Unsettled { sequence, message });
+                }
             }
             Op::Register { procedure, policy } => {
                 let registration = self.number();
@@ -335,30 +402,39 @@ impl Client {
         Some(op)
     }
 
-    fn publish(
-        &mut self,
-        class: Class,
-        topic: Topic,
-        key: &str,
-        size: usize,
-        keep: Keep,
-        content_type: &'static str,
-    ) {
-        let stream = StreamKind::of(class).expect("a message class") as usize;
-        let aliases = &mut self.aliases[slot(class)];
+    fn publish(&mut self, message: &Publishing, sequence: u64) {
+        let Publishing { class, topic, key, size, keep, content_type, time_to_live_ms } = message;
+        let stream = StreamKind::of(*class).expect("a message class") as usize;
+        let aliases = &mut self.aliases[slot(*class)];
         let next = aliases.len() as u32 + 1;
         let alias = *aliases.entry((topic.clone(), content_type)).or_insert(next);
         if alias == next {
-            let told =
-                v1::TopicAlias { alias, topic: topic.to_string(), content_type: content_type.to_owned() };
+            let (topic, content_type) = (topic.to_string(), (*content_type).to_owned());
+            let told = v1::TopicAlias { alias, topic, content_type };
             frame::put_message(&mut self.out[stream], kind::TOPIC_ALIAS, &told);
         }
-        self.sequences[slot(class)] += 1;
-        let payload = vec![0; size];
+        let payload = vec![0; *size];
         let mut message = wire::Message::new(&payload, key);
-        message.retain = keep == Keep::Retain;
-        message.remove = keep == Keep::Remove;
-        wire::encode_publish(&mut self.out[stream], alias, self.sequences[slot(class)], &message, false);
+        message.retain = *keep == Keep::Retain;
+        message.remove = *keep == Keep::Remove;
+        message.time_to_live_ms = *time_to_live_ms;
+        wire::encode_publish(&mut self.out[stream], alias, sequence, &message, false);
+    }
+
+    /// Sends again what the gateway has not taken, or may have lost with its last run.
+    fn publish_again(&mut self, accepted: u64, anew: bool) {
+        if !self.keeps {
+            return;
+        }
+        if anew && self.sequences[0] > 0 {
+            let resent = v1::Resent { sequence: self.sequences[0] };
+            frame::put_message(&mut self.out[StreamKind::Event as usize], kind::RESENT, &resent);
+        }
+        let unsettled = std::mem::take(&mut self.unsettled);
+        for Unsettled { sequence, message } in unsettled.iter().filter(|event| event.sequence > accepted) {
+            self.publish(message, *sequence);
+        }
+        self.unsettled = unsettled;
     }
 
     /// What may be sent now.
@@ -453,12 +529,15 @@ impl Client {
             }
             kind::SETTLED => {
                 let settled = v1::Settled::decode(body).expect("a Settled").sequence;
+                // The next run of a gateway begins anew with what it is sent again.
                 assert!(
-                    settled > self.settled && settled <= self.sequences[0],
+                    (settled > self.settled || self.keeps) && settled <= self.sequences[0],
                     "Settled goes up to what was sent"
                 );
-                self.settled = settled;
+                self.settled = self.settled.max(settled);
+                self.unsettled.retain(|event| event.sequence > settled);
             }
+            kind::MOVING => self.moving = true,
             kind::PING => {
                 let nonce = v1::Ping::decode(body).expect("a Ping").nonce;
                 self.control(kind::PONG, &v1::Pong { nonce });
@@ -480,8 +559,8 @@ impl Client {
         assert!(!self.welcomed, "one Welcome");
         self.welcomed = true;
         self.accepted = welcome.accepted;
-        self.settled = welcome.settled;
-        self.last = Some((welcome.session, welcome.gateway_epoch));
+        self.settled = if self.keeps { self.settled.max(welcome.settled) } else { welcome.settled };
+        let before = self.last.replace((welcome.session, welcome.gateway_epoch));
         if welcome.resumed {
             self.resumed += 1;
             // It is the session of before.
@@ -494,11 +573,13 @@ impl Client {
         self.acknowledged = self.acknowledged.min(self.position);
         let windows = welcome.windows.expect("Welcome grants credit");
         self.credit = [u64::MAX, windows.rpc, windows.event, windows.telemetry];
+        self.publish_again(welcome.accepted, before.is_some_and(|(_, epoch)| epoch != welcome.gateway_epoch));
+        let recover = self.keeps && before.is_some();
         let again: Vec<v1::Subscribe> = self
             .subscriptions
             .values()
             .filter(|subscription| !subscription.acknowledged)
-            .map(|subscription| subscription.request.clone())
+            .map(|subscription| v1::Subscribe { recover, ..subscription.request.clone() })
             .collect();
         again.iter().for_each(|request| self.control(kind::SUBSCRIBE, request));
         let again: Vec<v1::Register> = self.registrations.values().map(|r| r.request.clone()).collect();
@@ -665,12 +746,8 @@ impl Client {
                 let deliver = v1::Deliver::decode(body).expect("a Deliver");
                 let message = deliver.message.expect("a message");
                 let publisher = incoming.publishers.get(&deliver.publisher).expect("the alias was told");
-                let same = |known: &&Received| {
-                    known.class == class
-                        && known.sequence == deliver.sequence
-                        && known.publisher == *publisher
-                };
-                if deliver.resent && self.received.iter().any(|known| same(&known)) {
+                let known = !self.known.insert((publisher.clone(), slot(class), deliver.sequence));
+                if deliver.resent && known {
                     return;
                 }
                 self.received.push(Received {
@@ -700,6 +777,7 @@ impl Client {
                 self.losses[0] += count;
                 self.gaps += u64::from(count == 0);
             }
+            kind::EXPIRED => self.expired += 1,
             kind::RETAINED_END => {
                 let end = v1::RetainedEnd::decode(body).expect("a RetainedEnd");
                 self.ends.push((class, end.subscription));
@@ -721,8 +799,18 @@ impl Client {
 /// The publisher id of the client with this index.
 pub(crate) fn publisher(index: usize) -> Vec<u8> {
     let mut id = vec![0x50; 16];
-    id[15] = index as u8;
+    id[12..].copy_from_slice(&(index as u32).to_be_bytes());
     id
+}
+
+/// Gateways publish, too, under `$sys`.
+pub(crate) fn is_client(publisher: &[u8]) -> bool {
+    publisher[..12] == [0x50; 12]
+}
+
+/// The index of the client with this publisher id.
+pub(crate) fn index_of(publisher: &[u8]) -> usize {
+    u32::from_be_bytes(publisher[12..].try_into().expect("four bytes")) as usize
 }
 
 /// The place of a message class in a pair.

@@ -1,293 +1,390 @@
-//! Gateways, links and clients, and a scheduler that lets one small thing happen at a time, in random order.
+//! Gateways, links and clients in simulated time: everything that happens is an event with a time, and the seed says when.
+//!
+//! A gateway here is the core and what its shell does: it takes what streams have to send, dials members without a
+//! link, closes what it is told to close. What a message is to be is for [`crate::model`] and [`crate::check`].
 
-use crate::client::{Client, Keep, Op, REALM, slot};
+use crate::client::{Client, Op, REALM};
+use crate::links::Dials;
+use crate::model::Model;
+use crate::paths::Paths;
 use crate::pipe::{End, Pipe};
 use crate::rng::Rng;
+use crate::tap::Taps;
+use crate::watch::Watch;
 use bytes::Bytes;
 use macula_core::{ConnKey, Identity, Node, NodeId, Notice, Now};
-use macula_proto::frame::{FrameError, Splitter};
-use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{self, Class};
-use macula_proto::{Topic, limits};
-use prost::Message as _;
-use std::collections::{BTreeSet, HashMap};
+use macula_proto::kind::StreamKind;
+use macula_proto::limits;
+use macula_proto::v1::Code;
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// A gateway and what its shell would hold.
 pub(crate) struct Gateway {
     pub(crate) node: Node,
-    epoch: u64,
+    pub(crate) epoch: u64,
+    /// The process runs.
+    pub(crate) up: bool,
+    pub(crate) started_ms: u64,
     /// Its clock is off by so many milliseconds.
     skew_ms: u64,
+    /// What happened to it while its process was stopped; nothing when it is not.
+    asleep: Option<Vec<Event>>,
     /// Streams that it named and that have not been taken from.
     ready: Vec<(ConnKey, StreamKind)>,
-    conns: HashMap<ConnKey, (usize, usize)>,
+    taking: bool,
+    pub(crate) conns: BTreeMap<ConnKey, (usize, usize)>,
+    /// Links that are up, by peer.
+    pub(crate) links: BTreeMap<usize, ConnKey>,
+    pub(crate) dials: Dials,
+    pub(crate) sent: Traffic,
 }
 
-/// A message as its client published it.
-pub(crate) struct Published {
-    pub(crate) client: usize,
-    pub(crate) gateway: usize,
-    pub(crate) class: Class,
-    pub(crate) sequence: u64,
-    pub(crate) topic: Topic,
-    pub(crate) key: String,
-    pub(crate) keep: Keep,
+/// What a gateway has sent to others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Traffic {
+    pub(crate) batches: u64,
+    pub(crate) datagrams: u64,
+    pub(crate) bytes: u64,
 }
-
-/// What a wiretap on one stream of a link knows.
-struct Tap {
-    splitter: Splitter,
-    publishers: HashMap<u32, Vec<u8>>,
-}
-
-/// Client, class, sequence.
-pub(crate) type MessageId = (usize, usize, u64);
 
 pub(crate) struct Network {
     pub(crate) rng: Rng,
-    now_ms: u64,
-    ticked_ms: u64,
+    pub(crate) now_ms: u64,
+    pub(crate) paths: Paths,
     pub(crate) gateways: Vec<Gateway>,
-    pub(crate) clients: Vec<Client>,
+    pub(crate) model: Model,
     pub(crate) pipes: Vec<Pipe>,
-    /// Streams that hold bytes: pipe, sending end, stream.
-    busy: Vec<(usize, usize, usize)>,
-    /// Ends that will learn that their connection is gone.
-    removals: Vec<(usize, usize)>,
-    closings: Vec<(usize, usize)>,
-    /// Pairs that cannot reach each other.
-    pub(crate) cut: BTreeSet<(usize, usize)>,
-    pub(crate) published: Vec<Published>,
-    pub(crate) index: HashMap<MessageId, usize>,
-    taps: HashMap<(usize, usize, usize), Tap>,
-    /// Publishers that the event stream from one gateway to another has told, over all connections.
-    told: HashMap<(usize, usize), HashMap<u32, Vec<u8>>>,
-    /// Connections on which live forwards were seen, by message and receiving gateway.
-    pub(crate) crossed: HashMap<(MessageId, usize), Vec<usize>>,
-    /// Losses told on links, by sender, receiver and class.
-    pub(crate) link_losses: HashMap<(usize, usize, usize), u64>,
-    /// Links break here; otherwise nothing may be closed but the spare link of a pair.
+    /// What links carry; none where there are too many.
+    pub(crate) taps: Option<Taps>,
+    pub(crate) watch: Watch,
+    /// Links break and clients are sent away here; otherwise nothing may be closed but the spare link of a pair.
     pub(crate) stormy: bool,
+    /// How long messages may live that do not for ever.
+    pub(crate) lives_ms: &'static [u32],
+    /// How often gateways are ticked, and look whom to dial.
+    pub(crate) tick_ms: u64,
+    queue: BinaryHeap<Due>,
+    numbered: u64,
+    /// What waits for paths to heal.
+    held: Vec<Event>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A gateway in this run is ticked.
+    Tick {
+        gateway: usize,
+        epoch: u64,
+    },
+    /// A gateway's shell sends what there is to send.
+    Take {
+        gateway: usize,
+    },
+    /// The next bytes that this end of a pipe has sent on a stream arrive.
+    Arrive {
+        pipe: usize,
+        end: usize,
+        stream: usize,
+    },
+    /// A datagram that this end has sent arrives.
+    Datagram {
+        pipe: usize,
+        end: usize,
+        bytes: Bytes,
+    },
+    /// A dial succeeds if its goal can still be reached, or fails.
+    Dialled {
+        from: usize,
+        to: usize,
+        epochs: (u64, u64),
+    },
+    DialFailed {
+        from: usize,
+        to: usize,
+        epoch: u64,
+    },
+    /// This end closes its connection.
+    Close {
+        pipe: usize,
+        end: usize,
+    },
+    /// This end learns that its connection is gone.
+    Closed {
+        pipe: usize,
+        end: usize,
+    },
+    /// A client does something.
+    Act {
+        client: usize,
+    },
+    /// A client connects to its gateway.
+    Connect {
+        client: usize,
+    },
+    /// A gateway that stops has had its time to say so.
+    Leave {
+        gateway: usize,
+    },
+    Gone {
+        gateway: usize,
+    },
+}
+
+struct Due {
+    at_ms: u64,
+    number: u64,
+    event: Event,
 }
 
 impl Network {
-    pub(crate) fn new(mut rng: Rng, gateways: usize) -> Self {
-        let gateways = (0..gateways).map(|index| Gateway::new(index, 1, rng.below(800) as u64)).collect();
-        Self {
+    /// `count` gateways that start within a second, of which each knows the address of the first.
+    pub(crate) fn new(mut rng: Rng, count: usize, paths: Paths) -> Self {
+        macula_core::fix_hashes();
+        let gateways = (0..count).map(|index| Gateway::new(index, 1, 0, rng.below(800) as u64)).collect();
+        let mut network = Self {
             rng,
-            now_ms: 1_000,
-            ticked_ms: 1_000,
+            now_ms: 0,
+            paths,
             gateways,
-            clients: Vec::new(),
+            model: Model::default(),
             pipes: Vec::new(),
-            busy: Vec::new(),
-            removals: Vec::new(),
-            closings: Vec::new(),
-            cut: BTreeSet::new(),
-            published: Vec::new(),
-            index: HashMap::new(),
-            taps: HashMap::new(),
-            told: HashMap::new(),
-            crossed: HashMap::new(),
-            link_losses: HashMap::new(),
+            taps: Some(Taps::default()),
+            watch: Watch::default(),
             stormy: false,
+            lives_ms: &[],
+            tick_ms: 100,
+            queue: BinaryHeap::new(),
+            numbered: 0,
+            held: Vec::new(),
+        };
+        for gateway in 0..count {
+            let in_ms = network.rng.below(1_000) as u64;
+            network.after(in_ms, Event::Tick { gateway, epoch: 1 });
         }
+        network
     }
 
-    pub(crate) fn open_link(&mut self, dialler: usize, listener: usize) {
-        let ends = [(dialler, true), (listener, false)].map(|(index, dialled)| End::Gateway {
-            index,
-            conn: self.gateways[index].node.open_link(dialled),
-        });
-        self.attach(ends);
-    }
-
-    /// Adds a client that is not connected yet.
+    /// Adds a client that connects soon.
     pub(crate) fn add_client(&mut self, gateway: usize, window: u64, slow: bool) -> usize {
-        self.clients.push(Client::new(self.clients.len(), gateway, window, slow));
-        self.clients.len() - 1
+        let client = self.model.clients.len();
+        self.model.clients.push(Client::new(client, gateway, window, slow));
+        let in_ms = self.rng.below(20) as u64;
+        self.after(in_ms, Event::Connect { client });
+        client
     }
 
-    pub(crate) fn connect(&mut self, client: usize, gateway: usize) {
-        let conn = self.gateways[gateway].node.open_session();
-        let pipe = self.attach([End::Gateway { index: gateway, conn }, End::Client(client)]);
-        self.clients[client].connect(pipe, gateway);
-        self.flush(client);
+    /// Lets time pass.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        let end = self.now_ms + ms;
+        while self.queue.peek().is_some_and(|due| due.at_ms <= end)
+            && let Some(Due { at_ms, event, .. }) = self.queue.pop()
+        {
+            self.now_ms = at_ms;
+            self.happen(event);
+        }
+        self.now_ms = end;
     }
 
-    fn attach(&mut self, ends: [End; 2]) -> usize {
-        let pipe = self.pipes.len();
-        self.pipes.push(Pipe::new(ends));
-        for (side, end) in ends.iter().enumerate() {
-            if let End::Gateway { index, conn } = *end {
-                self.gateways[index].conns.insert(conn, (pipe, side));
-                self.drain(index);
+    /// Lets time pass until `so`, and not longer than `at_most_ms`; how long it took.
+    pub(crate) fn until(&mut self, at_most_ms: u64, so: impl Fn(&Self) -> bool) -> Option<u64> {
+        let begun = self.now_ms;
+        while !so(self) {
+            if self.now_ms - begun >= at_most_ms {
+                return None;
+            }
+            self.pass(100);
+        }
+        Some(self.now_ms - begun)
+    }
+
+    /// Kills a gateway's process without a word.
+    pub(crate) fn kill(&mut self, gateway: usize) {
+        self.gateways[gateway].up = false;
+        self.gateways[gateway].asleep = None;
+        let ends = std::mem::take(&mut self.gateways[gateway].conns);
+        for (pipe, end) in ends.into_values() {
+            self.pipes[pipe].alive = false;
+            self.pipes[pipe].attached[end] = false;
+            self.pipes[pipe].clear();
+            if !self.pipes[pipe].is_link() {
+                // Links find out by themselves, clients by a rule of theirs.
+                let in_ms = self.rng.between(10, 3_000) as u64;
+                self.after(in_ms, Event::Closed { pipe, end: 1 - end });
             }
         }
-        pipe
     }
 
-    /// The connection breaks; its ends learn of it one by one, later. Of a silent break nobody learns but by
-    /// waiting.
+    /// Stops a gateway as SIGTERM does.
+    pub(crate) fn stop(&mut self, gateway: usize) {
+        self.gateways[gateway].node.say_moving(0);
+        self.drain(gateway);
+        let in_ms = self.rng.between(50, 500) as u64;
+        self.after(in_ms, Event::Leave { gateway });
+    }
+
+    /// Starts a gateway's process again: it knows nothing but the first gateway.
+    pub(crate) fn start(&mut self, gateway: usize) {
+        let Gateway { epoch, skew_ms, sent, .. } = self.gateways[gateway];
+        self.gateways[gateway] = Gateway::new(gateway, epoch + 1, self.now_ms, skew_ms);
+        self.gateways[gateway].sent = sent;
+        self.after(1, Event::Tick { gateway, epoch: epoch + 1 });
+    }
+
+    /// Stops a gateway's process for a while, as SIGSTOP does.
+    pub(crate) fn pause(&mut self, gateway: usize) {
+        if self.gateways[gateway].up {
+            self.gateways[gateway].asleep.get_or_insert_default();
+        }
+    }
+
+    /// A process that was stopped goes on.
+    pub(crate) fn go_on(&mut self, gateway: usize) {
+        for event in self.gateways[gateway].asleep.take().unwrap_or_default() {
+            self.after(0, event);
+        }
+    }
+
+    pub(crate) fn is_asleep(&self, gateway: usize) -> bool {
+        self.gateways[gateway].asleep.is_some()
+    }
+
+    /// Everything passes again, what has waited soon.
+    pub(crate) fn heal(&mut self) {
+        self.paths.heal();
+        for event in std::mem::take(&mut self.held) {
+            let in_ms = self.rng.between(0, 1_000) as u64;
+            self.after(in_ms, event);
+        }
+    }
+
+    /// A connection breaks; its ends learn of it at once, or by waiting.
     pub(crate) fn break_pipe(&mut self, pipe: usize, silently: bool) {
         self.pipes[pipe].alive = false;
-        self.pipes[pipe].fifos = Default::default();
-        self.busy.retain(|(busy, ..)| *busy != pipe);
-        if !silently {
-            let attached = self.pipes[pipe].attached;
-            self.removals.extend((0..2).filter(|end| attached[*end]).map(|end| (pipe, end)));
+        self.pipes[pipe].clear();
+        for end in (0..2).filter(|_| !silently) {
+            let in_ms = self.rng.between(0, 50) as u64;
+            self.after(in_ms, Event::Closed { pipe, end });
         }
     }
 
-    /// The gateway's process is killed and starts again, knowing nothing.
-    pub(crate) fn restart(&mut self, gateway: usize) {
-        for pipe in 0..self.pipes.len() {
-            for end in 0..2 {
-                if self.pipes[pipe].gateway(end).is_some_and(|(index, _)| index == gateway)
-                    && self.pipes[pipe].attached[end]
-                {
-                    self.pipes[pipe].attached[end] = false;
-                    self.break_pipe(pipe, false);
-                }
-            }
-        }
-        let Gateway { epoch, skew_ms, .. } = self.gateways[gateway];
-        self.gateways[gateway] = Gateway::new(gateway, epoch + 1, skew_ms);
+    pub(crate) fn after(&mut self, in_ms: u64, event: Event) {
+        self.numbered += 1;
+        self.queue.push(Due { at_ms: self.now_ms + in_ms, number: self.numbered, event });
     }
 
-    /// One small thing happens.
-    pub(crate) fn step(&mut self) {
-        match self.rng.below(100) {
-            0..45 => self.transport(),
-            45..75 => self.take(),
-            75..95 => self.act(),
-            95..97 => self.learn(),
-            _ => {
-                let passed = self.rng.between(0, 4) as u64;
-                self.advance(passed);
+    fn happen(&mut self, event: Event) {
+        if let Some(gateway) = self.taker(&event)
+            && let Some(waiting) = &mut self.gateways[gateway].asleep
+        {
+            // What arrives waits in the socket's buffer; datagrams that would fill it are dropped.
+            if !matches!(event, Event::Datagram { .. }) {
+                waiting.push(event);
             }
-        }
-    }
-
-    /// Steps until every plan is done.
-    pub(crate) fn run(&mut self) {
-        for _ in 0..10_000_000 {
-            if self.clients.iter().all(|client| client.plan.is_empty() || client.asleep) {
-                return;
-            }
-            self.step();
-            if self.stormy {
-                self.repair();
-            }
-        }
-        panic!("the plans do not end");
-    }
-
-    /// Steps until nothing moves any more and everybody has got an answer.
-    pub(crate) fn rest(&mut self) {
-        let mut quiet = 0;
-        for _ in 0..5_000_000 {
-            if !self.busy.is_empty()
-                || !self.removals.is_empty()
-                || !self.closings.is_empty()
-                || self.any_ready()
-            {
-                self.step();
-                continue;
-            }
-            self.repair();
-            (0..self.clients.len()).for_each(|client| self.act_with(client));
-            if self.busy.is_empty() {
-                let gauges = self.gateways.iter().map(|gateway| gateway.node.gauges());
-                let kept = gauges.into_iter().any(|gauges| gauges.kept > 0 || gauges.recoverable > 0);
-                let settled = self.clients.iter().all(Client::is_idle) && self.links_settled() && !kept;
-                quiet = if settled { quiet + 1 } else { 0 };
-                // Longer than a second, so that pings, too, have come and gone.
-                if quiet > 12 {
-                    return;
-                }
-                self.advance(100);
-            }
-        }
-        panic!("the network does not come to rest");
-    }
-
-    /// Dials the pairs that have no link, and connects the clients that are without.
-    fn repair(&mut self) {
-        for (a, b) in self.pairs() {
-            let linked = self
-                .pipes
-                .iter()
-                .any(|pipe| pipe.alive && pipe.pair().is_some_and(|p| p == (a, b) || p == (b, a)));
-            if !linked && !self.cut.contains(&(a, b)) && self.rng.percent(20) {
-                let (dialler, listener) = if self.rng.percent(50) { (a, b) } else { (b, a) };
-                self.open_link(dialler, listener);
-            }
-        }
-        for client in 0..self.clients.len() {
-            if self.clients[client].pipe.is_none() && self.rng.percent(20) {
-                let home = self.clients[client].gateway;
-                let gateway = if self.rng.percent(50) { home } else { self.rng.below(self.gateways.len()) };
-                self.connect(client, gateway);
-            }
-        }
-    }
-
-    pub(crate) fn pairs(&self) -> Vec<(usize, usize)> {
-        let count = self.gateways.len();
-        (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b))).collect()
-    }
-
-    /// Both ends of every pair that is not cut know of the same one link.
-    pub(crate) fn links_settled(&self) -> bool {
-        // Nobody still believes in a connection that broke silently.
-        let ghosts = self.pipes.iter().any(|pipe| !pipe.alive && pipe.attached != [false; 2]);
-        !ghosts
-            && self.pairs().iter().filter(|pair| !self.cut.contains(pair)).all(|&(a, b)| {
-                let seen = |at: usize, other: usize| -> Vec<bool> {
-                    let peers = self.gateways[at].node.peers().into_iter();
-                    peers
-                        .filter(|peer| peer.node == id(other) && peer.synced)
-                        .map(|peer| peer.dialled)
-                        .collect()
-                };
-                match (&seen(a, b)[..], &seen(b, a)[..]) {
-                    ([one], [other]) => one != other,
-                    _ => false,
-                }
-            })
-    }
-
-    fn any_ready(&self) -> bool {
-        self.gateways.iter().any(|gateway| !gateway.ready.is_empty())
-    }
-
-    /// Some bytes of some stream arrive.
-    fn transport(&mut self) {
-        if self.busy.is_empty() {
             return;
         }
-        let place = self.rng.below(self.busy.len());
-        let (pipe, end, stream) = self.busy[place];
-        let limit = match self.rng.below(4) {
-            0 => self.rng.between(1, 16),
-            1 => self.rng.between(1, 1_000),
-            _ => 64 << 10,
-        };
+        match event {
+            Event::Tick { gateway, epoch } => self.tick(gateway, epoch),
+            Event::Take { gateway } => self.take(gateway),
+            Event::Arrive { pipe, end, stream } => self.arrive(pipe, end, stream),
+            Event::Datagram { pipe, end, bytes } => {
+                if let (true, Some((index, conn))) = (self.is_open(pipe), self.pipes[pipe].gateway(1 - end)) {
+                    self.gateways[index].node.receive_datagram(conn, &bytes);
+                    self.drain(index);
+                }
+            }
+            Event::Dialled { from, to, epochs } => self.dialled(from, to, epochs),
+            Event::DialFailed { from, to, epoch } => self.dial_failed(from, to, epoch),
+            Event::Close { pipe, end } => {
+                self.pipes[pipe].alive = false;
+                self.detach(pipe, end);
+                // Behind what is under way.
+                let last_ms = self.pipes[pipe].fifos[end].iter().map(|fifo| fifo.last_ms).max().unwrap_or(0);
+                let in_ms = last_ms.saturating_sub(self.now_ms) + self.way(pipe);
+                self.after(in_ms, Event::Closed { pipe, end: 1 - end });
+            }
+            Event::Closed { pipe, end } if self.is_cut(pipe) => self.held.push(Event::Closed { pipe, end }),
+            Event::Closed { pipe, end } => {
+                self.pipes[pipe].alive = false;
+                self.detach(pipe, end);
+            }
+            Event::Act { client } => self.act(client),
+            Event::Connect { client } => self.connect(client),
+            Event::Leave { gateway } => {
+                let now = self.now(gateway);
+                self.gateways[gateway].node.leave(now);
+                self.drain(gateway);
+                let in_ms = self.rng.between(20, 100) as u64;
+                self.after(in_ms, Event::Gone { gateway });
+            }
+            Event::Gone { gateway } => {
+                self.gateways[gateway].up = false;
+                let ends: Vec<(usize, usize)> = self.gateways[gateway].conns.values().copied().collect();
+                ends.into_iter().for_each(|(pipe, end)| self.happen(Event::Close { pipe, end }));
+            }
+        }
+    }
+
+    /// The gateway that an event happens to.
+    fn taker(&self, event: &Event) -> Option<usize> {
+        match *event {
+            Event::Tick { gateway, .. } | Event::Take { gateway } => Some(gateway),
+            Event::Leave { gateway } | Event::Gone { gateway } => Some(gateway),
+            Event::Arrive { pipe, end, .. } | Event::Datagram { pipe, end, .. } => {
+                self.pipes[pipe].gateway(1 - end).map(|(index, _)| index)
+            }
+            Event::Close { pipe, end } | Event::Closed { pipe, end } => {
+                self.pipes[pipe].gateway(end).map(|(index, _)| index)
+            }
+            Event::Dialled { .. } | Event::DialFailed { .. } | Event::Act { .. } | Event::Connect { .. } => {
+                None
+            }
+        }
+    }
+
+    fn tick(&mut self, gateway: usize, epoch: u64) {
+        if !self.gateways[gateway].up || self.gateways[gateway].epoch != epoch {
+            return;
+        }
+        let now = self.now(gateway);
+        self.gateways[gateway].node.tick(now);
+        self.drain(gateway);
+        if self.now_ms % 1_000 < self.tick_ms {
+            self.watch.bounds(&self.gateways[gateway]);
+        }
+        self.dial(gateway);
+        self.after(self.tick_ms, Event::Tick { gateway, epoch });
+    }
+
+    /// The next bytes of a stream arrive.
+    fn arrive(&mut self, pipe: usize, end: usize, stream: usize) {
+        if self.is_cut(pipe) {
+            return self.held.push(Event::Arrive { pipe, end, stream });
+        }
+        let limit = if self.paths.shredded { self.rng.pick(&[7, 100, 64 << 10]) } else { usize::MAX };
         let fifo = &mut self.pipes[pipe].fifos[end][stream];
-        let bytes = fifo.pop(limit).expect("a busy stream has bytes");
-        if fifo.is_empty() {
-            self.busy.swap_remove(place);
+        let Some(bytes) = fifo.pop(limit) else { return };
+        if bytes.len() == limit {
+            // There may be more of this piece.
+            self.after(1, Event::Arrive { pipe, end, stream });
         }
         let kind = StreamKind::ALL[stream];
-        if self.pipes[pipe].is_link() {
-            self.listen(pipe, end, kind, &bytes);
+        if let (Some(taps), Some(pair)) = (&mut self.taps, self.pipes[pipe].pair()) {
+            let between = if end == 0 { pair } else { (pair.1, pair.0) };
+            taps.listen((pipe, end), between, kind, &bytes, &self.model);
         }
         match self.pipes[pipe].ends[1 - end] {
             End::Client(client) => {
-                self.clients[client].receive(kind, &bytes);
-                if !self.stormy {
-                    assert_eq!(self.clients[client].closed, None, "client {client} was sent away");
+                self.model.clients[client].receive(kind, &bytes);
+                self.watch.client(&self.model, client, self.now_ms);
+                let known = &self.model.clients[client];
+                assert!(
+                    self.stormy || known.closed.is_none(),
+                    "client {client} was sent away: {:?}",
+                    known.closed
+                );
+                if known.moving && self.pipes[pipe].alive {
+                    self.break_pipe(pipe, false);
                 }
                 self.flush(client);
             }
@@ -299,87 +396,110 @@ impl Network {
         }
     }
 
-    /// Some gateway's shell takes some bytes of some stream.
-    fn take(&mut self) {
-        let index = self.rng.below(self.gateways.len());
-        let count = self.gateways[index].ready.len();
-        if count == 0 {
-            return;
-        }
-        let place = self.rng.below(count);
-        let (conn, stream) = self.gateways[index].ready[place];
-        let now = self.now(index);
-        match self.gateways[index].node.take(conn, stream, now) {
-            Some(bytes) => {
+    /// A gateway's shell sends what there is, one stream after the other in any order.
+    fn take(&mut self, index: usize) {
+        self.gateways[index].taking = false;
+        while !self.gateways[index].ready.is_empty() {
+            let place = self.rng.below(self.gateways[index].ready.len());
+            let (conn, stream) = self.gateways[index].ready.swap_remove(place);
+            let now = self.now(index);
+            while let Some(bytes) = self.gateways[index].node.take(conn, stream, now) {
                 assert!(bytes.len() <= limits::FRAME_BYTES + (64 << 10), "batches are of moderate size");
                 if let Some(&(pipe, end)) = self.gateways[index].conns.get(&conn) {
                     self.send(pipe, end, stream, bytes);
                 }
             }
-            None => {
-                self.gateways[index].ready.swap_remove(place);
-            }
+            self.drain(index);
         }
-        self.drain(index);
     }
 
     fn send(&mut self, pipe: usize, end: usize, stream: StreamKind, bytes: Bytes) {
         if !self.pipes[pipe].alive || bytes.is_empty() {
             return;
         }
-        let fifo = &mut self.pipes[pipe].fifos[end][stream as usize];
-        if fifo.is_empty() {
-            self.busy.push((pipe, end, stream as usize));
+        if let (true, Some((index, _))) = (self.pipes[pipe].is_link(), self.pipes[pipe].gateway(end)) {
+            let sent = &mut self.gateways[index].sent;
+            (sent.batches, sent.bytes) = (sent.batches + 1, sent.bytes + bytes.len() as u64);
         }
+        let at_ms = self.now_ms + self.way(pipe);
+        let stream = stream as usize;
+        let fifo = &mut self.pipes[pipe].fifos[end][stream];
+        fifo.last_ms = fifo.last_ms.max(at_ms);
         fifo.push(bytes);
+        let in_ms = fifo.last_ms - self.now_ms;
+        self.after(in_ms, Event::Arrive { pipe, end, stream });
     }
 
-    fn act(&mut self) {
-        if !self.clients.is_empty() {
-            let client = self.rng.below(self.clients.len());
-            self.act_with(client);
+    /// How long a packet of a stream takes on this connection.
+    fn way(&mut self, pipe: usize) -> u64 {
+        match self.pipes[pipe].pair() {
+            Some((a, b)) => self.paths.reliable(a, b, &mut self.rng),
+            None => self.rng.between(0, self.paths.idle_ms.min(3) as usize) as u64,
         }
     }
 
-    fn act_with(&mut self, index: usize) {
-        let client = &mut self.clients[index];
-        if let Some(Op::Publish { class, topic, key, keep, .. }) = client.act() {
-            let sequence = client.sequences[slot(class)];
-            self.index.insert((index, slot(class), sequence), self.published.len());
-            let gateway = client.gateway;
-            self.published.push(Published { client: index, gateway, class, sequence, topic, key, keep });
+    fn act(&mut self, index: usize) {
+        let client = &mut self.model.clients[index];
+        if let Some(Op::Publish(message)) = client.act() {
+            self.model.publish(index, message, self.now_ms);
         }
         self.flush(index);
+        let client = &self.model.clients[index];
+        if client.pipe.is_some() {
+            let busy = !client.plan.is_empty() || !client.is_idle() || client.owes();
+            let longest = if busy { self.paths.idle_ms } else { 200 };
+            let in_ms = self.rng.between(1, longest.max(1) as usize) as u64;
+            self.after(in_ms, Event::Act { client: index });
+        }
     }
 
     fn flush(&mut self, client: usize) {
-        let Some(pipe) = self.clients[client].pipe else { return };
-        for (stream, bytes) in self.clients[client].flush() {
+        let Some(pipe) = self.model.clients[client].pipe else { return };
+        for (stream, bytes) in self.model.clients[client].flush() {
             self.send(pipe, 1, stream, bytes);
         }
     }
 
-    /// Some end learns that its connection is gone; some connection that was to be closed is.
-    fn learn(&mut self) {
-        if !self.closings.is_empty() {
-            let place = self.rng.below(self.closings.len());
-            let (pipe, end) = self.closings[place];
-            let (index, conn) = self.pipes[pipe].gateway(end).expect("gateways close");
-            let unsent = self.gateways[index].ready.contains(&(conn, StreamKind::Control));
-            if !unsent && self.pipes[pipe].fifos[end][0].is_empty() {
-                self.closings.swap_remove(place);
-                if self.pipes[pipe].alive {
-                    self.break_pipe(pipe, false);
-                } else {
-                    self.removals.push((pipe, end));
-                }
+    fn connect(&mut self, client: usize) {
+        let index = self.model.clients[client].gateway;
+        if self.model.clients[client].pipe.is_some() {
+            return;
+        }
+        if !self.is_ready(index) {
+            return self.after(100, Event::Connect { client });
+        }
+        let conn = self.gateways[index].node.open_session();
+        let pipe = self.attach([End::Gateway { index, conn }, End::Client(client)]);
+        self.model.clients[client].connect(pipe, index);
+        self.flush(client);
+        self.after(1, Event::Act { client });
+    }
+
+    /// A gateway takes clients once those that it can reach have told what they want, or after five seconds.
+    fn is_ready(&self, index: usize) -> bool {
+        let gateway = &self.gateways[index];
+        if !gateway.up || gateway.asleep.is_some() {
+            return false;
+        }
+        let waited = self.now_ms - gateway.started_ms >= 5_000;
+        let others =
+            (0..self.gateways.len()).filter(|other| *other != index && self.is_reachable(index, *other));
+        waited || {
+            let peers = gateway.node.peers();
+            others.into_iter().all(|other| peers.iter().any(|peer| peer.node == id(other) && peer.synced))
+        }
+    }
+
+    pub(crate) fn attach(&mut self, ends: [End; 2]) -> usize {
+        let pipe = self.pipes.len();
+        self.pipes.push(Pipe::new(ends));
+        for (side, end) in ends.iter().enumerate() {
+            if let End::Gateway { index, conn } = *end {
+                self.gateways[index].conns.insert(conn, (pipe, side));
+                self.drain(index);
             }
         }
-        if !self.removals.is_empty() {
-            let place = self.rng.below(self.removals.len());
-            let (pipe, end) = self.removals.swap_remove(place);
-            self.detach(pipe, end);
-        }
+        pipe
     }
 
     fn detach(&mut self, pipe: usize, end: usize) {
@@ -391,131 +511,151 @@ impl Network {
                 let now = self.now(index);
                 self.gateways[index].node.remove(conn, now);
                 self.gateways[index].conns.remove(&conn);
+                self.gateways[index].links.retain(|_, link| *link != conn);
                 self.drain(index);
+                if let (0, Some((_, peer))) = (end, self.pipes[pipe].pair()) {
+                    self.put_off(index, peer);
+                }
             }
-            End::Client(client) if self.clients[client].pipe == Some(pipe) => {
-                self.clients[client].disconnect()
+            End::Client(client) if self.model.clients[client].pipe == Some(pipe) => {
+                self.model.clients[client].disconnect();
+                let in_ms = self.rng.between(20, 500) as u64;
+                self.after(in_ms, Event::Connect { client });
             }
             End::Client(_) => {}
         }
-    }
-
-    /// Time passes; gateways tick when it is due.
-    pub(crate) fn advance(&mut self, ms: u64) {
-        self.now_ms += ms;
-        while self.ticked_ms + 100 <= self.now_ms {
-            self.ticked_ms += 100;
-            for index in 0..self.gateways.len() {
-                let now = self.now(index);
-                self.gateways[index].node.tick(now);
-                self.drain(index);
-            }
+        if let (true, Some(taps)) = (self.pipes[pipe].attached == [false; 2], &mut self.taps) {
+            self.pipes[pipe].clear();
+            taps.forget(pipe);
         }
     }
 
-    fn now(&self, gateway: usize) -> Now {
-        let unix_ms = 1_700_000_000_000 + self.now_ms + self.gateways[gateway].skew_ms;
-        Now { elapsed_ms: self.now_ms, unix_ms }
+    pub(crate) fn now(&self, gateway: usize) -> Now {
+        let Gateway { skew_ms, started_ms, .. } = self.gateways[gateway];
+        Now { elapsed_ms: self.now_ms - started_ms, unix_ms: 1_700_000_000_000 + self.now_ms + skew_ms }
     }
 
     /// Takes notice of what a gateway wants after it was driven.
-    fn drain(&mut self, index: usize) {
+    pub(crate) fn drain(&mut self, index: usize) {
         let gateway = &mut self.gateways[index];
         while let Some(ready) = gateway.node.poll_ready() {
-            assert!(!gateway.ready.contains(&ready), "a stream is named once");
             gateway.ready.push(ready);
         }
-        let gauges = gateway.node.gauges();
-        let bound = (gateway.conns.len() + gauges.kept + gauges.parked) * (8 << 20);
-        assert!(gauges.queued_bytes <= bound, "queues stay bounded: {gauges:?}");
-        while let Some(notice) = gateway.node.poll_notice() {
-            let Notice::Close { conn, message, .. } = notice else { continue };
-            let expected = message.contains("another link of this pair")
-                || message.contains("the other has started later")
-                || self.stormy
-                    && (message.contains("has said nothing") || message.contains("connected anew"));
-            assert!(expected, "gateway {index} closes a connection: {message}");
-            if let Some(&(pipe, end)) = gateway.conns.get(&conn)
-                && !std::mem::replace(&mut self.pipes[pipe].closing[end], true)
-            {
-                self.closings.push((pipe, end));
+        if !gateway.ready.is_empty() && !std::mem::replace(&mut gateway.taking, true) {
+            let in_ms = self.rng.between(0, self.paths.idle_ms as usize) as u64;
+            self.after(in_ms, Event::Take { gateway: index });
+        }
+        while let Some((conn, bytes)) = self.gateways[index].node.poll_datagram() {
+            self.send_datagram(index, conn, bytes);
+        }
+        while let Some(notice) = self.gateways[index].node.poll_notice() {
+            match notice {
+                Notice::LinkUp { conn, node, .. } => {
+                    self.gateways[index].links.insert(index_of(node), conn);
+                    self.gateways[index].dials.remove(&index_of(node));
+                }
+                Notice::Close { conn, code, message, .. } => {
+                    let spare = message.contains("another link of this pair")
+                        || message.contains("the other has started later");
+                    assert!(spare || self.stormy, "gateway {index} closes a connection: {message}");
+                    let broken =
+                        matches!(code, Code::InvalidArgument | Code::ResourceExhausted | Code::Internal);
+                    assert!(!broken, "gateway {index} is told nonsense: {message}");
+                    if let Some(&(pipe, end)) = self.gateways[index].conns.get(&conn)
+                        && !std::mem::replace(&mut self.pipes[pipe].closing[end], true)
+                    {
+                        // Once the shell has sent what the control stream holds.
+                        let in_ms = self.paths.idle_ms + self.rng.between(1, 20) as u64;
+                        self.after(in_ms, Event::Close { pipe, end });
+                    }
+                }
+                _ => {}
             }
         }
     }
 
-    /// Listens to what a link carries: every live message passes one link at most, from its first gateway.
-    fn listen(&mut self, pipe: usize, end: usize, stream: StreamKind, bytes: &[u8]) {
-        let Some(class) = stream.class().filter(|class| *class != Class::Rpc) else { return };
-        let (dialler, listener) = self.pipes[pipe].pair().expect("a link");
-        let (from, to) = if end == 0 { (dialler, listener) } else { (listener, dialler) };
-        let tap = self.taps.entry((pipe, end, stream as usize)).or_insert_with(|| Tap {
-            splitter: Splitter::new(limits::FRAME_BYTES),
-            publishers: HashMap::new(),
-        });
-        let Tap { splitter, publishers } = tap;
-        let told = self.told.entry((from, to)).or_default();
-        let split = splitter.split(bytes, |kind, body| {
-            match kind {
-                kind::PUBLISHER_ALIAS => {
-                    let told = v1::PublisherAlias::decode(body).expect("a PublisherAlias");
-                    publishers.insert(told.alias, told.publisher.to_vec());
-                }
-                kind::CONTINUE => {
-                    let begin = v1::Continue::decode(body).expect("a Continue");
-                    if begin.position.is_none() {
-                        told.clear();
-                    }
-                    publishers.clone_from(told);
-                }
-                kind::DROPPED => {
-                    let count = v1::Dropped::decode(body).expect("a Dropped").count;
-                    *self.link_losses.entry((from, to, 1)).or_default() += count;
-                }
-                kind::GAP => {
-                    let count = v1::Gap::decode(body).expect("a Gap").count;
-                    *self.link_losses.entry((from, to, 0)).or_default() += count;
-                }
-                kind::DELIVER => {
-                    let deliver = v1::Deliver::decode(body).expect("a Deliver");
-                    if deliver.retained {
-                        return Ok(());
-                    }
-                    let client = usize::from(publishers[&deliver.publisher][15]);
-                    let message = (client, slot(class), deliver.sequence);
-                    let published = &self.published[self.index[&message]];
-                    assert_eq!(
-                        published.gateway, from,
-                        "a message passes one link, from where it was published"
-                    );
-                    let pipes = self.crossed.entry((message, to)).or_default();
-                    let once = !pipes.contains(&pipe) || deliver.resent;
-                    assert!(once, "a message passes a connection once");
-                    pipes.push(pipe);
-                }
-                _ => {}
-            }
-            Ok::<(), FrameError>(())
-        });
-        split.expect("gateways send frames");
-        if stream == StreamKind::Event {
-            told.extend(publishers.iter().map(|(alias, id)| (*alias, id.clone())));
+    fn send_datagram(&mut self, index: usize, conn: ConnKey, bytes: Vec<u8>) {
+        let Some(&(pipe, end)) = self.gateways[index].conns.get(&conn) else { return };
+        let sent = &mut self.gateways[index].sent;
+        (sent.datagrams, sent.bytes) = (sent.datagrams + 1, sent.bytes + bytes.len() as u64);
+        let (a, b) = self.pipes[pipe].pair().expect("a link");
+        let bytes = Bytes::from(bytes);
+        for in_ms in self.paths.datagram(a, b, &mut self.rng) {
+            self.after(in_ms, Event::Datagram { pipe, end, bytes: bytes.clone() });
         }
+    }
+
+    fn is_open(&self, pipe: usize) -> bool {
+        self.pipes[pipe].alive && !self.is_cut(pipe)
+    }
+
+    fn is_cut(&self, pipe: usize) -> bool {
+        self.pipes[pipe].pair().is_some_and(|(a, b)| self.paths.are_cut(a, b))
+    }
+
+    /// Both run, and packets pass between them.
+    pub(crate) fn is_reachable(&self, a: usize, b: usize) -> bool {
+        let awake = |index: usize| self.gateways[index].up && self.gateways[index].asleep.is_none();
+        awake(a) && awake(b) && !self.paths.are_cut(a, b)
     }
 }
 
 impl Gateway {
-    fn new(index: usize, epoch: u64, skew_ms: u64) -> Self {
+    fn new(index: usize, epoch: u64, started_ms: u64, skew_ms: u64) -> Self {
         let identity = Identity {
             node: id(index),
             name: format!("gateway-{index}"),
             realm: REALM.to_owned(),
-            epoch,
-            advertise: Vec::new(),
+            // A run of one gateway has no number of another's.
+            epoch: epoch * 10_000 + index as u64,
+            advertise: vec![format!("gateway-{index}.example.org:9443")],
         };
-        Self { node: Node::new(identity), epoch, skew_ms, ready: Vec::new(), conns: HashMap::new() }
+        Self {
+            node: Node::new(identity),
+            epoch,
+            up: true,
+            started_ms,
+            skew_ms,
+            asleep: None,
+            ready: Vec::new(),
+            taking: false,
+            conns: BTreeMap::new(),
+            links: BTreeMap::new(),
+            dials: Dials::default(),
+            sent: Traffic::default(),
+        }
     }
 }
 
-fn id(gateway: usize) -> NodeId {
-    NodeId([gateway as u8 + 1; 16])
+/// The id of a gateway: its number, with the order of ids being none of the order of numbers.
+pub(crate) fn id(gateway: usize) -> NodeId {
+    let mut bytes = [0; 16];
+    bytes[0] = (gateway as u8).wrapping_mul(151);
+    bytes[8..].copy_from_slice(&(gateway as u64).to_be_bytes());
+    NodeId(bytes)
 }
+
+pub(crate) fn index_of(node: NodeId) -> usize {
+    u64::from_be_bytes(node.0[8..].try_into().expect("eight bytes")) as usize
+}
+
+impl Ord for Due {
+    /// The greatest is the first to come.
+    fn cmp(&self, other: &Self) -> Ordering {
+        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
+    }
+}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
+}
+
+impl Eq for Due {}

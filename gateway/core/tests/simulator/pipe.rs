@@ -8,6 +8,8 @@ use std::collections::VecDeque;
 #[derive(Default)]
 pub(crate) struct Fifo {
     chunks: VecDeque<Bytes>,
+    /// When the last of them arrives, so that no later one comes before.
+    pub(crate) last_ms: u64,
 }
 
 impl Fifo {
@@ -15,10 +17,6 @@ impl Fifo {
         if !bytes.is_empty() {
             self.chunks.push_back(bytes);
         }
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
     }
 
     /// The next bytes, at most `limit` and perhaps fewer.
@@ -54,6 +52,11 @@ impl Pipe {
 
     pub(crate) fn is_link(&self) -> bool {
         self.ends.iter().all(|end| matches!(end, End::Gateway { .. }))
+    }
+
+    /// Forgets what is under way.
+    pub(crate) fn clear(&mut self) {
+        self.fifos.iter_mut().flatten().for_each(|fifo| fifo.chunks.clear());
     }
 
     /// The gateway at this end, if it is one.

@@ -1,0 +1,153 @@
+//! Stories with names: what users of a mesh fear, each told over a few networks.
+
+use crate::network::Network;
+use crate::paths::Paths;
+use crate::rng::Rng;
+use crate::scenario::{Kind, Step};
+
+/// A mesh of four with three clients, and what happens to it.
+struct Scenario {
+    name: &'static str,
+    kind: Kind,
+    story: &'static [Step],
+}
+
+const SCENARIOS: &[Scenario] = &[
+    Scenario {
+        name: "two and two cannot reach each other for twenty seconds",
+        kind: Kind::Gentle,
+        story: &[
+            Step::Publish(5),
+            Step::Split(2),
+            Step::Publish(10),
+            Step::Wait(20_000),
+            Step::Publish(10),
+            Step::Heal,
+        ],
+    },
+    Scenario {
+        name: "a process is stopped for ten seconds",
+        kind: Kind::Gentle,
+        story: &[
+            Step::Publish(10),
+            Step::Wait(50),
+            Step::Pause(3),
+            Step::Publish(10),
+            Step::Wait(10_000),
+            Step::Continue(3),
+        ],
+    },
+    Scenario {
+        name: "one pair cannot reach each other, and everybody else can",
+        kind: Kind::Gentle,
+        story: &[
+            Step::Cut(1, 2),
+            Step::Publish(10),
+            Step::Wait(30_000),
+            Step::Publish(10),
+            Step::Heal,
+            Step::Publish(10),
+        ],
+    },
+    Scenario {
+        name: "a link breaks again and again, and is dialled from both sides",
+        kind: Kind::Gentle,
+        story: &[
+            Step::Publish(20),
+            Step::Break(0, 1),
+            Step::Wait(200),
+            Step::Dial(0, 1),
+            Step::Dial(1, 0),
+            Step::Wait(20),
+            Step::Break(0, 1),
+            Step::Publish(10),
+            Step::Wait(300),
+            Step::Silence(0, 1),
+            Step::Dial(1, 0),
+        ],
+    },
+    Scenario {
+        name: "it falls apart twice, and a process sleeps through the first healing",
+        kind: Kind::Gentle,
+        story: &[
+            Step::Publish(10),
+            Step::Split(1),
+            Step::Wait(5_000),
+            Step::Pause(2),
+            Step::Heal,
+            Step::Wait(6_000),
+            Step::Continue(2),
+            Step::Publish(5),
+            Step::Split(3),
+            Step::Wait(9_000),
+            Step::Publish(5),
+            Step::Heal,
+        ],
+    },
+    Scenario {
+        name: "a gateway dies and is back before anybody misses it",
+        kind: Kind::Harsh,
+        story: &[
+            Step::Publish(20),
+            Step::Wait(60),
+            Step::Kill(2),
+            Step::Wait(100),
+            Step::Start(2),
+            Step::Publish(10),
+        ],
+    },
+    Scenario {
+        name: "a gateway dies and is back when it was given up",
+        kind: Kind::Harsh,
+        story: &[
+            Step::Publish(20),
+            Step::Wait(60),
+            Step::Kill(1),
+            Step::Publish(10),
+            Step::Wait(20_000),
+            Step::Start(1),
+            Step::Publish(10),
+        ],
+    },
+    Scenario {
+        name: "everybody is started anew, one after the other",
+        kind: Kind::Harsh,
+        story: &[
+            Step::Publish(10),
+            Step::Stop(3),
+            Step::Wait(2_000),
+            Step::Start(3),
+            Step::Wait(8_000),
+            Step::Publish(10),
+            Step::Stop(0),
+            Step::Wait(2_000),
+            Step::Start(0),
+            Step::Wait(8_000),
+            Step::Publish(10),
+        ],
+    },
+    Scenario {
+        name: "two and two cannot reach each other for longer than anything is held",
+        kind: Kind::Harsh,
+        story: &[Step::Split(2), Step::Publish(10), Step::Wait(90_000), Step::Publish(10), Step::Heal],
+    },
+];
+
+#[test]
+fn stories() {
+    for Scenario { name, kind, story } in SCENARIOS {
+        for seed in 0..10 {
+            let outcome = std::panic::catch_unwind(|| {
+                let mut rng = Rng::new(seed);
+                let paths = Paths::random(&mut rng);
+                let mut network = Network::new(rng, 4, paths);
+                network.rest();
+                crate::live_through(network, *kind, 3, story);
+            });
+            assert!(
+                outcome.is_ok(),
+                "`{name}`, seed {seed}: cargo test -p macula-core --test simulator stories"
+            );
+        }
+    }
+}
