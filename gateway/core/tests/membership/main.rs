@@ -4,7 +4,7 @@
 //! `cargo test` has up to 32 gateways. The figures of ARCHITECTURE.md:
 //! `MEMBERSHIP=4,10,32,100,320 cargo test --release -p macula-core --test membership -- --nocapture figures`
 //! prints the table, and writes it to `target/membership.csv`, which `gateway/docs/membership.py` draws. Any numbers will do;
-//! a thousand takes more than seven minutes of a shared core.
+//! the first four faults of a thousand take seven minutes of a core.
 
 mod network;
 

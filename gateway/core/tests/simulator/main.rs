@@ -3,7 +3,7 @@
 //! What has to hold is looked at after each step ([`watch`], [`tap`]) and once everything has come to rest ([`check`]);
 //! faults are data ([`scenario`]). A seed that fails tells its story and the command that replays it.
 //!
-//! `SIMULATION_SEEDS=2000 SIMULATION_NODES=4,32,100,1000 cargo test -p macula-core --test simulator -- --nocapture` runs that
+//! `SIMULATION_SEEDS=2000 SIMULATION_NODES=4,32,100 cargo test -p macula-core --test simulator -- --nocapture` runs that
 //! many seeds of each test, and meshes of so many gateways, whose figures ([`figures`]) go to `target/simulator.csv`.
 
 mod check;
