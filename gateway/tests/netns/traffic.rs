@@ -148,6 +148,8 @@ impl Record {
                 (stream.last, stream.received) = (number, stream.received + 1);
             }
             Notification::Gap(count) => self.gaps.push(count),
+            // What a lost link had of the telemetry that gateways tell of themselves; everything here is an event.
+            Notification::Dropped(_) => {}
             other => self.wrong.push(format!("{other:?}")),
         }
     }
