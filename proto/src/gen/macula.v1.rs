@@ -364,7 +364,8 @@ pub struct Gap {
     #[prost(uint64, tag = "1")]
     pub count: u64,
 }
-/// Between gateways: the members that this message named are gone; the sender chooses again.
+/// Between gateways: the member that this message named, in `deliver.members`, is gone; the sender chooses again. Pattern and
+/// group are empty when only the sender knows of which group it was.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct NotHere {
     #[prost(string, tag = "1")]
