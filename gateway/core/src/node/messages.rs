@@ -662,7 +662,7 @@ pub(super) fn expires_ms(time_to_live_ms: u32, now: Now) -> u64 {
 
 /// Subscribers that have come back to this gateway may have had a value with this stamp from its run before.
 fn is_older_than_this_run(stamp: u64, now: Now) -> bool {
-    stamp >> 16 < (now.unix_ms - now.elapsed_ms) + CLOCKS_MS
+    stamp >> 16 < now.unix_ms.saturating_sub(now.elapsed_ms) + CLOCKS_MS
 }
 
 fn never_told() -> Violation {

@@ -365,15 +365,7 @@ impl Node {
             let moving = logged.moving();
             encode_shared(&mut self.shared, moving);
             tell_aliases(queue, &self.topics, &self.publishers, moving);
-            let entry = Entry {
-                subscriptions: &[],
-                shared: &self.shared,
-                topic: logged.topic,
-                key: &logged.key,
-                mark: logged.mark,
-                expires_ms: logged.expires_ms,
-            };
-            queue.append(entry, &mut self.origins);
+            queue.append(logged.entry(&[], &self.shared), &mut self.origins);
         }
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
@@ -408,15 +400,7 @@ impl Node {
         let moving = logged.moving();
         encode_shared(&mut self.shared, moving);
         tell_aliases(queue, &self.topics, &self.publishers, moving);
-        let entry = Entry {
-            subscriptions: &subscriptions,
-            shared: &self.shared,
-            topic: logged.topic,
-            key: &logged.key,
-            mark: logged.mark,
-            expires_ms: logged.expires_ms,
-        };
-        queue.append(entry, &mut self.origins);
+        queue.append(logged.entry(&subscriptions, &self.shared), &mut self.origins);
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
     }
@@ -425,6 +409,12 @@ impl Node {
 impl Logged {
     fn is_over(&self, now: Now) -> bool {
         self.expires_ms > 0 && self.expires_ms <= now.elapsed_ms
+    }
+
+    /// On its way into a queue, with what was encoded for it.
+    fn entry<'a>(&'a self, subscriptions: &'a [u8], shared: &'a [u8]) -> Entry<'a> {
+        let Self { topic, ref key, mark, expires_ms, .. } = *self;
+        Entry { subscriptions, shared, topic, key, mark, expires_ms }
     }
 
     /// It may have been delivered before.

@@ -3,9 +3,11 @@
 //!
 //! `cargo test` has up to 32 gateways. The figures of ARCHITECTURE.md:
 //! `MEMBERSHIP=4,10,32,100,320 cargo test --release -p macula-core --test membership -- --nocapture figures`
-//! prints the table, and writes it to `target/membership.csv`, which `gateway/docs/membership.py` draws. Any numbers will do;
+//! prints the table, and writes it to `target/membership.csv`, which `gateway/docs/plot.py` draws. Any numbers will do;
 //! the first four faults of a thousand take seven minutes of a core.
 
+#[path = "../common/agenda.rs"]
+mod agenda;
 mod network;
 
 use macula_core::membership::MemberState;
@@ -150,7 +152,7 @@ fn halves(count: usize) -> Vec<(usize, usize)> {
 #[test]
 fn figures() {
     let counts = std::env::var("MEMBERSHIP").unwrap_or_else(|_| "4,32".to_owned());
-    let mut table = String::from("gateways,fault,seconds,datagrams,bytes\n");
+    let mut table = String::from("gateways,what,seconds,datagrams,bytes\n");
     for count in counts.split(',').map(|count| count.parse().expect("MEMBERSHIP is a list of numbers")) {
         measure(count, &mut table);
     }

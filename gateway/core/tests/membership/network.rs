@@ -1,13 +1,13 @@
 //! Gateways that know each other by membership alone: links are dialled, lost and noticed as the shell does it, and
 //! carry nothing but datagrams, which are late or lost.
 
+use crate::agenda::Agenda;
 use macula_core::membership::{Member, MemberState, Membership, Run};
 use macula_core::{NodeId, patience_ms};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 use std::cell::Cell;
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often gateways are ticked, and look whom to dial.
 const TICK_MS: u64 = 100;
@@ -32,8 +32,8 @@ pub(crate) struct Network {
     pub(crate) nodes: Vec<Node>,
     paths: Paths,
     rng: SmallRng,
-    queue: BinaryHeap<Due>,
-    numbered: u64,
+    agenda: Agenda<Event>,
+    linked: u64,
     /// Pairs between which nothing passes.
     cut: BTreeSet<(usize, usize)>,
     /// Who did not agree when it was asked last; it is asked first the next time.
@@ -73,13 +73,6 @@ enum Event {
     Silence { at: usize, peer: usize, link: u64 },
 }
 
-/// An event that is to come; those of one time in the order in which they were made.
-struct Due {
-    at_ms: u64,
-    number: u64,
-    event: Event,
-}
-
 impl Network {
     /// `count` gateways, all started within a second, of which each knows the address of the first.
     pub(crate) fn new(count: usize, paths: Paths, seed: u64) -> Self {
@@ -88,8 +81,8 @@ impl Network {
             nodes: Vec::new(),
             paths,
             rng: SmallRng::seed_from_u64(seed),
-            queue: BinaryHeap::new(),
-            numbered: 0,
+            agenda: Agenda::new(),
+            linked: 0,
             cut: BTreeSet::new(),
             dissenter: Cell::new(0),
         };
@@ -106,9 +99,7 @@ impl Network {
     /// Lets time pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.now_ms + ms;
-        while self.queue.peek().is_some_and(|due| due.at_ms <= end)
-            && let Some(Due { at_ms, event, .. }) = self.queue.pop()
-        {
+        while let Some((at_ms, event)) = self.agenda.next(end) {
             self.now_ms = at_ms;
             self.happen(event);
         }
@@ -244,8 +235,8 @@ impl Network {
                     // They have crossed, or the other end has not noticed yet that the old one is gone.
                     return self.fail(from, to);
                 }
-                self.numbered += 1;
-                let link = self.numbered;
+                self.linked += 1;
+                let link = self.linked;
                 for (at, peer) in [(from, to), (to, from)] {
                     let run = self.nodes[peer].run(peer);
                     let node = &mut self.nodes[at];
@@ -363,31 +354,9 @@ impl Network {
     }
 
     fn at(&mut self, in_ms: u64, event: Event) {
-        self.numbered += 1;
-        self.queue.push(Due { at_ms: self.now_ms + in_ms, number: self.numbered, event });
+        self.agenda.put(self.now_ms + in_ms, event);
     }
 }
-
-impl Ord for Due {
-    /// The greatest is the first to come.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Due {}
 
 impl Node {
     fn new(index: usize, epoch: u64, seed: u64) -> Self {

@@ -6,6 +6,8 @@
 //! `SIMULATION_SEEDS=2000 SIMULATION_NODES=4,32,100 cargo test -p macula-core --test simulator -- --nocapture` runs that
 //! many seeds of each test, and meshes of so many gateways, whose figures ([`figures`]) go to `target/simulator.csv`.
 
+#[path = "../common/agenda.rs"]
+mod agenda;
 mod check;
 mod client;
 mod figures;

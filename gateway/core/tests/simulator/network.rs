@@ -3,6 +3,7 @@
 //! A gateway here is the core and what its shell does: it takes what streams have to send, dials members without a
 //! link, closes what it is told to close. What a message is to be is for [`crate::model`] and [`crate::check`].
 
+use crate::agenda::Agenda;
 use crate::client::{Client, Op, REALM};
 use crate::links::Dials;
 use crate::model::Model;
@@ -16,8 +17,7 @@ use macula_core::{ConnKey, Identity, Node, NodeId, Notice, Now};
 use macula_proto::kind::StreamKind;
 use macula_proto::limits;
 use macula_proto::v1::Code;
-use std::cmp::Ordering;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 
 /// A gateway and what its shell would hold.
 pub(crate) struct Gateway {
@@ -64,8 +64,7 @@ pub(crate) struct Network {
     pub(crate) lives_ms: &'static [u32],
     /// How often gateways are ticked, and look whom to dial.
     pub(crate) tick_ms: u64,
-    queue: BinaryHeap<Due>,
-    numbered: u64,
+    agenda: Agenda<Event>,
     /// What waits for paths to heal.
     held: Vec<Event>,
 }
@@ -131,12 +130,6 @@ pub(crate) enum Event {
     },
 }
 
-struct Due {
-    at_ms: u64,
-    number: u64,
-    event: Event,
-}
-
 impl Network {
     /// `count` gateways that start within a second, of which each knows the address of the first.
     pub(crate) fn new(mut rng: Rng, count: usize, paths: Paths) -> Self {
@@ -154,8 +147,7 @@ impl Network {
             stormy: false,
             lives_ms: &[],
             tick_ms: 100,
-            queue: BinaryHeap::new(),
-            numbered: 0,
+            agenda: Agenda::new(),
             held: Vec::new(),
         };
         for gateway in 0..count {
@@ -177,9 +169,7 @@ impl Network {
     /// Lets time pass.
     pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.now_ms + ms;
-        while self.queue.peek().is_some_and(|due| due.at_ms <= end)
-            && let Some(Due { at_ms, event, .. }) = self.queue.pop()
-        {
+        while let Some((at_ms, event)) = self.agenda.next(end) {
             self.now_ms = at_ms;
             self.happen(event);
         }
@@ -269,8 +259,7 @@ impl Network {
     }
 
     pub(crate) fn after(&mut self, in_ms: u64, event: Event) {
-        self.numbered += 1;
-        self.queue.push(Due { at_ms: self.now_ms + in_ms, number: self.numbered, event });
+        self.agenda.put(self.now_ms + in_ms, event);
     }
 
     fn happen(&mut self, event: Event) {
@@ -638,24 +627,3 @@ pub(crate) fn id(gateway: usize) -> NodeId {
 pub(crate) fn index_of(node: NodeId) -> usize {
     u64::from_be_bytes(node.0[8..].try_into().expect("eight bytes")) as usize
 }
-
-impl Ord for Due {
-    /// The greatest is the first to come.
-    fn cmp(&self, other: &Self) -> Ordering {
-        (other.at_ms, other.number).cmp(&(self.at_ms, self.number))
-    }
-}
-
-impl PartialOrd for Due {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl PartialEq for Due {
-    fn eq(&self, other: &Self) -> bool {
-        self.number == other.number
-    }
-}
-
-impl Eq for Due {}

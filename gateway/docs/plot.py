@@ -1,11 +1,13 @@
-"""Draws `simulator.svg` from the table that the simulator writes.
+"""Draws the table that a simulator writes.
 
-usage: python3 gateway/docs/simulator.py target/simulator.csv gateway/docs/simulator.svg (needs matplotlib)
+usage: python3 gateway/docs/plot.py target/NAME.csv gateway/docs/NAME.svg (needs matplotlib)
+NAME is `membership` or `simulator`.
 """
 
 import csv
 import sys
 from collections import defaultdict
+from pathlib import Path
 
 import matplotlib
 
@@ -14,10 +16,18 @@ matplotlib.rcParams["svg.hashsalt"] = "macula"
 import matplotlib.pyplot as plt
 
 LABELS = {
-    "join": "all linked by one address",
-    "subscribe": "all subscriptions known everywhere",
-    "publish": "events of all clients settled",
-    "heal": "halves met after 10 s, all settled",
+    "membership": {
+        "join": "all join by one address",
+        "death": "a gateway dies",
+        "restart": "it starts again",
+        "heal": "two halves meet after 20 s",
+    },
+    "simulator": {
+        "join": "all linked by one address",
+        "subscribe": "all subscriptions known everywhere",
+        "publish": "events of all clients settled",
+        "heal": "halves met after 10 s, all settled",
+    },
 }
 
 
@@ -31,9 +41,9 @@ def main(table: str, picture: str) -> None:
             else:
                 seconds[row["what"]].append((count, float(row["seconds"])))
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
-    for what, label in LABELS.items():
+    for what, label in LABELS[Path(table).stem].items():
         left.plot(*zip(*seconds[what]), marker="o", label=label)
-    left.set(xscale="log", xlabel="gateways", ylabel="seconds", ylim=(0, None))
+    left.set(xscale="log", xlabel="gateways", ylabel="seconds until all agree", ylim=(0, None))
     left.legend(frameon=False, fontsize="small")
     right.plot(*zip(*traffic), marker="o", color="tab:gray")
     right.set(xscale="log", yscale="log", xlabel="gateways", ylabel="bytes a second, each, when quiet")
