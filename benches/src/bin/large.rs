@@ -17,11 +17,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 #[derive(Debug, Parser)]
 #[command(name = "large", version)]
 struct Args {
-    /// Payload of the large events, in KiB; 0 for none
-    #[arg(long, value_delimiter = ',', default_values_t = [0, 64, 1024, 4096, 16_384])]
-    sizes: Vec<usize>,
+    /// Payload of the large events, in KiB, at most 16384; 0 for none
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 64, 1024, 4096, 16_384],
+          value_parser = clap::value_parser!(u32).range(..=16_384))]
+    sizes: Vec<u32>,
     /// Small events, one each five milliseconds
-    #[arg(long, default_value_t = 1_000)]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
 }
 
@@ -54,7 +55,7 @@ async fn run(args: &Args) -> anyhow::Result<()> {
     println!("|---|---|---|---|---|");
     for &size in &args.sizes {
         let gateway = GatewayProcess::start()?;
-        let (times, large) = measure(&gateway.url, size << 10, args.events).await?;
+        let (times, large) = measure(&gateway.url, (size as usize) << 10, args.events).await?;
         let ms = |micros: u64| micros as f64 / 1_000.0;
         let name = if size == 0 { "none".to_owned() } else { format!("{size} KiB") };
         println!(
