@@ -141,8 +141,12 @@ impl Tables {
         else {
             return Err(Violation::Other("a delivery names an alias that was never told".to_owned()));
         };
-        // Retained values come out of the order of their publishers.
-        if self.class == Class::Event && !deliver.retained {
+        // Retained values come out of the order of their publishers; one that a store has brought late may be older.
+        if self.class == Class::Event && deliver.retained {
+            if deliver.resent && deliver.sequence <= publisher.value.highest {
+                return Ok(0);
+            }
+        } else if self.class == Class::Event {
             // What a group is given comes in a frame of its own.
             let shared = deliver.subscriptions().next().filter(|number| to.is_shared(*number));
             let highest = &mut publisher.value.highest;

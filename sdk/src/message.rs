@@ -232,7 +232,9 @@ impl Message {
         self.sequence
     }
 
-    /// A retained value from before the subscription, rather than a live message.
+    /// A retained value from before the subscription, rather than a live message; or one that was published while the
+    /// way from its publisher was cut, and has come from the store of another gateway, before what its publisher sent
+    /// earlier. Should it come by the way of the others as well, it is not retained.
     ///
     /// ```no_run
     /// # async fn example(message: macula_sdk::Message) -> macula_sdk::doc::Outcome {

@@ -7,7 +7,7 @@
 
 use crate::hash::HashMap;
 use crate::key::{ConnKey, GroupKey, SubscriptionKey};
-use macula_proto::v1::Share;
+use macula_proto::v1::{Overflow, Share};
 use macula_proto::{Pattern, slot};
 use slotmap::SlotMap;
 use std::collections::VecDeque;
@@ -40,6 +40,8 @@ pub(crate) struct Group {
     /// In the order of their numbers, which is the same at every gateway. A client that has moved is a member at two places
     /// until its old gateway has noticed; where it came last is behind the other.
     members: Vec<Member>,
+    /// What the links with members behind them are to do with telemetry.
+    telemetry: Vec<(ConnKey, Overflow)>,
     /// Owner of each slot; empty until the first message after a change of members.
     owners: Vec<Member>,
     /// Slots that wait for the owner before.
@@ -104,6 +106,7 @@ impl Groups {
                     name: name.clone(),
                     share,
                     members: Vec::new(),
+                    telemetry: Vec::new(),
                     owners: Vec::new(),
                     fences: Vec::new(),
                     turn: 0,
@@ -129,6 +132,7 @@ impl Groups {
     pub(crate) fn leave(&mut self, key: GroupKey, gone: Member) -> bool {
         let Some(group) = self.entries.get_mut(key) else { return false };
         group.members.retain(|member| *member != gone);
+        group.telemetry.retain(|(link, _)| group.members.iter().any(|member| member.place == Place::Peer(*link)));
         let empty = group.members.is_empty();
         if let Place::Here(subscription) = gone.place
             && self.local.get(&gone.id) == Some(&(key, subscription))
@@ -182,6 +186,10 @@ impl Groups {
                     member.place = Place::Peer(to);
                 }
             }
+            if let Some(telemetry) = group.telemetry(from) {
+                group.telemetry.retain(|(link, _)| *link != from);
+                group.set_telemetry(to, telemetry);
+            }
         }
     }
 
@@ -201,6 +209,18 @@ impl Groups {
 impl Group {
     pub(crate) fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// The strongest policy for telemetry of the members behind a link, if there are any.
+    pub(crate) fn telemetry(&self, link: ConnKey) -> Option<Overflow> {
+        self.telemetry.iter().find(|(known, _)| *known == link).map(|(_, telemetry)| *telemetry)
+    }
+
+    pub(crate) fn set_telemetry(&mut self, link: ConnKey, telemetry: Overflow) {
+        match self.telemetry.iter_mut().find(|(known, _)| *known == link) {
+            Some(known) => known.1 = telemetry,
+            None => self.telemetry.push((link, telemetry)),
+        }
     }
 
     /// Where the member of this number came last.

@@ -19,7 +19,16 @@ pub(crate) struct InterestLog {
     told: HashMap<Pattern, Overflow>,
     offered: HashMap<Pattern, Vec<Offered>>,
     /// Groups with members here.
-    groups: HashMap<Name, (Share, Vec<u64>)>,
+    groups: HashMap<Name, Shared>,
+}
+
+/// The members of a group that are here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Shared {
+    pub(crate) share: Share,
+    /// Their strongest policy.
+    pub(crate) telemetry: Overflow,
+    pub(crate) members: Vec<u64>,
 }
 
 /// One registration, as far as peers have to know it.
@@ -153,13 +162,13 @@ impl InterestLog {
     }
 
     /// These are the members of a group that are here now; what peers have to be told.
-    pub(crate) fn set_group(&mut self, name: &Name, share: Share, members: Vec<u64>) -> InterestDelta {
+    pub(crate) fn set_group(&mut self, name: &Name, group: Shared) -> InterestDelta {
         let mut delta = self.delta();
-        delta.added.push(shared(name, share, &members));
-        if members.is_empty() {
+        delta.added.push(shared(name, &group));
+        if group.members.is_empty() {
             self.groups.remove(name);
         } else {
-            self.groups.insert(name.clone(), (share, members));
+            self.groups.insert(name.clone(), group);
         }
         delta
     }
@@ -168,7 +177,7 @@ impl InterestLog {
     pub(crate) fn snapshot(&self) -> InterestSnapshot {
         let mut interests: Vec<Interest> =
             self.told.iter().map(|(pattern, policy)| interest(pattern, *policy)).collect();
-        interests.extend(self.groups.iter().map(|(name, (share, members))| shared(name, *share, members)));
+        interests.extend(self.groups.iter().map(|(name, group)| shared(name, group)));
         interests.sort_by(|a, b| (&a.pattern, &a.group).cmp(&(&b.pattern, &b.group)));
         let mut offers: Vec<Offer> = self
             .offered
@@ -182,10 +191,9 @@ impl InterestLog {
     /// What peers have been told, summed up by marks.
     pub(crate) fn sum(&self) -> u64 {
         let patterns = self.told.iter().map(|(pattern, policy)| mark_of_pattern(pattern, *policy));
-        let members = self
-            .groups
-            .iter()
-            .flat_map(|(name, (_, members))| members.iter().map(move |member| mark_of_member(name, *member)));
+        let members = self.groups.iter().flat_map(|(name, group)| {
+            group.members.iter().map(move |member| mark_of_member(name, *member, group.telemetry))
+        });
         let offers = self.offered.iter().filter_map(|(procedure, all)| {
             let Offered { policy, since, publisher } = earliest(all)?;
             Some(mark_of_offer(procedure, policy, since, &publisher))
@@ -209,9 +217,10 @@ pub(crate) fn mark_of_pattern(pattern: &Pattern, telemetry: Overflow) -> u64 {
     scramble(fnv(fnv(FNV_BASIS, pattern.as_str().as_bytes()), &[0, telemetry as u8]))
 }
 
-/// A member of a group in it.
-pub(crate) fn mark_of_member(name: &Name, member: u64) -> u64 {
-    let group = fnv(fnv(fnv(FNV_BASIS, name.pattern.as_str().as_bytes()), &[1]), name.group.as_bytes());
+/// A member of a group in it, with the strongest policy of those at its gateway.
+pub(crate) fn mark_of_member(name: &Name, member: u64, telemetry: Overflow) -> u64 {
+    let pattern = fnv(fnv(FNV_BASIS, name.pattern.as_str().as_bytes()), &[1, telemetry as u8]);
+    let group = fnv(pattern, name.group.as_bytes());
     scramble(fnv(group, &member.to_le_bytes()))
 }
 
@@ -230,13 +239,13 @@ fn strongest(policies: &[Overflow]) -> Option<Overflow> {
     policies.iter().copied().reduce(stronger)
 }
 
-fn shared(name: &Name, share: Share, members: &[u64]) -> Interest {
+fn shared(name: &Name, group: &Shared) -> Interest {
     Interest {
         pattern: name.pattern.to_string(),
+        telemetry: group.telemetry.into(),
         group: name.group.clone(),
-        share: share.into(),
-        members: members.to_vec(),
-        ..Interest::default()
+        share: group.share.into(),
+        members: group.members.clone(),
     }
 }
 

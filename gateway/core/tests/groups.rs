@@ -347,3 +347,47 @@ fn a_group_that_is_new_gets_what_is_published_from_its_beginning() {
     gateway.pass(2_100);
     assert_eq!(gateway.sequences(new, StreamKind::Event), [6, 7, 8, 9]);
 }
+
+#[test]
+fn a_link_treats_telemetry_for_a_member_as_the_member_says() {
+    let mut gateway = Gateway::new();
+    let there = gateway.node.open_link(false);
+    // A peer that takes little at a time.
+    let windows = Some(v1::Windows { rpc: WINDOW, event: WINDOW, telemetry: 1_000 });
+    gateway.send(there, kind::LINK_HELLO, &v1::LinkHello { windows, ..link_hello(9, "there") });
+    let wants = |version, telemetry: v1::Overflow| {
+        let (pattern, group) = ("work.*".to_owned(), "g".to_owned());
+        let interest =
+            v1::Interest { pattern, group, members: vec![77], telemetry: telemetry.into(), share: 0 };
+        v1::InterestDelta { version, added: vec![interest], ..v1::InterestDelta::default() }
+    };
+    let from = gateway.client(100, 1 << 30);
+    gateway.alias(from, StreamKind::Telemetry, 1, "work.a");
+    gateway.send(there, kind::INTEREST_DELTA, &wants(1, v1::Overflow::Block));
+    (1..=90).for_each(|sequence| gateway.publish(from, StreamKind::Telemetry, 1, sequence, &[0; 10_000]));
+    assert_eq!(gateway.node.counters().lost, [0; 2], "`block` holds the publisher back instead");
+    gateway.send(there, kind::INTEREST_DELTA, &wants(2, v1::Overflow::Conflate));
+    (91..=100).for_each(|sequence| gateway.publish(from, StreamKind::Telemetry, 1, sequence, &[0; 10_000]));
+    assert_eq!(gateway.node.counters().lost, [0, 9], "nine of ten were replaced by newer ones");
+}
+
+#[test]
+fn peers_are_told_the_strongest_policy_of_the_members_that_are_here() {
+    let mut gateway = Gateway::new();
+    let told = |gateway: &mut Gateway, there| {
+        let deltas: Vec<v1::InterestDelta> = gateway.only(there, StreamKind::Control, kind::INTEREST_DELTA);
+        deltas.last().map(|delta| delta.added[0].telemetry())
+    };
+    let there = gateway.peer(9, "there");
+    let first = member(&mut gateway, 1, Share::Hash);
+    assert_eq!(told(&mut gateway, there), Some(v1::Overflow::Default));
+    let second = gateway.client(2, WINDOW);
+    let block = Subscribe { telemetry: v1::Overflow::Block.into(), ..grouped(1, Share::Hash) };
+    gateway.send(second, kind::SUBSCRIBE, &block);
+    assert_eq!(told(&mut gateway, there), Some(v1::Overflow::Block));
+    let conflate = Subscribe { telemetry: v1::Overflow::Conflate.into(), ..block };
+    gateway.send(second, kind::SUBSCRIBE, &conflate);
+    assert_eq!(told(&mut gateway, there), Some(v1::Overflow::Default), "it has changed its mind");
+    gateway.remove(first);
+    assert_eq!(told(&mut gateway, there), Some(v1::Overflow::Conflate));
+}

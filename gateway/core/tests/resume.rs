@@ -265,6 +265,27 @@ fn a_silent_session_that_owes_an_acknowledgement_is_asked_and_then_kept() {
 }
 
 #[test]
+fn a_session_that_was_asked_long_ago_and_has_answered_is_not_lost() {
+    let mut gateway = Gateway::new();
+    let from = publisher(&mut gateway, 1);
+    let (reader, _) = greet(&mut gateway, &steady(2));
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    gateway.pass(5_000);
+    publish(&mut gateway, from, 1..=1);
+    gateway.pass(100);
+    assert_eq!(gateway.only::<v1::Ping>(reader, StreamKind::Control, kind::PING).len(), 1);
+    // Before the next tick, as on loopback.
+    gateway.send(reader, kind::PONG, &v1::Pong::default());
+    let position = gateway.frames(reader, StreamKind::Event).len() as u64;
+    ack(&mut gateway, reader, position);
+    gateway.pass(60_000);
+    publish(&mut gateway, from, 2..=2);
+    gateway.pass(1_000);
+    assert_eq!(gateway.closed(reader), None, "it has had no time to answer again");
+    assert_eq!(gateway.only::<v1::Ping>(reader, StreamKind::Control, kind::PING).len(), 1);
+}
+
+#[test]
 fn another_process_takes_a_named_session_over_with_what_was_not_acknowledged() {
     let mut gateway = Gateway::new();
     let from = publisher(&mut gateway, 1);

@@ -124,7 +124,7 @@ fn a_removal_wins_against_older_values_of_peers_and_loses_against_newer_ones() {
     forward(&mut gateway, link, &forwarded(2, now + 1, true, value("k", b"older")));
     assert_eq!(
         delivered(&mut gateway, follower),
-        [("k".to_owned(), false, false), ("k".to_owned(), false, true)],
+        [("k".to_owned(), true, false), ("k".to_owned(), true, true)],
         "what a peer's store brings is news to subscribers, a removal too"
     );
     assert_eq!(gateway.node.gauges().retained, 0);
@@ -382,4 +382,28 @@ fn the_store_is_read_without_subscribing() {
     let errors: Vec<v1::CallError> = gateway.only(reader, StreamKind::Rpc, kind::CALL_ERROR);
     let codes: Vec<(u64, Code)> = errors.iter().map(|error| (error.call, error.code())).collect();
     assert_eq!(codes, [(8, Code::InvalidArgument), (9, Code::InvalidArgument)]);
+}
+
+#[test]
+fn what_the_store_of_a_peer_brings_is_marked_as_out_of_order() {
+    let mut gateway = Gateway::new();
+    let reader = gateway.client(1, WINDOW);
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let before = peer(&mut gateway, 9, "a");
+    gateway.pass(3_000);
+    let first = forwarded(3, stamp(&gateway), false, value("k", b"x"));
+    forward(&mut gateway, before, &first);
+    gateway.send(before, kind::MOVING, &v1::Moving::default());
+    gateway.remove(before);
+    let resent = |gateway: &mut Gateway| {
+        let delivered: Vec<Deliver> = gateway.only(reader, StreamKind::Event, kind::DELIVER);
+        delivered.iter().map(|deliver| (deliver.sequence, deliver.retained, deliver.resent)).collect::<Vec<_>>()
+    };
+    assert_eq!(resent(&mut gateway), [(3, false, false)]);
+    // Its publisher has sent it again to the next run of its gateway, whose store is here before its own event.
+    let after = peer(&mut gateway, 8, "a");
+    gateway.pass(1_000);
+    let again = forwarded(3, stamp(&gateway), true, value("k", b"x"));
+    forward(&mut gateway, after, &again);
+    assert_eq!(resent(&mut gateway), [(3, true, true)]);
 }

@@ -237,7 +237,7 @@ fn a_retained_value_says_nothing_about_what_was_seen() {
     let mut stream = Vec::new();
     aliases(&mut stream);
     for (sequence, retained, resent) in
-        [(9, true, false), (3, false, true), (3, false, true), (2, true, true)]
+        [(9, true, false), (3, false, true), (3, false, true), (2, true, true), (4, true, true), (2, true, false)]
     {
         let deliver = v1::Deliver {
             subscriptions: vec![1],
@@ -252,7 +252,7 @@ fn a_retained_value_says_nothing_about_what_was_seen() {
         frame::put_message(&mut stream, kind::DELIVER, &deliver);
     }
     bench.receive(&mut intake, &stream).unwrap();
-    assert_eq!(bench.seen(0), ["a k 9 x", "a k 3 x", "a k 2 x"]);
+    assert_eq!(bench.seen(0), ["a k 9 x", "a k 3 x", "a k 4 x", "a k 2 x"]);
 }
 
 #[test]

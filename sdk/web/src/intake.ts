@@ -77,22 +77,25 @@ export class Intake {
       throw new RangeError('a delivery names an alias that was never told');
     }
     const run = `${publisher.publisher}/${publisher.epoch}`;
-    // Kept values come out of the order of their publishers.
-    const ordered = this.#class === 'event' && !deliver.retained;
     const wanted = deliver.subscriptions.map((number) => this.#sink.wanted(number)).filter((to) => to !== undefined);
-    // What a group is given comes in a frame of its own.
-    const [to, number] = [wanted[0], deliver.subscriptions[0]];
-    const news =
-      !ordered ||
-      (to?.shared === true && number !== undefined
-        ? this.#seen.admitShared(number, run, deliver.sequence, deliver.resent)
-        : this.#seen.admit(run, deliver.sequence, deliver.resent));
+    const news = this.#class !== 'event' || this.#isNews(deliver, run, wanted[0]?.shared === true);
     const place = this.#acks?.receive(news ? wanted.length : 0);
     if (!news) return;
     for (const to of wanted) {
       this.#inflow.hold(size);
       to.push(this.#queued(deliver, { ...topic, ...publisher }, to.manual, size, place));
     }
+  }
+
+  /** Takes note of an event; true when it is to be handed over. */
+  #isNews({ retained, resent, sequence, subscriptions }: Deliver, run: string, shared: boolean): boolean {
+    // Kept values come out of the order of their publishers; one that a store has brought late may be older.
+    if (retained) return !resent || !this.#seen.passed(run, sequence);
+    // What a group is given comes in a frame of its own.
+    const number = subscriptions[0];
+    return shared && number !== undefined
+      ? this.#seen.admitShared(number, run, sequence, resent)
+      : this.#seen.admit(run, sequence, resent);
   }
 
   #queued(

@@ -11,10 +11,16 @@ export class Seen {
     this.#now = now;
   }
 
+  /** True when this event or a later one of its publisher has been seen. */
+  passed(run: string, sequence: bigint): boolean {
+    const known = this.#runs.get(run);
+    return known !== undefined && sequence <= known.sequence;
+  }
+
   /** Takes note of an event; true when it is news, or is not said to be sent again. */
   admit(run: string, sequence: bigint, resent: boolean): boolean {
+    if (resent && this.passed(run, sequence)) return false;
     const known = this.#runs.get(run);
-    if (resent && known !== undefined && sequence <= known.sequence) return false;
     // Put last: the map is in the order in which publishers were heard of.
     this.#runs.delete(run);
     const highest = known !== undefined && known.sequence > sequence ? known.sequence : sequence;

@@ -7,7 +7,8 @@ use crate::conn::Conn;
 use crate::groups::{Fence, Member, Name, Place};
 use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
 use crate::origins::Mark;
-use crate::routes::Route;
+use crate::interest::{Shared, on_link};
+use crate::routes::{Route, stronger};
 use crate::time::Now;
 use macula_proto::kind;
 use macula_proto::v1::{Code, Deliver, Interest, Message, NotHere, Overflow, Share};
@@ -31,6 +32,15 @@ pub(crate) struct Parked {
     message: Box<[u8]>,
     mark: Mark,
     expires_ms: u64,
+}
+
+/// A peer that a message goes to for members of groups behind it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) link: ConnKey,
+    pub(super) members: Vec<u64>,
+    /// The strongest policy of theirs.
+    pub(super) telemetry: Overflow,
 }
 
 /// What becomes of a message for a group.
@@ -99,13 +109,19 @@ impl Node {
     }
 
     /// Tells peers which members of a group are here.
-    fn announce_group(&mut self, name: &Name, share: Share) {
+    pub(super) fn announce_group(&mut self, name: &Name, share: Share) {
         let group = self.groups.find(name).and_then(|key| self.groups.get(key));
-        let members = group.map_or(Vec::new(), |group| {
-            let here = group.members().iter().filter(|member| matches!(member.place, Place::Here(_)));
-            here.map(|member| member.id).collect()
-        });
-        let delta = self.interest.set_group(name, share, members);
+        let mut shared = Shared { share, telemetry: Overflow::Default, members: Vec::new() };
+        for member in group.iter().flat_map(|group| group.members()) {
+            if let Place::Here(subscription) = member.place {
+                let known = self.routes.subscription(subscription);
+                let telemetry = known.map_or(Overflow::Default, |known| on_link(known.telemetry));
+                let first = shared.members.is_empty();
+                shared.telemetry = if first { telemetry } else { stronger(shared.telemetry, telemetry) };
+                shared.members.push(member.id);
+            }
+        }
+        let delta = self.interest.set_group(name, shared);
         self.announce_interest(Some(delta));
     }
 
@@ -133,6 +149,11 @@ impl Node {
             let member = Member { id, place: Place::Peer(from) };
             self.add_member(&name, interest.share(), member, true, now);
         }
+        if let Some(group) = self.groups.find(&name).and_then(|key| self.groups.get_mut(key))
+            && !interest.members.is_empty()
+        {
+            group.set_telemetry(from, on_link(interest.telemetry()));
+        }
         Ok(())
     }
 
@@ -150,7 +171,7 @@ impl Node {
         &mut self,
         groups: &[GroupKey],
         moving: Moving<'_>,
-        targets: &mut Vec<(ConnKey, Vec<u64>)>,
+        targets: &mut Vec<Target>,
         now: Now,
     ) -> u32 {
         let slot = slot::of(moving.key, self.topics.get(moving.topic).topic.as_str());
@@ -168,9 +189,13 @@ impl Node {
                     self.give_here(subscription, moving, now);
                 }
                 Choice::Give(Member { id, place: Place::Peer(link) }) => {
-                    match targets.iter_mut().find(|(other, _)| *other == link) {
-                        Some((_, members)) => members.push(id),
-                        None => targets.push((link, vec![id])),
+                    let telemetry = self.telemetry_behind(key, link);
+                    match targets.iter_mut().find(|target| target.link == link) {
+                        Some(target) => {
+                            target.members.push(id);
+                            target.telemetry = stronger(target.telemetry, telemetry);
+                        }
+                        None => targets.push(Target { link, members: vec![id], telemetry }),
                     }
                 }
                 Choice::Wait(fence) => self.wait_at(key, fence, moving, now),
@@ -235,11 +260,23 @@ impl Node {
         self.push(&route, &subscriptions, moving, now);
     }
 
+    /// What a link does with telemetry for the members of a group behind it.
+    fn telemetry_behind(&self, key: GroupKey, link: ConnKey) -> Overflow {
+        self.groups.get(key).and_then(|group| group.telemetry(link)).unwrap_or_default()
+    }
+
     /// Queues a message for members behind a link.
-    pub(super) fn give_peer(&mut self, link: ConnKey, members: &[u64], moving: Moving<'_>, now: Now) {
+    pub(super) fn give_peer(
+        &mut self,
+        link: ConnKey,
+        members: &[u64],
+        telemetry: Overflow,
+        moving: Moving<'_>,
+        now: Now,
+    ) {
         let mut field = Vec::new();
         wire::encode_members(&mut field, members);
-        let route = Route::to_peer(link, Overflow::Default);
+        let route = Route::to_peer(link, telemetry);
         encode_shared(&mut self.shared, moving);
         self.push(&route, &field, moving, now);
     }
@@ -253,7 +290,8 @@ impl Node {
                 self.give_here(subscription, moving, now);
             }
             Choice::Give(Member { id, place: Place::Peer(link) }) => {
-                self.give_peer(link, &[id], Moving { redirected: true, ..moving }, now);
+                let telemetry = self.telemetry_behind(key, link);
+                self.give_peer(link, &[id], telemetry, Moving { redirected: true, ..moving }, now);
             }
             Choice::Wait(fence) => {
                 let redirected = Moving { redirected: true, ..moving };
@@ -297,7 +335,8 @@ impl Node {
                 Place::Here(subscription) => self.give_here(subscription, parked.moving(), now),
                 Place::Peer(link) => {
                     let moving = Moving { redirected: true, ..parked.moving() };
-                    self.give_peer(link, &[member.id], moving, now);
+                    // Only events wait.
+                    self.give_peer(link, &[member.id], Overflow::Default, moving, now);
                 }
             }
             self.unpark(parked, now);

@@ -208,7 +208,7 @@ impl Node {
         if !owes || session.resume_ms == 0 {
             return;
         }
-        match session.asked_ms.filter(|asked| *asked >= heard) {
+        match session.asked_ms.filter(|asked| *asked > heard) {
             Some(asked) if attentive_ms - asked >= LOST_MS => self.lose_connection(key, silent, now),
             Some(_) => {}
             None => {

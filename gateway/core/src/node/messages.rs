@@ -1,5 +1,6 @@
 //! The message path: publishes of sessions and forwards of peers to everyone who wants them.
 
+use super::groups::Target;
 use super::recovery::Recovery;
 use super::{Node, Violation, unknown};
 use crate::conn::assign;
@@ -8,7 +9,7 @@ use crate::origins::Mark;
 use crate::publishers::Publishers;
 use crate::queue::{Alias, Entry, Pushed, Queue, Terms};
 use crate::retained::Kept;
-use crate::routes::{DEFAULT_BLOCK_MS, Route};
+use crate::routes::{DEFAULT_BLOCK_MS, Route, stronger};
 use crate::seen::Met;
 use crate::time::Now;
 use crate::topics::Topics;
@@ -20,9 +21,6 @@ use macula_proto::v1::{
 };
 use macula_proto::{Topic, frame, limits, wire};
 use prost::Message as _;
-
-/// Clocks of gateways agree to so many milliseconds, as machines with NTP do by far.
-const CLOCKS_MS: u64 = 1_000;
 
 /// A message under way.
 #[derive(Clone, Copy)]
@@ -296,8 +294,8 @@ impl Node {
                 if class == MessageClass::Event {
                     self.publishers.get_mut(moving.publisher).seen.come_ahead(moving.sequence);
                 }
-                let resent = is_older_than_this_run(forward.stamp, now);
-                self.deliver(true, Moving { resent, ..moving }, now);
+                // Out of the order of its publisher: it says nothing of what came before it, nor that it is news.
+                self.deliver(true, Moving { retained: true, resent: true, ..moving }, now);
             }
             return Ok(());
         }
@@ -430,8 +428,8 @@ impl Node {
             let subscriptions = if own { &route.echo } else { &route.subscriptions };
             self.push(route, subscriptions, moving, now);
         }
-        for (link, members) in targets.drain(..) {
-            self.give_peer(link, &members, moving, now);
+        for Target { link, members, telemetry } in targets.drain(..) {
+            self.give_peer(link, &members, telemetry, moving, now);
         }
         if moving.stamp != 0 && !from_link {
             self.forward_retained(&routes, moving, now);
@@ -446,15 +444,16 @@ impl Node {
     fn push_with_members(
         &mut self,
         route: &Route,
-        targets: &mut Vec<(ConnKey, Vec<u64>)>,
+        targets: &mut Vec<Target>,
         moving: Moving<'_>,
         now: Now,
     ) -> bool {
-        let Some(index) = targets.iter().position(|(link, _)| *link == route.conn) else { return false };
-        let (_, members) = targets.swap_remove(index);
+        let Some(index) = targets.iter().position(|target| target.link == route.conn) else { return false };
+        let Target { members, telemetry, .. } = targets.swap_remove(index);
         let mut field = Vec::new();
         wire::encode_members(&mut field, &members);
-        self.push(route, &field, moving, now);
+        let telemetry = stronger(route.policy[MessageClass::Telemetry as usize], telemetry);
+        self.push(&Route::to_peer(route.conn, telemetry), &field, moving, now);
         true
     }
 
@@ -658,11 +657,6 @@ pub(super) fn expires_ms(time_to_live_ms: u32, now: Now) -> u64 {
         0 => 0,
         ttl => now.elapsed_ms + u64::from(ttl),
     }
-}
-
-/// Subscribers that have come back to this gateway may have had a value with this stamp from its run before.
-fn is_older_than_this_run(stamp: u64, now: Now) -> bool {
-    stamp >> 16 < now.unix_ms.saturating_sub(now.elapsed_ms) + CLOCKS_MS
 }
 
 fn never_told() -> Violation {

@@ -267,13 +267,17 @@ impl Node {
         session.unconfirmed.remove(&number);
         let (pattern, telemetry) = (subscription.pattern.clone(), subscription.telemetry);
         let shared = !subscription.group.is_empty();
-        if let Some(before) = self.routes.renew(key, subscription)
-            && !shared
-        {
-            let wanted = self.interest.want(&pattern, telemetry);
-            let unwanted = self.interest.unwant(&pattern, before.telemetry);
-            self.announce_interest(wanted);
-            self.announce_interest(unwanted);
+        if let Some(before) = self.routes.renew(key, subscription) {
+            if !shared {
+                let wanted = self.interest.want(&pattern, telemetry);
+                let unwanted = self.interest.unwant(&pattern, before.telemetry);
+                self.announce_interest(wanted);
+                self.announce_interest(unwanted);
+            } else if before.telemetry != telemetry {
+                let name = Name { pattern: pattern.clone(), group: before.group };
+                let share = self.groups.find(&name).and_then(|key| self.groups.get(key)).map(|group| group.share);
+                share.into_iter().for_each(|share| self.announce_group(&name, share));
+            }
         }
         self.acknowledge_when_known(from, Request::Subscription(number), subscribe.scope(), now);
         if subscribe.retained {

@@ -87,7 +87,10 @@ impl Node {
         let members = behind
             .iter()
             .filter(|(_, member)| !link.awaited.contains(&member.id))
-            .filter_map(|(group, member)| Some(mark_of_member(&self.groups.get(*group)?.name, member.id)));
+            .filter_map(|(group, member)| {
+                let group = self.groups.get(*group)?;
+                Some(mark_of_member(&group.name, member.id, group.telemetry(key)?))
+            });
         let offers = link.offers.values().filter_map(|offer| {
             let offer = self.procedures.get(*offer)?;
             Some(mark_of_offer(&offer.procedure, offer.policy, offer.since, &offer.publisher))

@@ -149,8 +149,9 @@ pub(crate) struct Client {
     pub(crate) subscriptions: BTreeMap<u32, Subscription>,
     pub(crate) registrations: BTreeMap<u32, Registration>,
     pub(crate) received: Vec<Received>,
-    /// What has come, by publisher, class and sequence.
-    known: HashSet<(Vec<u8>, usize, u64)>,
+    /// As the SDK has it: the highest sequence of each publisher's events, and what groups have been given, one by one.
+    highest: HashMap<Vec<u8>, u64>,
+    shares: HashSet<(u32, Vec<u8>, u64)>,
     /// Losses told, by class: events, telemetry.
     pub(crate) losses: [u64; 2],
     /// Gaps of which nobody knows how large they are.
@@ -172,6 +173,8 @@ pub(crate) struct Client {
     pub(crate) resume_ms: u32,
     /// Session and run of the gateway that it was connected to last.
     last: Option<(u64, u64)>,
+    /// Name of that gateway.
+    name: Option<String>,
     /// Sessions that went on after their connection was lost.
     pub(crate) resumed: u32,
     /// Frames of the event stream, and how many of them were acknowledged.
@@ -213,7 +216,8 @@ impl Client {
             subscriptions: BTreeMap::new(),
             registrations: BTreeMap::new(),
             received: Vec::new(),
-            known: HashSet::new(),
+            highest: HashMap::new(),
+            shares: HashSet::new(),
             losses: [0; 2],
             gaps: 0,
             expired: 0,
@@ -227,6 +231,7 @@ impl Client {
             moving: false,
             resume_ms: 0,
             last: None,
+            name: None,
             resumed: 0,
             position: 0,
             acknowledged: 0,
@@ -561,6 +566,9 @@ impl Client {
         self.accepted = welcome.accepted;
         self.settled = if self.keeps { self.settled.max(welcome.settled) } else { welcome.settled };
         let before = self.last.replace((welcome.session, welcome.gateway_epoch));
+        // Nobody holds for it here what it missed elsewhere, as the SDK tells each subscription.
+        let left = self.name.replace(welcome.gateway.clone()).filter(|left| *left != welcome.gateway);
+        self.gaps += u64::from(left.is_some());
         if welcome.resumed {
             self.resumed += 1;
             // It is the session of before.
@@ -746,9 +754,24 @@ impl Client {
                 let deliver = v1::Deliver::decode(body).expect("a Deliver");
                 let message = deliver.message.expect("a message");
                 let publisher = incoming.publishers.get(&deliver.publisher).expect("the alias was told");
-                let known = !self.known.insert((publisher.clone(), slot(class), deliver.sequence));
-                if deliver.resent && known {
-                    return;
+                if class == Class::Event && deliver.retained && deliver.resent {
+                    if deliver.sequence <= self.highest.get(publisher).copied().unwrap_or(0) {
+                        return;
+                    }
+                } else if class == Class::Event && !deliver.retained {
+                    let shared = deliver.subscriptions.first().filter(|number| {
+                        self.subscriptions.get(number).is_some_and(|known| !known.group.is_empty())
+                    });
+                    let fresh = match shared {
+                        Some(number) => self.shares.insert((*number, publisher.clone(), deliver.sequence)),
+                        None => {
+                            let highest = self.highest.entry(publisher.clone()).or_insert(0);
+                            deliver.sequence > std::mem::replace(highest, deliver.sequence.max(*highest))
+                        }
+                    };
+                    if deliver.resent && !fresh {
+                        return;
+                    }
                 }
                 self.received.push(Received {
                     session: self.session,

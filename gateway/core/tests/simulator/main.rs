@@ -16,6 +16,7 @@ mod model;
 mod network;
 mod paths;
 mod pipe;
+mod proofs;
 mod rng;
 mod scenario;
 mod stories;

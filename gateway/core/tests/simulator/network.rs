@@ -351,6 +351,10 @@ impl Network {
             return self.held.push(Event::Arrive { pipe, end, stream });
         }
         let limit = if self.paths.shredded { self.rng.pick(&[7, 100, 64 << 10]) } else { usize::MAX };
+        if !self.pipes[pipe].attached[1 - end] {
+            // This end has let go of the connection, and its process may be another by now.
+            return;
+        }
         let fifo = &mut self.pipes[pipe].fifos[end][stream];
         let Some(bytes) = fifo.pop(limit) else { return };
         if bytes.len() == limit {

@@ -16,8 +16,8 @@ pub(crate) struct Taps {
     told: HashMap<(usize, usize), HashMap<u32, Vec<u8>>>,
     /// Messages that a link to this gateway has carried.
     pub(crate) crossed: HashSet<(MessageId, usize)>,
-    /// The same by connection, and for which members of groups.
-    carried: HashSet<(MessageId, usize, Vec<u64>)>,
+    /// The same by connection and sending end, and for which members of groups.
+    carried: HashSet<(MessageId, (usize, usize), Vec<u64>)>,
     /// Losses told on links, by sender, receiver and class.
     pub(crate) losses: HashMap<(usize, usize, usize), u64>,
     /// Publishers go from one gateway to another, and send again from there.
@@ -86,7 +86,7 @@ impl Taps {
                         "a message passes one link, from where it was published: {message:?}, from {from} to {to}"
                     );
                     self.crossed.insert((message, to));
-                    let again = !self.carried.insert((message, pipe, deliver.members));
+                    let again = !self.carried.insert((message, (pipe, end), deliver.members));
                     assert!(
                         !again || deliver.resent || deliver.redirected,
                         "a message passes a connection once"

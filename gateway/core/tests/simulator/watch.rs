@@ -3,6 +3,7 @@
 use crate::client::slot;
 use crate::model::{Model, wanted};
 use crate::network::Gateway;
+use macula_core::Gauges;
 use macula_proto::v1::Class;
 use std::collections::{HashMap, HashSet};
 
@@ -96,8 +97,12 @@ impl Watch {
 
     /// Queues hold no more than they may.
     pub(crate) fn bounds(&self, gateway: &Gateway) {
-        let gauges = gateway.node.gauges();
-        let bound = (gateway.conns.len() + gauges.kept + gauges.parked) * QUEUED_BYTES;
+        Self::check_bounds(&gateway.node.gauges(), gateway.conns.len());
+    }
+
+    /// Of a gateway with so many connections.
+    pub(crate) fn check_bounds(gauges: &Gauges, conns: usize) {
+        let bound = (conns + gauges.kept + gauges.parked) * QUEUED_BYTES;
         assert!(gauges.queued_bytes <= bound, "queues stay bounded: {gauges:?}");
     }
 }
