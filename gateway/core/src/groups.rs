@@ -132,7 +132,9 @@ impl Groups {
     pub(crate) fn leave(&mut self, key: GroupKey, gone: Member) -> bool {
         let Some(group) = self.entries.get_mut(key) else { return false };
         group.members.retain(|member| *member != gone);
-        group.telemetry.retain(|(link, _)| group.members.iter().any(|member| member.place == Place::Peer(*link)));
+        group
+            .telemetry
+            .retain(|(link, _)| group.members.iter().any(|member| member.place == Place::Peer(*link)));
         let empty = group.members.is_empty();
         if let Place::Here(subscription) = gone.place
             && self.local.get(&gone.id) == Some(&(key, subscription))

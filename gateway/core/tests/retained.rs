@@ -397,7 +397,10 @@ fn what_the_store_of_a_peer_brings_is_marked_as_out_of_order() {
     gateway.remove(before);
     let resent = |gateway: &mut Gateway| {
         let delivered: Vec<Deliver> = gateway.only(reader, StreamKind::Event, kind::DELIVER);
-        delivered.iter().map(|deliver| (deliver.sequence, deliver.retained, deliver.resent)).collect::<Vec<_>>()
+        delivered
+            .iter()
+            .map(|deliver| (deliver.sequence, deliver.retained, deliver.resent))
+            .collect::<Vec<_>>()
     };
     assert_eq!(resent(&mut gateway), [(3, false, false)]);
     // Its publisher has sent it again to the next run of its gateway, whose store is here before its own event.

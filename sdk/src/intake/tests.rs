@@ -236,9 +236,14 @@ fn a_retained_value_says_nothing_about_what_was_seen() {
     let (mut bench, mut intake) = (Bench::new(1, &v1::Subscribe::default()), Intake::new(Class::Event));
     let mut stream = Vec::new();
     aliases(&mut stream);
-    for (sequence, retained, resent) in
-        [(9, true, false), (3, false, true), (3, false, true), (2, true, true), (4, true, true), (2, true, false)]
-    {
+    for (sequence, retained, resent) in [
+        (9, true, false),
+        (3, false, true),
+        (3, false, true),
+        (2, true, true),
+        (4, true, true),
+        (2, true, false),
+    ] {
         let deliver = v1::Deliver {
             subscriptions: vec![1],
             topic: 3,

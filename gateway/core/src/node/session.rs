@@ -275,7 +275,8 @@ impl Node {
                 self.announce_interest(unwanted);
             } else if before.telemetry != telemetry {
                 let name = Name { pattern: pattern.clone(), group: before.group };
-                let share = self.groups.find(&name).and_then(|key| self.groups.get(key)).map(|group| group.share);
+                let share =
+                    self.groups.find(&name).and_then(|key| self.groups.get(key)).map(|group| group.share);
                 share.into_iter().for_each(|share| self.announce_group(&name, share));
             }
         }

@@ -84,13 +84,12 @@ impl Node {
         let Some(link) = self.conns.get(key).and_then(|conn| conn.link()) else { return 0 };
         let patterns = link.interest.iter().map(|(pattern, policy)| mark_of_pattern(pattern, *policy));
         let behind = self.groups.behind(key);
-        let members = behind
-            .iter()
-            .filter(|(_, member)| !link.awaited.contains(&member.id))
-            .filter_map(|(group, member)| {
+        let members = behind.iter().filter(|(_, member)| !link.awaited.contains(&member.id)).filter_map(
+            |(group, member)| {
                 let group = self.groups.get(*group)?;
                 Some(mark_of_member(&group.name, member.id, group.telemetry(key)?))
-            });
+            },
+        );
         let offers = link.offers.values().filter_map(|offer| {
             let offer = self.procedures.get(*offer)?;
             Some(mark_of_offer(&offer.procedure, offer.policy, offer.since, &offer.publisher))

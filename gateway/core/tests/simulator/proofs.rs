@@ -156,9 +156,13 @@ fn what_is_missing_is_noticed() {
     };
     refuses("misses", lose, |network| check::no_event_is_missing(network, Kind::Harsh));
     refuses("client 1 at gateway 1", lose, |network| check::deliveries(network, 0));
-    refuses("was told of a gap", |network| network.model.clients[READER].gaps = 1, |network| {
-        check::no_event_is_missing(network, Kind::Gentle);
-    });
+    refuses(
+        "was told of a gap",
+        |network| network.model.clients[READER].gaps = 1,
+        |network| {
+            check::no_event_is_missing(network, Kind::Gentle);
+        },
+    );
     // Groups have a check of their own.
     let losses = |network: &mut Network| {
         network.model.clients.truncate(MEMBER);
@@ -251,7 +255,8 @@ fn stores_are_compared() {
     refuses(
         "is kept",
         |network| {
-            let removed = network.model.published.iter_mut().find(|published| published.keep == Keep::Nothing);
+            let removed =
+                network.model.published.iter_mut().find(|published| published.keep == Keep::Nothing);
             removed.expect("one that is not kept").keep = Keep::Retain;
         },
         check::retained,
