@@ -7,6 +7,7 @@ use cortexiq_domain::ledger::{Ledger, Plan, ledger};
 use cortexiq_domain::population::population;
 use cortexiq_domain::provider::roster;
 use cortexiq_domain::region::Region;
+use cortexiq_domain::time::Day;
 
 use crate::duration::Length;
 use crate::table;
@@ -22,6 +23,19 @@ pub struct Sizes {
     pub homes: Option<usize>,
     /// Providers of each region.
     pub providers: usize,
+}
+
+impl Default for Sizes {
+    /// What the command line has when nothing is said.
+    fn default() -> Self {
+        let start = cortexiq_simulation::DEFAULT_START.parse::<Day>();
+        Self {
+            seed: 1,
+            start_time: start.expect("a day of the calendar").start().time(),
+            homes: None,
+            providers: cortexiq_utilities::DEFAULT_PROVIDERS,
+        }
+    }
 }
 
 impl Sizes {

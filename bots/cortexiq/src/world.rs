@@ -8,7 +8,7 @@ use cortexiq_domain::ledger::quarters_between;
 use cortexiq_domain::region::Region;
 use cortexiq_homes::Homes;
 use cortexiq_projections::store::Failure;
-use cortexiq_projections::{Counts, Database, Projections, Reader};
+use cortexiq_projections::{Counts, Database, Gauges, Projections, Reader, RunError};
 use cortexiq_queries::Queries;
 use cortexiq_shell::Mesh as Access;
 use cortexiq_simulation::Simulation;
@@ -51,6 +51,7 @@ pub struct World {
     lives: Vec<Arc<cortexiq_homes::Progress>>,
     sales: Vec<Arc<cortexiq_utilities::Progress>>,
     reader: Reader,
+    written: Arc<Gauges>,
 }
 
 /// Why there is no world, or no more.
@@ -102,8 +103,7 @@ impl World {
         let hub = || at(Place::Hub);
 
         let settings = cortexiq_projections::Config::new(hub(), config.database.clone());
-        let projections =
-            Thread::spawn("projections", || Projections::start(settings), Projections::run).await?;
+        let (projections, written) = projections(settings).await?;
         let settings = cortexiq_queries::Config::new(hub(), config.database.clone());
         let queries = Thread::spawn("queries", || Queries::start(settings), Queries::run).await?;
 
@@ -155,6 +155,7 @@ impl World {
             lives,
             sales,
             reader,
+            written,
         })
     }
 
@@ -176,6 +177,11 @@ impl World {
     /// The read models.
     pub fn reader(&self) -> &Reader {
         &self.reader
+    }
+
+    /// What projections have written, counted without asking the database.
+    pub fn written(&self) -> &Gauges {
+        &self.written
     }
 
     /// How far it is.
@@ -281,6 +287,20 @@ impl World {
         let single = [&mut self.projections, &mut self.queries, &mut self.simulation];
         single.into_iter().chain(&mut self.dashboard).chain(&mut self.utilities).chain(&mut self.homes)
     }
+}
+
+/// Starts projections on a thread of their own, and gives what they count.
+async fn projections(settings: cortexiq_projections::Config) -> Result<(Thread, Arc<Gauges>), Failed> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let start = || async {
+        let projections = Projections::start(settings).await?;
+        // Nobody listens only if nobody waits for the thread any more.
+        let _ = tell.send(projections.gauges());
+        Ok::<_, RunError>(projections)
+    };
+    let thread = Thread::spawn("projections", start, Projections::run).await?;
+    let written = told.await.expect("the thread tells it before it has started");
+    Ok((thread, written))
 }
 
 /// Starts the page on a thread of its own, and says on which port.

@@ -11,7 +11,7 @@ use cortexiq_proto::accept_offer_result::Answer;
 use cortexiq_proto::{
     AcceptOfferRequest, AcceptOfferResult, ContractConfirmed, ContractExpired, ContractOffered,
     ContractReason, ContractSigned, ContractSwitched, ContractType, ContractsHeld, HomeCheckpointed,
-    HomeMeasured, HomeTraded, SpotPriceUpdated,
+    HomeMeasured, SpotPriceUpdated,
 };
 
 use crate::bill::discount_left;
@@ -23,6 +23,7 @@ use crate::prices::{BadPrices, DayPrices, PriceBook};
 use crate::profile::Profile;
 use crate::state::{Dynamic, HomeState, Inputs, Model, Reading};
 use crate::time::{Day, Quarter};
+use crate::trade::Trade;
 
 /// What all homes of a thread share.
 #[derive(Debug)]
@@ -71,8 +72,8 @@ impl Shared {
 pub enum HomeEvent {
     /// Publish `reading.measured(run, home_id)` on `home.measured`.
     Measured(Reading),
-    /// Publish on `home.traded`.
-    Traded(HomeTraded),
+    /// Publish `trade.traded(run, home_id)` on `home.traded`.
+    Traded(Trade),
     /// Publish `held`; when the mesh has it, call the provider's `accept_offer` and hand the answer to
     /// `on_accept_answer`. Call again while the answer is unknown: it is the same for every repetition.
     Accept {
@@ -123,7 +124,7 @@ pub struct HomeAgent {
     profile: Option<Profile>,
     in_force: Option<InForce>,
     today: Option<Today>,
-    pending: Option<Pending>,
+    pending: Option<Box<Pending>>,
     /// The day of the last look, and the providers that refused since.
     looked: Option<Day>,
     refused: Vec<String>,
@@ -194,12 +195,12 @@ impl HomeAgent {
         self.looked = Some(Day::containing(held.time));
         let request = held.asking.clone()?;
         let provider_id = held.asking_provider_id.clone();
-        self.pending = Some(Pending {
+        self.pending = Some(Box::new(Pending {
             start_time: begins(request.time),
             request: request.clone(),
             provider_id: provider_id.clone(),
             saving: held.projected_savings,
-        });
+        }));
         Some(HomeEvent::Accept { provider_id, request, held: held.clone() })
     }
 
@@ -376,8 +377,7 @@ impl HomeAgent {
             let (provider_id, offer_id) = (pending.provider_id.clone(), pending.request.offer_id.clone());
             return Some(Wait::Answer { provider_id, offer_id });
         }
-        let holds = |today: &Today| (today.place.day.start()..today.place.day.end()).contains(&self.next);
-        if !self.today.as_ref().is_some_and(holds) {
+        if self.today.as_ref().is_none_or(|today| today.place.index(self.next).is_none()) {
             let day = self.next.day();
             let Some(prices) = shared.prices.day(day) else { return Some(Wait::Prices(day)) };
             let place = shared.environment.day(self.model.place(), day);
@@ -386,16 +386,17 @@ impl HomeAgent {
         None
     }
 
-    fn today(&self) -> &Today {
-        self.today.as_ref().expect("`missing` has found the day")
+    fn today(&self) -> (&Today, usize) {
+        let today = self.today.as_ref().expect("`missing` has found the day");
+        (today, today.place.index(self.next).expect("`missing` has found the day"))
     }
 
     /// Once a day, at the home's own hour, from the second day on.
     fn look(&mut self, shared: &mut Shared, emit: &mut impl FnMut(HomeEvent)) {
-        let today = self.today();
-        let (day, index) = (today.place.day, self.next.since(today.place.day.start()) as usize);
-        let own_quarter = FIRST_LOOK + (self.home.key() % LOOK_QUARTERS) as usize;
-        if usize::from(today.place.quarters[index].wall_quarter) < own_quarter || self.looked == Some(day) {
+        let (today, index) = self.today();
+        let day = today.place.day;
+        let own_quarter = FIRST_LOOK + (self.model.key() % LOOK_QUARTERS) as usize;
+        if self.looked == Some(day) || usize::from(today.place.quarters[index].wall_quarter) < own_quarter {
             return;
         }
         if day == self.first {
@@ -440,7 +441,7 @@ impl HomeAgent {
             .valid_at(time)
             .filter(|offer| stays != Some(&offer.provider_id) && !self.refused.contains(&offer.provider_id));
         let chooser = Chooser {
-            home: self.home.key(),
+            home: self.model.key(),
             is_flexible: self.home.battery.is_some() || self.home.electric_vehicle_kwh > 0,
             profile,
             stays_at,
@@ -465,12 +466,12 @@ impl HomeAgent {
             reason: reason.into(),
         };
         let provider_id = choice.offer.provider_id.clone();
-        self.pending = Some(Pending {
+        self.pending = Some(Box::new(Pending {
             request: request.clone(),
             provider_id: provider_id.clone(),
             start_time,
             saving: choice.saving,
-        });
+        }));
         emit(HomeEvent::Accept { provider_id, request, held: self.held(time) });
     }
 
@@ -504,17 +505,15 @@ impl HomeAgent {
     }
 
     fn finish(&mut self, reading: Reading, emit: &mut impl FnMut(HomeEvent)) {
+        let (today, index) = self.today();
+        let (month, spot) = (today.place.month, today.prices.quarters[index]);
         if let Some(profile) = &mut self.profile {
-            let today = self.today.as_ref().expect("`missing` has found the day");
-            let index = self.next.since(today.place.day.start()) as usize;
-            profile.add(&reading, today.place.day.month(), today.prices.quarters[index]);
+            profile.add(&reading, month, spot);
         }
         emit(HomeEvent::Measured(reading));
         if self.next.ends_hour() {
             let held = self.in_force.as_ref().expect("`refresh_contract` has found the contract");
-            let left = held.left.as_deref();
-            let time = self.next.hour_time();
-            emit(HomeEvent::Traded(reading.hour.traded(self.run, &self.home.id, time, &held.contract, left)));
+            emit(HomeEvent::Traded(held.trade(self.next.hour_time(), reading.hour)));
         }
         self.next = self.next.next();
     }
@@ -529,14 +528,14 @@ pub(crate) fn quarter_hour(
     day: &DayPrices,
     held: &InForce,
 ) -> Reading {
-    let index = quarter.since(place.day.start()) as usize;
+    let index = place.index(quarter).expect("the place's day is the quarter-hour's");
     let conditions = &place.quarters[index];
     let spot = day.quarters[index];
     let terms = held.contract.terms.as_ref().expect("contracts are confirmed with their terms");
     let left = held.left.as_ref().and_then(|left| left.terms.as_ref());
     let inputs = Inputs {
         quarter,
-        month: place.day.month(),
+        month: place.month,
         conditions,
         prices: prices(terms, conditions.tariff, spot),
         left: left.map(|left| prices(left, conditions.tariff, spot)),

@@ -7,6 +7,7 @@ use cortexiq_proto::{ContractConfirmed, ContractOffered, ContractReason, Contrac
 use crate::region::Region;
 use crate::tariff::Tariff;
 use crate::time::Day;
+use crate::trade::{Hour, Trade};
 
 /// Prices of a quarter-hour, micro-euro per kWh.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,13 @@ pub struct InForce {
     pub left: Option<Arc<ContractConfirmed>>,
     /// First instant at which something else holds; `i64::MAX` when nothing else is known.
     pub until: i64,
+}
+
+impl InForce {
+    /// What was traded in a finished hour.
+    pub fn trade(&self, time: i64, hour: Hour) -> Trade {
+        Trade { time, hour, contract: Arc::clone(&self.contract), left: self.left.clone() }
+    }
 }
 
 impl Contracts {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use crate::home::Home;
 use crate::load::{YearSums, heating_degrees, household_shares};
+use crate::market::expected_price;
 use crate::region::Region;
 use crate::standard::LoadProfile;
-use crate::sun::{Direction, Irradiance, Sun, clear_sky};
+use crate::sun::{Direction, Irradiance, Sun, clear_sky, extraterrestrial};
 use crate::tariff::{Tariff, Zone};
-use crate::time::{Day, QUARTER_SECONDS};
+use crate::time::{Day, Month, QUARTER_SECONDS, Quarter};
 use crate::weather::DayWeather;
 
 /// A quarter-hour at a place.
@@ -23,6 +24,8 @@ pub struct Conditions {
     pub household_share: [f64; LoadProfile::ALL.len()],
     /// Share of a heat pump's year.
     pub heating_share: f64,
+    /// What the market is expected to ask, micro-euro per kWh.
+    pub expected_price: i64,
     /// Which register counts.
     pub tariff: Tariff,
     /// Wall-clock quarter-hour, 0 to 95.
@@ -34,8 +37,20 @@ pub struct Conditions {
 pub struct PlaceDay {
     /// The day.
     pub day: Day,
+    /// The month that it is in.
+    pub month: Month,
+    /// Its first quarter-hour.
+    pub start: Quarter,
     /// In order.
     pub quarters: Vec<Conditions>,
+}
+
+impl PlaceDay {
+    /// Which of the day's quarter-hours this is; none when it is of another day.
+    pub fn index(&self, quarter: Quarter) -> Option<usize> {
+        let index = usize::try_from(quarter.since(self.start)).ok()?;
+        (index < self.quarters.len()).then_some(index)
+    }
 }
 
 /// A municipality, near enough for sun and tariffs: a field of 0.05°.
@@ -67,8 +82,21 @@ pub struct Environment {
     years: YearSums,
     days: HashMap<(Place, Day), Arc<PlaceDay>>,
     order: VecDeque<(Place, Day)>,
-    /// The suns of the newest days, in the middle of each quarter-hour.
-    suns: VecDeque<(Day, Arc<[Sun]>)>,
+    /// What all places of the newest days share.
+    country: VecDeque<Arc<CountryDay>>,
+}
+
+/// What is the same at every place on a day.
+#[derive(Debug)]
+struct CountryDay {
+    day: Day,
+    /// W/m² on a plane that faces the sun, above the air.
+    extraterrestrial: f64,
+    /// The sun in the middle of each quarter-hour.
+    suns: Vec<Sun>,
+    household: Vec<[f64; LoadProfile::ALL.len()]>,
+    /// Expected prices.
+    prices: Vec<i64>,
 }
 
 impl Environment {
@@ -79,7 +107,7 @@ impl Environment {
             years: YearSums::default(),
             days: HashMap::new(),
             order: VecDeque::new(),
-            suns: VecDeque::new(),
+            country: VecDeque::new(),
         }
     }
 
@@ -106,40 +134,46 @@ impl Environment {
 
     fn compute(&mut self, place: Place, day: Day) -> PlaceDay {
         let weather = DayWeather::new(self.seed, place.region, day);
-        let household = household_shares(day, &mut self.years);
+        let country = self.country(day);
         let heating_sum = self.years.heating(day.year());
         let (latitude, longitude) = (f64::from(place.latitude) / 20.0, f64::from(place.longitude) / 20.0);
-        let suns = self.suns(day);
         let quarters = (0..day.quarters()).map(|index| {
-            let sun = suns[index].direction(latitude, longitude);
+            let sun = country.suns[index].direction(latitude, longitude);
             let wall_quarter = day.wall_quarter(index);
             Conditions {
                 sun,
                 irradiance: through_clouds(
-                    clear_sky(sun, day.of_year()),
+                    clear_sky(sun, country.extraterrestrial),
                     weather.clearness[index / 4],
                     sun[2],
                 ),
-                household_share: household[index],
+                household_share: country.household[index],
                 heating_share: heating_degrees(weather.temperature[index / 4]) / heating_sum,
+                expected_price: country.prices[index],
                 tariff: place.zone.tariff(day, wall_quarter),
                 wall_quarter: wall_quarter as u8,
             }
         });
-        PlaceDay { day, quarters: quarters.collect() }
+        PlaceDay { day, month: day.month(), start: day.start(), quarters: quarters.collect() }
     }
 
-    fn suns(&mut self, day: Day) -> Arc<[Sun]> {
-        if let Some((_, suns)) = self.suns.iter().find(|(known, _)| *known == day) {
-            return Arc::clone(suns);
+    fn country(&mut self, day: Day) -> Arc<CountryDay> {
+        if let Some(known) = self.country.iter().find(|known| known.day == day) {
+            return Arc::clone(known);
         }
         let middle = |index: usize| day.start().plus(index as i64).time() + QUARTER_SECONDS / 2;
-        let suns: Arc<[Sun]> = (0..day.quarters()).map(|index| Sun::at(middle(index))).collect();
-        if self.suns.len() >= KEPT_SUNS {
-            self.suns.pop_front();
+        let computed = Arc::new(CountryDay {
+            day,
+            extraterrestrial: extraterrestrial(day.of_year()),
+            suns: (0..day.quarters()).map(|index| Sun::at(middle(index))).collect(),
+            household: household_shares(day, &mut self.years),
+            prices: (0..day.quarters()).map(|index| expected_price(day, day.wall_quarter(index))).collect(),
+        });
+        if self.country.len() >= KEPT_COUNTRY_DAYS {
+            self.country.pop_front();
         }
-        self.suns.push_back((day, Arc::clone(&suns)));
-        suns
+        self.country.push_back(Arc::clone(&computed));
+        computed
     }
 }
 
@@ -153,5 +187,6 @@ fn through_clouds(clear: Irradiance, clearness: f64, up: f64) -> Irradiance {
 
 /// Days of places that are kept, about 10 kB each: a year of one place, or some days of 300 places.
 const KEPT_DAYS: usize = 2048;
-/// Days of which the sun is kept; homes are within a day or two of each other.
-const KEPT_SUNS: usize = 4;
+/// Days of the country that are kept: those of an expected year, or some days, since homes are within a day or two of each
+/// other.
+const KEPT_COUNTRY_DAYS: usize = 32;

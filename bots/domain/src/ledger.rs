@@ -23,6 +23,7 @@ use crate::provider_agent::ProviderAgent;
 use crate::region::Region;
 use crate::time::{Day, Quarter};
 use crate::totals::RegionTotals;
+use crate::trade::Trade;
 
 /// What to compute.
 #[derive(Debug, Clone)]
@@ -137,6 +138,12 @@ pub fn observed(plan: &Plan, observer: &Observer<'_>) -> Ledger {
 struct Crowd {
     agents: Vec<HomeAgent>,
     shared: Shared,
+    tally: Tally,
+}
+
+/// What they said.
+#[derive(Default)]
+struct Tally {
     totals: RegionTotals,
     balancers: BTreeMap<Region, Balancer>,
     balanced: Vec<RegionBalanced>,
@@ -156,13 +163,11 @@ fn crowds(plan: &Plan) -> Vec<Crowd> {
                 .map(|home| HomeAgent::new(Arc::new(home.clone()), plan.seed, RUN, plan.start_time))
                 .collect(),
             shared: Shared::new(plan.seed),
-            totals: RegionTotals::default(),
-            balancers: balancers(homes),
-            balanced: Vec::new(),
-            accepts: Vec::new(),
-            switched: Vec::new(),
-            fingerprints: vec![0; homes.len()],
-            measured: 0,
+            tally: Tally {
+                balancers: balancers(homes),
+                fingerprints: vec![0; homes.len()],
+                ..Tally::default()
+            },
         })
         .collect()
 }
@@ -176,7 +181,7 @@ fn balancers(homes: &[Home]) -> BTreeMap<Region, Balancer> {
 /// The regions' days, added up over the threads.
 fn balanced(crowds: &mut [Crowd]) -> Vec<RegionBalanced> {
     let mut sums: BTreeMap<(String, String), RegionBalanced> = BTreeMap::new();
-    for part in crowds.iter_mut().flat_map(|crowd| crowd.balanced.drain(..)) {
+    for part in crowds.iter_mut().flat_map(|crowd| crowd.tally.balanced.drain(..)) {
         match sums.entry((part.day.clone(), part.region.clone())) {
             Entry::Vacant(first) => {
                 first.insert(part);
@@ -203,46 +208,43 @@ fn live_until(crowds: &mut [Crowd], end: i64, observer: &Observer<'_>) {
 
 impl Crowd {
     fn live_until(&mut self, end: i64, observer: &Observer<'_>) {
-        for index in 0..self.agents.len() {
-            let agent = &mut self.agents[index];
+        for (index, agent) in self.agents.iter_mut().enumerate() {
             let home = Arc::clone(agent.home());
-            let mut events = Vec::new();
-            let wait = agent.advance(end, &mut self.shared, &mut |event| events.push(event));
+            let mut emit = |event| self.tally.count(index, &home, event, observer);
+            let wait = agent.advance(end, &mut self.shared, &mut emit);
             debug_assert_eq!(wait, Wait::Time, "{}", home.id);
-            self.count(index, &home, events, observer);
         }
     }
+}
 
-    fn count(&mut self, index: usize, home: &Home, events: Vec<HomeEvent>, observer: &Observer<'_>) {
+impl Tally {
+    fn count(&mut self, index: usize, home: &Home, event: HomeEvent, observer: &Observer<'_>) {
+        observer(home, &event);
         let region = home.address.region;
-        for event in events {
-            observer(home, &event);
-            let fingerprint = &mut self.fingerprints[index];
-            match event {
-                HomeEvent::Measured(reading) => {
-                    self.measured += 1;
-                    self.totals.region(region).measure(&reading);
-                    let flows = reading.flows;
-                    for energy in
-                        [flows.pv, flows.load, flows.import, flows.export, flows.charge, flows.discharge]
-                    {
-                        mix(fingerprint, energy.into());
-                    }
-                    let balancer =
-                        self.balancers.get_mut(&region).expect("made for the regions of its homes");
-                    self.balanced.extend(balancer.on_reading(&reading));
+        let fingerprint = &mut self.fingerprints[index];
+        match event {
+            HomeEvent::Measured(reading) => {
+                self.measured += 1;
+                self.totals.region(region).measure(&reading);
+                let flows = reading.flows;
+                for energy in
+                    [flows.pv, flows.load, flows.import, flows.export, flows.charge, flows.discharge]
+                {
+                    mix(fingerprint, energy.into());
                 }
-                HomeEvent::Traded(trade) => {
-                    self.totals.region(region).trade(&trade);
-                    mix(fingerprint, trade.cost as u64);
-                    mix(fingerprint, trade.revenue as u64);
-                }
-                HomeEvent::Accept { provider_id, request, .. } => {
-                    self.accepts.push((index, provider_id, request))
-                }
-                HomeEvent::Switched(switched) => self.switched.push(switched),
-                HomeEvent::Signed(_) | HomeEvent::Expired(_) | HomeEvent::Held(_) => {}
+                let balancer = self.balancers.get_mut(&region).expect("made for the regions of its homes");
+                self.balanced.extend(balancer.on_reading(&reading));
             }
+            HomeEvent::Traded(Trade { hour, .. }) => {
+                self.totals.region(region).trade(hour.cost, hour.revenue);
+                mix(fingerprint, hour.cost as u64);
+                mix(fingerprint, hour.revenue as u64);
+            }
+            HomeEvent::Accept { provider_id, request, .. } => {
+                self.accepts.push((index, provider_id, request));
+            }
+            HomeEvent::Switched(switched) => self.switched.push(switched),
+            HomeEvent::Signed(_) | HomeEvent::Expired(_) | HomeEvent::Held(_) => {}
         }
     }
 }
@@ -254,13 +256,12 @@ fn answer(
     confirmed: &mut Vec<ContractConfirmed>,
     observer: &Observer<'_>,
 ) {
-    for crowd in crowds.iter_mut() {
-        while !crowd.accepts.is_empty() {
-            for (index, provider_id, request) in std::mem::take(&mut crowd.accepts) {
-                let agent = &mut crowd.agents[index];
+    for Crowd { agents, shared, tally } in crowds.iter_mut() {
+        while !tally.accepts.is_empty() {
+            for (index, provider_id, request) in std::mem::take(&mut tally.accepts) {
+                let agent = &mut agents[index];
                 let home = Arc::clone(agent.home());
-                let mut events = Vec::new();
-                let mut emit = |event| events.push(event);
+                let mut emit = |event| tally.count(index, &home, event, observer);
                 match providers.get_mut(&provider_id) {
                     Some(provider) => {
                         let acceptance = provider.accept(&request);
@@ -269,14 +270,13 @@ fn answer(
                         {
                             confirmed.push(contract.clone());
                         }
-                        agent.on_accept_answer(&acceptance.result, &mut crowd.shared, &mut emit);
+                        agent.on_accept_answer(&acceptance.result, shared, &mut emit);
                     }
-                    None => agent.on_refused(&request.offer_id, &mut crowd.shared, &mut emit),
+                    None => agent.on_refused(&request.offer_id, shared, &mut emit),
                 }
-                crowd.count(index, &home, events, observer);
             }
         }
-        for switched in crowd.switched.drain(..) {
+        for switched in tally.switched.drain(..) {
             if let Some(provider) = providers.get_mut(&switched.from_provider_id) {
                 provider.on_switched(&switched);
             }
@@ -293,10 +293,10 @@ fn finish(
 ) -> Ledger {
     let mut totals = RegionTotals::default();
     let mut measured = 0;
-    for crowd in crowds {
-        totals += crowd.totals;
-        measured += crowd.measured;
-        crowd.fingerprints.into_iter().for_each(|home| mix(&mut fingerprint, home));
+    for Crowd { tally, .. } in crowds {
+        totals += tally.totals;
+        measured += tally.measured;
+        tally.fingerprints.into_iter().for_each(|home| mix(&mut fingerprint, home));
     }
     for contract in &confirmed {
         mix(&mut fingerprint, crate::random::of_name(&contract.contract_id));

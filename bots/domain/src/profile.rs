@@ -8,7 +8,6 @@ use cortexiq_proto::{ContractType, HomeCheckpointed, MonthEnergy, Terms};
 use crate::contract::Prices;
 use crate::environment::Environment;
 use crate::home::Home;
-use crate::market;
 use crate::state::{Inputs, Model, Reading};
 use crate::time::{Day, Month};
 
@@ -49,7 +48,6 @@ impl Profile {
                 let day = middle.plus(offset);
                 let place_day = average.day(model.place(), day);
                 for (index, conditions) in place_day.quarters.iter().enumerate() {
-                    let spot = market::expected_price(day, usize::from(conditions.wall_quarter));
                     let inputs = Inputs {
                         quarter: day.start().plus(index as i64),
                         month: days,
@@ -59,7 +57,7 @@ impl Profile {
                         dynamic: None,
                     };
                     let reading = state.step(&model, &inputs);
-                    (0..weight).for_each(|_| sum.add(&reading, spot));
+                    (0..weight).for_each(|_| sum.add(&reading, conditions.expected_price));
                 }
             }
             months[usize::from(month) - 1] = sum.scaled(days.days(), 7);

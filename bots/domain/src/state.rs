@@ -183,6 +183,11 @@ impl Model {
         }
     }
 
+    /// What the home's random numbers belong to.
+    pub fn key(&self) -> u64 {
+        self.key
+    }
+
     /// Where its conditions come from.
     pub fn place(&self) -> Place {
         self.place

@@ -48,13 +48,12 @@ impl Sun {
     }
 }
 
-/// What a clear sky gives when the sun stands there on that day of the year.
-pub fn clear_sky(direction: Direction, day_of_year: u16) -> Irradiance {
+/// What a clear sky gives when the sun stands there, of what there is above the air on that day.
+pub fn clear_sky(direction: Direction, extraterrestrial: f64) -> Irradiance {
     let up = direction[2];
     if up <= 0.0 {
         return Irradiance::default();
     }
-    let extraterrestrial = extraterrestrial(day_of_year);
     let zenith_deg = acos(up.min(1.0)).to_degrees();
     // Kasten and Young (1989).
     let air_mass = 1.0 / (up + 0.505_72 * pow(96.079_95 - zenith_deg, -1.6364));
@@ -67,7 +66,7 @@ pub fn clear_sky(direction: Direction, day_of_year: u16) -> Irradiance {
 }
 
 /// Irradiance above the air on a plane that faces the sun, W/m², after Spencer (1971).
-fn extraterrestrial(day_of_year: u16) -> f64 {
+pub fn extraterrestrial(day_of_year: u16) -> f64 {
     let day = 2.0 * core::f64::consts::PI / 365.0 * (f64::from(day_of_year) - 1.0);
     let distance = 1.000_11
         + 0.034_221 * cos(day)
@@ -88,7 +87,7 @@ const DELTA_T: f64 = 69.2;
 
 #[cfg(test)]
 mod tests {
-    use super::{Sun, clear_sky};
+    use super::{Sun, clear_sky, extraterrestrial};
 
     #[test]
     fn the_sun_stands_where_almanacs_say() {
@@ -98,7 +97,7 @@ mod tests {
         assert!(noon[1] < 0.0 && noon[0].abs() < 0.02, "{noon:?}");
         // The same day at 23:44 UTC it is below the horizon in the north.
         assert!(Sun::at(1_750_549_440).direction(50.85, 4.35)[2] < 0.0);
-        let sky = clear_sky(noon, 172);
+        let sky = clear_sky(noon, extraterrestrial(172));
         assert!((800.0..1000.0).contains(&sky.global) && (700.0..950.0).contains(&sky.direct), "{sky:?}");
     }
 }

@@ -194,7 +194,13 @@ impl Day {
         let facts = self.facts();
         let date = Date::new(facts.year, facts.month as i8, facts.day as i8).expect("the table holds dates");
         let later = date.saturating_add(jiff::Span::new().months(i64::from(months).min(1200)));
-        later.to_string().parse().unwrap_or_else(|_| Self(DAYS.len() as u16 - 1))
+        Self::of_date(later).unwrap_or_else(|| Self(DAYS.len() as u16 - 1))
+    }
+
+    fn of_date(date: Date) -> Option<Self> {
+        let days = first_date().until(date).ok()?.get_days();
+        let index = usize::try_from(days).ok().filter(|index| *index < DAYS.len())?;
+        Some(Self(index as u16))
     }
 
     /// The wall clock's quarter-hour, 0 to 95, of the day's quarter-hour `index`.
@@ -229,11 +235,8 @@ impl FromStr for Day {
     type Err = NoDay;
 
     fn from_str(text: &str) -> Result<Self, NoDay> {
-        let no_day = || NoDay(text.to_owned());
-        let date: Date = text.parse().map_err(|_| no_day())?;
-        let days = first_date().until(date).map_err(|_| no_day())?.get_days();
-        let index = usize::try_from(days).ok().filter(|index| *index < DAYS.len()).ok_or_else(no_day)?;
-        Ok(Self(index as u16))
+        let date = text.parse().ok();
+        date.and_then(Self::of_date).ok_or_else(|| NoDay(text.to_owned()))
     }
 }
 
@@ -249,7 +252,8 @@ pub struct Month {
 impl Month {
     /// Its first day.
     pub fn first_day(self) -> Day {
-        format!("{:04}-{:02}-01", self.year, self.month).parse().expect("months come from days of the table")
+        let date = Date::new(self.year, self.month as i8, 1).ok();
+        date.and_then(Day::of_date).expect("months come from days of the table")
     }
 
     /// How many days it has.
@@ -273,7 +277,7 @@ pub fn in_range(time: i64) -> bool {
 
 /// The days of a year in order.
 pub fn days_of_year(year: i16) -> impl Iterator<Item = Day> {
-    let first: Day = format!("{year:04}-01-01").parse().expect("years come from days of the table");
+    let first = Month { year, month: 1 }.first_day();
     (0..366).map(move |offset| first.plus(offset)).filter(move |day| day.year() == year)
 }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::ops::AddAssign;
 
-use cortexiq_proto::HomeTraded;
 use serde::Serialize;
 
 use crate::region::Region;
@@ -35,10 +34,10 @@ impl Totals {
         self.export_wh += u64::from(reading.flows.export);
     }
 
-    /// Counts an hour's money.
-    pub fn trade(&mut self, trade: &HomeTraded) {
-        self.cost += trade.cost;
-        self.revenue += trade.revenue;
+    /// Counts money of an hour, nano-euro.
+    pub fn trade(&mut self, cost: i64, revenue: i64) {
+        self.cost += cost;
+        self.revenue += revenue;
     }
 
     /// Name and value of every number, for comparison.

@@ -1,5 +1,7 @@
 //! Energy and money of the running hour.
 
+use std::sync::Arc;
+
 use cortexiq_proto::{ContractConfirmed, HomeTraded, HourTotals};
 
 use crate::contract::Prices;
@@ -70,33 +72,42 @@ impl Hour {
             export_price_sum: totals.export_price_sum,
         }
     }
+}
 
-    /// The finished hour as an event.
-    pub fn traded(
-        &self,
-        run: u64,
-        home_id: &str,
-        time: i64,
-        contract: &ContractConfirmed,
-        left: Option<&ContractConfirmed>,
-    ) -> HomeTraded {
-        let quarters = i64::from(self.quarters.max(1));
+/// A finished hour and the contracts that it counts for: without text of its own, so that homes can trade by the million.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trade {
+    /// The hour's first instant.
+    pub time: i64,
+    /// Its energy and money.
+    pub hour: Hour,
+    /// The contract in force.
+    pub contract: Arc<ContractConfirmed>,
+    /// The contract that was left for it.
+    pub left: Option<Arc<ContractConfirmed>>,
+}
+
+impl Trade {
+    /// The trade as homes publish it.
+    pub fn traded(&self, run: u64, home_id: &str) -> HomeTraded {
+        let (hour, left) = (&self.hour, self.left.as_deref());
+        let quarters = i64::from(hour.quarters.max(1));
         HomeTraded {
             run,
             home_id: home_id.to_owned(),
-            time,
-            contract_id: contract.contract_id.clone(),
-            provider_id: contract.provider_id.clone(),
-            import_wh: self.import_wh,
-            export_wh: self.export_wh,
-            cost: self.cost,
-            revenue: self.revenue,
-            import_price: self.import_price_sum.div_euclid(quarters),
-            export_price: self.export_price_sum.div_euclid(quarters),
+            time: self.time,
+            contract_id: self.contract.contract_id.clone(),
+            provider_id: self.contract.provider_id.clone(),
+            import_wh: hour.import_wh,
+            export_wh: hour.export_wh,
+            cost: hour.cost,
+            revenue: hour.revenue,
+            import_price: hour.import_price_sum.div_euclid(quarters),
+            export_price: hour.export_price_sum.div_euclid(quarters),
             left_contract_id: left.map(|left| left.contract_id.clone()).unwrap_or_default(),
             left_provider_id: left.map(|left| left.provider_id.clone()).unwrap_or_default(),
-            left_cost: self.left_cost,
-            left_revenue: self.left_revenue,
+            left_cost: hour.left_cost,
+            left_revenue: hour.left_revenue,
         }
     }
 }

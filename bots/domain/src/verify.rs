@@ -160,7 +160,7 @@ pub fn verify<S: Stored>(recorded: &Recorded, stored: &mut S) -> Result<Report, 
         let must = compute(recorded, home, signed, &prices, &mut environment)?;
         let region = home.address.region;
         must.readings.iter().for_each(|reading| report.totals.region(region).measure(reading));
-        must.trades.iter().for_each(|trade| report.totals.region(region).trade(trade));
+        must.trades.iter().for_each(|trade| report.totals.region(region).trade(trade.cost, trade.revenue));
         let rows = stored.measurements(&home.id).map_err(|error| Error::Stored(error.to_string()))?;
         report.computed += must.readings.len() as u64;
         report.compare_measurements(&home.id, &must.readings, &rows);
@@ -203,9 +203,8 @@ fn compute(
         while quarter < day.end() && quarter.next().time() <= recorded.end_time {
             let reading = quarter_hour(&model, &mut state, quarter, &place, spot, &held);
             if quarter.ends_hour() {
-                let left = held.left.as_deref();
-                let time = quarter.hour_time();
-                must.trades.push(reading.hour.traded(recorded.run, &home.id, time, &held.contract, left));
+                let trade = held.trade(quarter.hour_time(), reading.hour);
+                must.trades.push(trade.traded(recorded.run, &home.id));
             }
             must.readings.push(reading);
             quarter = quarter.next();

@@ -10,7 +10,7 @@ use cortexiq_domain::agent::HomeEvent;
 use cortexiq_domain::contract::Prices;
 use cortexiq_domain::environment::Environment;
 use cortexiq_domain::home::{Battery, Home, Solar};
-use cortexiq_domain::ledger::{ledger, observed};
+use cortexiq_domain::ledger::{RUN, ledger, observed};
 use cortexiq_domain::standard::LoadProfile;
 use cortexiq_domain::state::{Inputs, Model, Reading};
 use cortexiq_domain::time::{Day, Month, days_of_year};
@@ -221,7 +221,7 @@ fn every_traded_amount_is_once_with_its_home_and_once_with_its_provider() {
     let trades = Mutex::new(Vec::new());
     let ledger = observed(&plan, &|home, event| {
         if let HomeEvent::Traded(trade) = event {
-            trades.lock().expect("no test panics with it").push((home.clone(), trade.clone()));
+            trades.lock().expect("no test panics with it").push((home.clone(), trade.traded(RUN, &home.id)));
         }
     });
     let trades = trades.into_inner().expect("no test panicked with it");

@@ -54,7 +54,9 @@ fn run_of(plan: Plan) -> (Recorded, ReadModels) {
                 let measured = reading.measured(RUN, &home.id);
                 models.measurements.entry(home.id.clone()).or_default().push((&measured).into());
             }
-            HomeEvent::Traded(trade) => models.trades.entry(home.id.clone()).or_default().push(trade.clone()),
+            HomeEvent::Traded(trade) => {
+                models.trades.entry(home.id.clone()).or_default().push(trade.traded(RUN, &home.id));
+            }
             _ => {}
         }
     });

@@ -31,8 +31,8 @@ fn every_quarter_hour_of_a_year_balances() {
         match event {
             HomeEvent::Measured(reading) => check(home, seen, reading),
             HomeEvent::Traded(trade) => {
-                seen.bought_wh += u64::from(trade.import_wh);
-                seen.sold_wh += u64::from(trade.export_wh);
+                seen.bought_wh += u64::from(trade.hour.import_wh);
+                seen.sold_wh += u64::from(trade.hour.export_wh);
             }
             _ => {}
         }

@@ -276,6 +276,7 @@ impl Crowd {
                     }
                     balanced = balanced.take().or(balancer.on_reading(&reading));
                 }
+                HomeEvent::Traded(trade) => out.push(Output::Traded(trade.traded(run, &home.id))),
                 event => say(event, out),
             });
             if let Some(last) = last {
@@ -354,7 +355,6 @@ impl Waits {
 
 fn say(event: HomeEvent, out: &mut Vec<Output>) {
     out.push(match event {
-        HomeEvent::Traded(traded) => Output::Traded(traded),
         HomeEvent::Signed(signed) => Output::Signed(signed),
         HomeEvent::Switched(switched) => Output::Switched(switched),
         HomeEvent::Expired(expired) => Output::Expired(expired),
@@ -362,7 +362,9 @@ fn say(event: HomeEvent, out: &mut Vec<Output>) {
         HomeEvent::Accept { provider_id, request, held } => {
             Output::Accept(Accept { provider_id, request, held })
         }
-        HomeEvent::Measured(_) => unreachable!("only `advance` measures, and `slice` takes its readings"),
+        HomeEvent::Measured(_) | HomeEvent::Traded(_) => {
+            unreachable!("only `advance` measures and trades, and `slice` takes both")
+        }
     });
 }
 
