@@ -64,14 +64,7 @@ fi
 [[ $tool =~ ^(docker|podman|buildah)$ ]] || die "--tool $tool: docker, podman or buildah"
 
 if ((${#images[@]} == 0)); then
-  while read -r image; do
-    # The dashboard has no binary as long as it has no package.
-    if [[ $image == cortex-iq-* && ! -f $root/bots/${image#cortex-iq-}/Cargo.toml ]]; then
-      warn "$image has no source yet and is left out"
-    else
-      images+=("$image")
-    fi
-  done < <(sed -n 's/^FROM base AS //p' "$K8S/image/Dockerfile")
+  mapfile -t images < <(sed -n 's/^FROM base AS //p' "$K8S/image/Dockerfile")
 fi
 
 common=(--file "$K8S/image/Dockerfile" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"

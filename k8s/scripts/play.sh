@@ -99,8 +99,14 @@ if $compile || [[ ! -x $K8S/../target/image/out/macula ]]; then "$K8S/image/comp
 
 say "== images"
 version=$(sed -n 's/^    newTag: //p' "$K8S/components/release/kustomization.yaml" | sort -u)
-"$scripts/build-images.sh" --tool buildah --prebuilt --version "$version" >"$place/build.log" 2>&1 ||
-  die "the images cannot be built: $(tail -n 5 "$place/build.log")"
+build() {
+  "$scripts/build-images.sh" --tool buildah --prebuilt --version "$version" >"$place/build.log" 2>&1 ||
+    die "the images cannot be built: $(tail -n 5 "$place/build.log")"
+  podman images --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}' --filter label=org.opencontainers.image.vendor=Macula | sort
+}
+built=$(build)
+[[ $(build) == "$built" ]] || die "the same binaries gave other images the second time"
+say "ok built twice, every image is the same"
 if [[ ! -s $place/postgres.tar || $scripts/play/postgres-entrypoint.sh -nt $place/postgres.tar ]]; then
   # The official image is in no registry that every machine reaches; this one has the same user and settings.
   # shellcheck disable=SC2016  # $1 is mmdebstrap's
@@ -115,7 +121,14 @@ if [[ ! -s $place/postgres.tar || $scripts/play/postgres-entrypoint.sh -nt $plac
 fi
 
 say "== secrets"
-"$scripts/create-secrets.sh" --dir "$place/secrets" --write "$place/secrets/objects" --macula "$K8S/../target/image/out/macula" \
-  >"$place/secrets.log" 2>&1 || die "the secrets cannot be made: $(tail -n 5 "$place/secrets.log")"
+secrets() {
+  "$scripts/create-secrets.sh" --dir "$place/secrets" --write "$place/secrets/objects" \
+    --macula "$K8S/../target/image/out/macula" >"$place/secrets.log" 2>&1 ||
+    die "the secrets cannot be made: $(tail -n 5 "$place/secrets.log")"
+  find "$place/secrets" -type f -exec sha256sum {} + | sort
+}
+made=$(secrets)
+[[ $(secrets) == "$made" ]] || die "create-secrets.sh changed something the second time"
+say "ok made twice, every secret is the same"
 
 play --minutes "$minutes" "${keep[@]}"

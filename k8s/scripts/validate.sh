@@ -100,6 +100,19 @@ if step "style of manifests, scripts and the Dockerfile"; then
   hadolint --config "$K8S/image/hadolint.yaml" "$K8S/image/Dockerfile"
 fi
 
+if step "every script shows what it would do, whatever is installed, and changes nothing"; then
+  state=$(mktemp -d)
+  for script in "$scripts"/*.sh; do
+    name=${script##*/} more=()
+    [[ $name != configure-flux-gitops.sh ]] || more=(--url https://git.test/cortex-iq-deploy)
+    [[ $name != create-secrets.sh ]] || more=(--dir "$state/secrets")
+    [[ $name == lib.sh || $name == validate.sh ]] || bash "$script" --dry-run "${more[@]}" >"$state/said" 2>&1 ||
+      die "$name --dry-run: $(tail -n 3 "$state/said")"
+  done
+  [[ ! -e $state/secrets ]] || die "create-secrets.sh --dry-run made secrets"
+  rm -r "$state"
+fi
+
 if ! $fast && step "security"; then
   environment checkov "$scripts/requirements-checkov.txt"
   "$tools/checkov/bin/checkov" --directory "$built" --config-file "$scripts/checkov.yaml"

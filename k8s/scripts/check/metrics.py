@@ -34,7 +34,26 @@ def check_metrics(root: Path) -> list[str]:
         for metric in sorted(set(NAME.findall(expression)) - known):
             problems.append(f"{where}: no binary exports {metric}")
     problems += parse(expressions)
+    problems += untested(root / "prometheus")
     return problems
+
+
+def untested(prometheus: Path) -> list[str]:
+    """An alert that no test makes fire may be one that never does."""
+    alerts = {
+        rule["alert"]
+        for file in (prometheus / "rules").glob("*.yml")
+        for group in yaml.safe_load(file.read_text())["groups"]
+        for rule in group["rules"]
+    }
+    fired = {
+        case["alertname"]
+        for file in (prometheus / "tests").glob("*.yml")
+        for test in yaml.safe_load(file.read_text())["tests"]
+        for case in test["alert_rule_test"]
+        if case["exp_alerts"]
+    }
+    return [f"prometheus/tests: no test makes {alert} fire" for alert in sorted(alerts - fired)]
 
 
 def of_dashboard(value):

@@ -15,9 +15,6 @@ SOURCES = {
 }
 SHARED = ["bots/shell/src/settings.rs", "bots/shell/src/admin.rs"]
 
-# What the dashboard is going to take; used for as long as its source is not there.
-DASHBOARD = {"PORT", "PHX_HOST", "SECRET_KEY_BASE", "DASHBOARD_PASSWORD_FILE", "MACULA_PUBLIC_URL"}
-
 DECLARED = re.compile(r'Setting\s*\{\s*name:\s*"([A-Z_]+)"')
 
 
@@ -38,8 +35,6 @@ def settings(root: Path) -> dict[str, set[str]]:
     result = {}
     for image, sources in SOURCES.items():
         own = declared(root, sources)
-        if image == "cortex-iq-dashboard" and not own:
-            own = DASHBOARD
         if not own:
             raise SystemExit(f"{sources[0]}: no settings found; has the declaration moved?")
         result[image] = own if image == "macula-gateway-service" else own | shared

@@ -1,5 +1,6 @@
 """What the running clusters promise, asked of them."""
 
+import json
 import re
 import time
 import urllib.request
@@ -8,7 +9,7 @@ from pathlib import Path
 from check.metrics import exported
 
 from .podman import Failed, command, write_files
-from .world import REGISTRY, World, all_images, container_of, has_source
+from .world import REGISTRY, World, all_images, container_of
 
 GATEWAY = "macula-gateway-service"
 # From the promise of the gateway: everyone is back within ten seconds of its return.
@@ -26,6 +27,7 @@ def everything(world: World, minutes: int):
     for home, provider in (("brabant", "east-flanders"), ("east-flanders", "antwerp")):
         ask(f"and homes of {home} with providers of {provider}", lambda: signed(world, home, provider), 120)
     ask("PostgreSQL holds quarter-hours of all regions", lambda: stored(world), 60)
+    ask("the dashboard shows the homes of all regions", dashboard, 30)
     metrics(world)
     under_load(world, minutes)
     certificates_are_taken_up(world)
@@ -53,16 +55,20 @@ def require(holds: bool, missing: str):
 
 
 def images(world: World):
-    """Sizes; the same binaries give the same image."""
+    """Sizes, the user, the labels, and the command that every image has for those who look into it."""
     names = sorted({image for things in world.objects.values() for image in all_images(things) if image.startswith(REGISTRY)})
     for name in names:
-        if not has_source(name):
-            continue
-        size = int(command("podman", "image", "inspect", "--format", "{{.Size}}", name).stdout)
-        user = command("podman", "image", "inspect", "--format", "{{.User}}", name).stdout.strip()
+        image = json.loads(command("podman", "image", "inspect", name).stdout)[0]
+        size, user, labels = image["Size"], image["User"], image["Labels"] or {}
+        title, _, version = name.removeprefix(REGISTRY).partition(":")
         require(user == "65532:65532", f"{name} runs as {user}")
+        for label, wanted in (("title", title), ("version", version)):
+            found = labels.get(f"org.opencontainers.image.{label}")
+            require(found == wanted, f"{name} says of its {label} {found}")
         require(GATEWAY not in name or size <= LARGEST_GATEWAY_IMAGE, f"{name} has {size} bytes")
-        print(f"ok image {name.removeprefix(REGISTRY)}: {size / 1e6:.1f} MB")
+        said = command("podman", "run", "--rm", "--network", "none", "--entrypoint", "/macula", name, "--version").stdout
+        require(said.startswith("macula "), f"/macula of {name} says {said}")
+        print(f"ok image {title}: {size / 1e6:.1f} MB")
 
 
 def scrape(world: World, cluster: str, name: str) -> dict[str, float]:
@@ -104,12 +110,27 @@ def host_ports(world: World):
     with urllib.request.urlopen("http://localhost:30081/readyz", timeout=5) as response:
         require(response.status == 200, "the admin port at 30081")
     print("ok its admin port answers at 30081")
-    if "cortex-iq-dashboard" in world.skipped:
-        print("-- the dashboard at 30000 is skipped: it has no binary yet")
-        return
-    with urllib.request.urlopen("http://localhost:30000/", timeout=5) as response:
-        require(response.status == 200, "the dashboard at 30000")
-    print("ok the dashboard answers at 30000")
+    page = fetch("http://localhost:30000/")
+    require('<div id="app">' in page, f"the dashboard was compiled without its page: {page[:200]}")
+    for part in re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css))"', page):
+        require(len(fetch(f"http://localhost:30000{part}")) > 0, f"the dashboard has no {part}")
+    print("ok the dashboard answers at 30000 with its page")
+
+
+def fetch(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return response.read().decode()
+
+
+def dashboard() -> str:
+    """What the page asks for: read models through the queries, and where a browser reaches the gateway."""
+    overview = json.loads(fetch("http://localhost:30000/api/get_overview"))
+    regions = {region["region"] for region in overview["regions"]}
+    require(regions == REGIONS, f"it shows {sorted(regions)}")
+    homes = json.loads(fetch("http://localhost:30000/api/get_homes"))
+    transport = json.loads(fetch("http://localhost:30000/api/transport"))
+    require(transport["url"] == "https://localhost:30080", f"it sends browsers to {transport['url']}")
+    return f"{homes['total']} homes"
 
 
 def sql(world: World, query: str) -> str:
@@ -152,8 +173,6 @@ def metrics(world: World):
                 seen |= set(scrape(world, name, workload.name))
     listing = Path(__file__).resolve().parents[2] / "base/observability/metrics.txt"
     known = exported(listing)
-    if "cortex-iq-dashboard" in world.skipped:
-        known = {metric for metric in known if not metric.startswith("cortexiq_dashboard_")}
     seen -= {metric for metric in seen if metric.startswith("go_")}
     require(not seen - known, f"{listing.name} lacks {sorted(seen - known)}")
     require(not known - seen, f"{listing.name} has {sorted(known - seen)}, which nobody exports")

@@ -10,7 +10,6 @@ import yaml
 from .podman import Cluster, Failed, command, write_files
 from .translate import Probe, Translator, Workload
 
-ROOT = Path(__file__).resolve().parents[3]
 REGISTRY = "registry.macula.local:5000/macula/"
 POSTGRES = "localhost/postgres:15"
 # Flux starts the database, then the gateway, then the rest.
@@ -27,13 +26,10 @@ class World:
         self.objects = objects
         self.clusters = {name: Cluster(name, place) for name in objects}
         self.binaries = place.parent.parent / "image/out"
-        self.skipped: list[str] = []
         self.workloads: dict[str, list[Workload]] = {}
         for name, things in objects.items():
             secrets = self.secrets(name) if with_secrets else stand_ins()
-            images = self.local_images(things)
-            kept = [thing for thing in things if self.has_images(thing, images)]
-            translator = Translator(name, kept, secrets, images, place / name / "files", self.note)
+            translator = Translator(name, things, secrets, local_images(things), place / name / "files", self.note)
             self.workloads[name] = translator.workloads()
             for workload in self.workloads[name]:
                 workload.outside = outside[name] if workload.name == "macula-gateway-service" else []
@@ -46,21 +42,6 @@ class World:
     def secrets(self, cluster: str) -> list[dict]:
         file = self.place / "secrets/objects" / f"{cluster}.yaml"
         return [thing for thing in yaml.safe_load_all(file.read_text()) if thing and thing["kind"] == "Secret"]
-
-    def local_images(self, things) -> dict[str, str]:
-        images = {"postgres:16-alpine": POSTGRES}
-        for image in all_images(things):
-            if image.startswith(REGISTRY) and has_source(image):
-                images[image] = image
-        return images
-
-    def has_images(self, thing, images) -> bool:
-        """What has no binary yet is left out, and said."""
-        missing = set(all_images([thing])) - set(images) if thing["kind"] in ("Deployment", "StatefulSet") else set()
-        if missing:
-            self.skipped.append(thing["metadata"]["name"])
-            print(f"   skipped: {thing['metadata']['name']} has no binary yet")
-        return not missing
 
     def describe(self):
         for name, workloads in self.workloads.items():
@@ -79,12 +60,12 @@ class World:
                     change = ["--change", "ENTRYPOINT [\"/entrypoint.sh\"]", "--change", "STOPSIGNAL SIGINT"]
                     change += ["--change", "ENV PATH=/usr/lib/postgresql/15/bin:/usr/bin:/bin"]
                     cluster.podman("import", "--quiet", *change, self.place / "postgres.tar", POSTGRES, timeout=300)
-                elif has_source(image):
-                    if image not in archives:
-                        archives[image] = self.place / f"{image.rsplit('/', 1)[-1].partition(':')[0]}.tar"
-                        archives[image].unlink(missing_ok=True)
-                        command("podman", "save", "--quiet", "--output", archives[image], image)
-                    cluster.load(archives[image])
+                    continue
+                if image not in archives:
+                    archives[image] = self.place / f"{image.rsplit('/', 1)[-1].partition(':')[0]}.tar"
+                    archives[image].unlink(missing_ok=True)
+                    command("podman", "save", "--quiet", "--output", archives[image], image)
+                cluster.load(archives[image])
 
     def start(self):
         self.network("kind")
@@ -166,10 +147,10 @@ class World:
             cluster.remove()
 
 
-def has_source(image: str) -> bool:
-    """Whether there is a program for an image of ours; what is not written yet cannot run."""
-    name = image.removeprefix(REGISTRY).partition(":")[0]
-    return name == "macula-gateway-service" or (ROOT / "bots" / name.removeprefix("cortex-iq-") / "Cargo.toml").exists()
+def local_images(things) -> dict[str, str]:
+    """Ours have been built here; the one that comes from elsewhere has a stand-in."""
+    ours = {image: image for image in all_images(things) if image.startswith(REGISTRY)}
+    return {"postgres:16-alpine": POSTGRES, **ours}
 
 
 def container_of(workload: Workload) -> str:

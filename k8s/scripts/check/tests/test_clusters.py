@@ -1,10 +1,13 @@
+import shutil
+import tempfile
 import unittest
+from pathlib import Path
 
 import yaml
 from check.__main__ import K8S
 from check.flux import check_order, check_schema
 from check.mesh import check_kind, check_mesh
-from check.metrics import parse
+from check.metrics import parse, untested
 from check.network import check_network
 from check.objects import build
 from check.text import check_text, check_unique
@@ -122,6 +125,15 @@ class Metrics(unittest.TestCase):
     def test_an_expression_that_does_not_parse(self):
         self.assertNotEqual(parse([("x", "sum(rate(up[5m])")]), [])
         self.assertEqual(parse([("x", "sum(rate(up{cluster=~\"$cluster\"}[$__rate_interval]))")]), [])
+
+    def test_an_alert_that_no_test_makes_fire(self):
+        with tempfile.TemporaryDirectory() as folder:
+            prometheus = Path(folder) / "prometheus"
+            shutil.copytree(K8S / "base/observability/prometheus", prometheus)
+            self.assertEqual(untested(prometheus), [])
+            tests = prometheus / "tests/market.yml"
+            tests.write_text(tests.read_text().replace("alertname: BotDown", "alertname: BotGone"))
+            self.assertEqual(untested(prometheus), ["prometheus/tests: no test makes BotDown fire"])
 
 
 if __name__ == "__main__":
