@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod command;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
 mod http;
@@ -21,6 +22,7 @@ mod settings;
 mod streams;
 mod trust;
 
+pub use command::main;
 pub use hub::Status;
 pub use macula_core::{Counters, Gauges, Identity, NodeId, Peer};
 pub use origins::{OriginError, Origins};

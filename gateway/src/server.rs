@@ -236,6 +236,8 @@ fn run_data_thread(
             }
         }
     });
+    // The system may still look for the name of a peer, for many seconds when its DNS is gone too; nobody waits for that.
+    runtime.shutdown_background();
 }
 
 /// Everything that lives on the data thread.

@@ -15,14 +15,18 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 target=target/image/build
 out=target/image/out
 
-packages=(-p macula-gateway -p macula-cli)
-binaries=(macula-gateway macula)
+# The gateway and the macula command are one file in the image of the gateway, which is where size counts most.
+packages=(-p macula-gateway-image -p macula-cli)
+binaries=(macula)
 for bot in simulation homes utilities projections queries dashboard; do
-  # A bot without a package is not written yet.
-  [[ -f bots/$bot/Cargo.toml ]] || continue
   packages+=(-p "cortexiq-$bot")
   binaries+=("cortex-iq-$bot")
 done
+# Without it the dashboard would be compiled with a page that says so.
+[[ -n ${CORTEXIQ_DASHBOARD_DIST:-} ]] || command -v npm >/dev/null || {
+  echo "error: npm is missing: the dashboard's page needs Node.js 20 or later; see https://nodejs.org" >&2
+  exit 1
+}
 
 # glibc inside the binary, so that the image needs nothing; paths of this machine out of it.
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
@@ -34,4 +38,8 @@ mkdir -p "$out"
 for binary in "${binaries[@]}"; do
   install -m 0755 "$target/$triple/release/$binary" "$out/$binary"
 done
-ls -l "$out"
+# Two names for one file; it tells by its name what it is.
+mkdir "$out/gateway"
+install -m 0755 "$target/$triple/release/macula-gateway-image" "$out/gateway/macula-gateway"
+ln -s macula-gateway "$out/gateway/macula"
+ls -l "$out" "$out/gateway"

@@ -64,7 +64,7 @@ fi
 [[ $tool =~ ^(docker|podman|buildah)$ ]] || die "--tool $tool: docker, podman or buildah"
 
 if ((${#images[@]} == 0)); then
-  mapfile -t images < <(sed -n 's/^FROM base AS //p' "$K8S/image/Dockerfile")
+  mapfile -t images < <(sed -n 's/^FROM \(base\|labelled\) AS \(.*-.*\)/\2/p' "$K8S/image/Dockerfile")
 fi
 
 common=(--file "$K8S/image/Dockerfile" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"

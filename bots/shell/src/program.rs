@@ -61,7 +61,7 @@ impl Program {
                 return ExitCode::FAILURE;
             }
         };
-        runtime.block_on(async {
+        let code = runtime.block_on(async {
             let shutdown = CancellationToken::new();
             let mut signals = match Signals::new() {
                 Ok(signals) => signals,
@@ -90,7 +90,10 @@ impl Program {
                     ExitCode::FAILURE
                 }
             }
-        })
+        });
+        // The system may still look for a name, for many seconds when DNS is gone too; nobody waits for that.
+        runtime.shutdown_background();
+        code
     }
 }
 

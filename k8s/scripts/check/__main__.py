@@ -7,7 +7,7 @@ import yaml
 
 from .flux import check_flux
 from .mesh import GATEWAYS, check_kind, check_mesh
-from .metrics import check_metrics
+from .metrics import check_listing, check_metrics
 from .network import check_network
 from .objects import build
 from .pods import check_pods
@@ -36,6 +36,7 @@ def main() -> int:
         objects = build(example)
         found = check_text(objects) + check_pods(objects, known)
         problems += [f"examples/{example.name}: {problem}" for problem in found]
+    problems += check_listing(root, K8S / "base/observability/metrics.txt")
     problems += check_metrics(K8S / "base/observability")
     for problem in problems:
         print(problem)

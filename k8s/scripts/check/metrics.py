@@ -13,6 +13,29 @@ BUILT_IN = {"up"}
 NAME = re.compile(r"\b((?:macula|cortexiq)_[a-z0-9_]+)\b")
 
 
+# How the gateway, and how the bots, write a metric down: name, then its kind or its help.
+OF_GATEWAY = re.compile(r'\(\s*"([a-z][a-z_]*)",\s*"|# HELP macula_([a-z_]+) ')
+OF_BOT = re.compile(r'metrics\.(?:counter|gauge)\(\s*"([a-z_]+)"')
+BOTS = ("simulation", "homes", "utilities", "projections", "queries", "dashboard")
+
+
+def declared(root: Path) -> set[str]:
+    """The names that stand in the sources. `root` is the repository."""
+    text = (root / "gateway/src/admin.rs").read_text().partition("#[cfg(test)]")[0]
+    names = {f"macula_{first or second}" for first, second in OF_GATEWAY.findall(text)}
+    for bot in BOTS:
+        names.add(f"cortexiq_{bot}_ready")
+        for file in (root / "bots" / bot / "src").rglob("*.rs"):
+            names |= {f"cortexiq_{bot}_{name}" for name in OF_BOT.findall(file.read_text())}
+    return names
+
+
+def check_listing(root: Path, listing: Path) -> list[str]:
+    known, real = exported(listing), declared(root)
+    missing = [f"{listing.name} lacks {name}" for name in sorted(real - known)]
+    return missing + [f"{listing.name}: no source declares {name}" for name in sorted(known - real)]
+
+
 def exported(listing: Path) -> set[str]:
     """The names that binaries export: a committed list, which the play test compares with what they really say."""
     return {line.strip() for line in listing.read_text().splitlines() if line.strip() and not line.startswith("#")}

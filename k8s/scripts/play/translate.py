@@ -43,7 +43,8 @@ class Workload:
     # Folder of the host for every volume of Secrets: file name to content, and the group that reads it.
     files: dict[str, tuple[dict[str, bytes], int]] = field(default_factory=dict)
     grace: int = 30
-    memory: dict[str, str] = field(default_factory=dict)
+    # Limit of its container.
+    memory: str = ""
 
 
 class Translator:
@@ -86,7 +87,7 @@ class Translator:
             self.environment(container, pod, where)
             self.container_ports(container, host_ports, where)
             done.probes += self.probes(container, where)
-            done.memory[container["name"]] = container["resources"]["limits"]["memory"]
+        done.memory = spec["containers"][0]["resources"]["limits"]["memory"]
         self.secret_volumes(spec, done)
         self.init_containers(spec, done)
         return done

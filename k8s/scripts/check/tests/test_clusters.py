@@ -7,7 +7,7 @@ import yaml
 from check.__main__ import K8S
 from check.flux import check_order, check_schema
 from check.mesh import check_kind, check_mesh
-from check.metrics import parse, untested
+from check.metrics import check_listing, parse, untested
 from check.network import check_network
 from check.objects import build
 from check.text import check_text, check_unique
@@ -125,6 +125,16 @@ class Metrics(unittest.TestCase):
     def test_an_expression_that_does_not_parse(self):
         self.assertNotEqual(parse([("x", "sum(rate(up[5m])")]), [])
         self.assertEqual(parse([("x", "sum(rate(up{cluster=~\"$cluster\"}[$__rate_interval]))")]), [])
+
+    def test_a_metric_that_is_not_listed_and_one_that_is_gone(self):
+        listing = K8S / "base/observability/metrics.txt"
+        self.assertEqual(check_listing(K8S.parent, listing), [])
+        with tempfile.NamedTemporaryFile("w", suffix=".txt") as other:
+            other.write(listing.read_text().replace("cortexiq_homes_lag_seconds", "cortexiq_homes_delay_seconds"))
+            other.flush()
+            name = Path(other.name).name
+            gone = [f"{name} lacks cortexiq_homes_lag_seconds", f"{name}: no source declares cortexiq_homes_delay_seconds"]
+            self.assertEqual(check_listing(K8S.parent, Path(other.name)), gone)
 
     def test_an_alert_that_no_test_makes_fire(self):
         with tempfile.TemporaryDirectory() as folder:

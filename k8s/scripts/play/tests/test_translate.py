@@ -60,7 +60,7 @@ class Translate(unittest.TestCase):
         pod["containers"][0].update(image="localhost/app:1", imagePullPolicy="Never")
         self.assertEqual(done.deployment, before)
         self.assertEqual(self.notes, ["antwerp: gateway/app: registry/app:1 is localhost/app:1"])
-        self.assertEqual((done.grace, done.memory), (30, {"app": "64Mi"}))
+        self.assertEqual((done.grace, done.memory), (30, "64Mi"))
 
     def test_variables_and_fields_are_resolved(self):
         env = [
