@@ -1,5 +1,6 @@
 //! A gateway in a process of its own, so that its CPU time is not mixed with its clients'.
 
+use crate::usage;
 use anyhow::{Context as _, ensure};
 use macula_gateway::{Gateway, Settings};
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -70,7 +71,7 @@ impl GatewayProcess {
     /// # Errors
     /// Where there is no `/proc`.
     pub fn cpu(&self) -> anyhow::Result<Duration> {
-        cpu_of(self.child.id())
+        usage::cpu(self.child.id())
     }
 
     /// Resident memory in bytes.
@@ -78,10 +79,7 @@ impl GatewayProcess {
     /// # Errors
     /// Where there is no `/proc`.
     pub fn resident(&self) -> anyhow::Result<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("VmRSS")?;
-        let kib: u64 = line.trim().trim_end_matches("kB").trim().parse()?;
-        Ok(kib * 1024)
+        usage::resident(self.child.id())
     }
 }
 
@@ -91,14 +89,4 @@ impl Drop for GatewayProcess {
         drop(self.child.stdin.take());
         let _ = self.child.wait();
     }
-}
-
-/// CPU time of a process, from `/proc/<pid>/stat`, whose clock has 100 ticks a second on Linux.
-fn cpu_of(pid: u32) -> anyhow::Result<Duration> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let (_, after_name) = stat.rsplit_once(')').context("the format of /proc/<pid>/stat")?;
-    let fields: Vec<&str> = after_name.split_whitespace().collect();
-    let ticks =
-        |index: usize| fields.get(index).and_then(|field| field.parse::<u64>().ok()).context("CPU time");
-    Ok(Duration::from_millis((ticks(11)? + ticks(12)?) * 10))
 }

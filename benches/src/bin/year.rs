@@ -81,7 +81,8 @@ struct Result {
     /// CPU time from the first tick to the last row, in seconds and in microseconds of each measurement.
     cpu: Vec<Cpu>,
     peak_resident_bytes: u64,
-    database_peak_bytes: u64,
+    /// Of a server; none where the database is a part of this process.
+    database_peak_bytes: Option<u64>,
     differences: Vec<String>,
 }
 
@@ -179,7 +180,7 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
             })
             .collect(),
         peak_resident_bytes: watch.peak_resident,
-        database_peak_bytes: watch.database_peak,
+        database_peak_bytes: server.as_ref().map(|_| watch.database_peak),
         differences: outcome.differences,
     })
 }
@@ -353,14 +354,16 @@ fn text(result: &Result) -> String {
          {measured_per_s:.0} a second\n\
          last row {:.2} s after the last tick; newest row behind the clock {:.2} s in the middle, {:.2} s at 99 of 100, \
          {:.2} s at most\n\
-         memory {} MiB, database {} MiB\n\n",
+         memory {} MiB\n\n",
         result.last_row_after_s,
         result.newest_row_behind_s.p50,
         result.newest_row_behind_s.p99,
         result.newest_row_behind_s.max,
         result.peak_resident_bytes >> 20,
-        result.database_peak_bytes >> 20,
     );
+    if let Some(bytes) = result.database_peak_bytes {
+        text += &format!("memory of the database server {} MiB\n\n", bytes >> 20);
+    }
     for Cpu { part, seconds, us_per_measurement } in &result.cpu {
         text += &format!("{part:<30} {seconds:>8.1} s of CPU {us_per_measurement:>7.2} µs a quarter-hour\n");
     }
