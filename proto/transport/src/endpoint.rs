@@ -7,6 +7,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use quinn::{EndpointConfig, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
+use quinn_proto::crypto::{CryptoError, HmacKey};
 
 use crate::profile::{MAX_UDP_PAYLOAD, TransportProfile};
 use crate::socket;
@@ -137,9 +138,26 @@ fn resettable(secret: &[u8]) -> EndpointConfig {
     let tag = hmac::sign(&key, b"connection ids");
     let (ids, _) = tag.as_ref().split_first_chunk().expect("a tag of SHA-256 has 32 bytes");
     let ids = u64::from_le_bytes(*ids);
-    let mut config = EndpointConfig::new(Arc::new(key));
+    let mut config = EndpointConfig::new(Arc::new(ResetKey(key)));
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(ids)));
     config
+}
+
+/// quinn implements its trait for aws-lc-rs only where no other crate of the program has it use ring.
+struct ResetKey(hmac::Key);
+
+impl HmacKey for ResetKey {
+    fn sign(&self, data: &[u8], signature_out: &mut [u8]) {
+        signature_out.copy_from_slice(hmac::sign(&self.0, data).as_ref());
+    }
+
+    fn signature_len(&self) -> usize {
+        hmac::HMAC_SHA256.digest_algorithm().output_len()
+    }
+
+    fn verify(&self, data: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
+        hmac::verify(&self.0, data, signature).map_err(|_| CryptoError)
+    }
 }
 
 /// Dialling a peer did not give a connection.

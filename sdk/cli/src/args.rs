@@ -44,6 +44,7 @@ Examples:
   macula get example.room.temperature            What was kept of it
   macula serve example.upper -- tr a-z A-Z       Offer a procedure
   macula call example.upper hello                Call it
+  macula bench pubsub                            How fast is it?
 
 Every command has examples of its own: macula help sub";
 
@@ -98,6 +99,9 @@ pub(crate) enum Command {
     /// Offer a procedure that a command answers
     #[command(long_about = SERVE_ABOUT, override_usage = SERVE_USAGE, after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    /// Load a gateway, and see what it does: every message counted, checked and timed
+    #[command(long_about = BENCH_ABOUT)]
+    Bench(macula_load::command::Bench),
     /// Show the gateways of the mesh and the links between them
     #[command(long_about = MESH_ABOUT, after_help = MESH_EXAMPLES)]
     Mesh,
@@ -139,6 +143,10 @@ pub(crate) struct IssueArgs {
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub(crate) days: u32,
 }
+
+const BENCH_ABOUT: &str = "\
+Load a gateway, and see what it does. Every message is counted, checked for order and timed; one that is missing fails the run. \
+The gateway's CPU time and memory are shown when it runs on this machine. Load no gateway that others need.";
 
 const CERT_ABOUT: &str = "\
 Make the certificates of a mesh: one authority, and from it a certificate for each gateway.

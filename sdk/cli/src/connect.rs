@@ -92,6 +92,11 @@ impl Connection {
         self.builder(urls)?.connect().await
     }
 
+    /// How clients connect, without a gateway to connect to.
+    pub(crate) fn base(&self) -> Result<Builder, Error> {
+        Ok(self.builder("").map_err(ConnectError::Settings)?)
+    }
+
     fn builder(&self, urls: &str) -> Result<Builder, SettingsError> {
         let builder = Builder::from_vars(|name| match name {
             "MACULA_URL" => Some(urls.to_owned()),
