@@ -1,12 +1,10 @@
 //! A gateway in a process of its own, so that its CPU time is not mixed with its clients'.
 
-use crate::usage;
 use anyhow::{Context as _, ensure};
 use macula_gateway::{Gateway, Settings};
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 /// The argument that turns a benchmark binary into the gateway.
 pub const AS_GATEWAY: &str = "as-gateway";
@@ -64,22 +62,6 @@ impl GatewayProcess {
         BufReader::new(stdout).read_line(&mut port)?;
         ensure!(!port.trim().is_empty(), "the gateway process did not start");
         Ok(Self { child, url: format!("https://localhost:{}", port.trim()) })
-    }
-
-    /// CPU time that it has taken so far, user and system.
-    ///
-    /// # Errors
-    /// Where there is no `/proc`.
-    pub fn cpu(&self) -> anyhow::Result<Duration> {
-        usage::cpu(self.child.id())
-    }
-
-    /// Resident memory in bytes.
-    ///
-    /// # Errors
-    /// Where there is no `/proc`.
-    pub fn resident(&self) -> anyhow::Result<u64> {
-        usage::resident(self.child.id())
     }
 }
 

@@ -51,33 +51,13 @@ pub fn family(process: u32) -> anyhow::Result<Family> {
     Ok(sum)
 }
 
-/// CPU time that a process has taken so far, user and system, its children not counted.
-///
-/// # Errors
-/// Where there is no such process.
-pub fn cpu(process: u32) -> anyhow::Result<Duration> {
-    Ok(Stat::read(Path::new(&format!("/proc/{process}")))?.own)
-}
-
-/// Resident memory of a process, bytes.
-///
-/// # Errors
-/// Where there is no such process.
-pub fn resident(process: u32) -> anyhow::Result<u64> {
-    status(&process.to_string(), "VmRSS:")
-}
-
 /// The most memory that this process has held, bytes.
 ///
 /// # Errors
 /// Where there is no `/proc`.
 pub fn peak_resident() -> anyhow::Result<u64> {
-    status("self", "VmHWM:")
-}
-
-fn status(process: &str, field: &str) -> anyhow::Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{process}/status"))?;
-    kib(&status, field).with_context(|| format!("{field} in /proc/{process}/status"))
+    let status = fs::read_to_string("/proc/self/status")?;
+    kib(&status, "VmHWM:").context("VmHWM in /proc/self/status")
 }
 
 /// 0 when it has ended or is somebody else's.
