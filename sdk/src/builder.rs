@@ -446,7 +446,7 @@ impl Builder {
         self
     }
 
-    /// Connects. May be awaited on any executor: the client does its I/O in a thread of its own.
+    /// Connects. May be awaited on any executor: the client does its I/O in a thread for it.
     ///
     /// ```no_run
     /// # async fn example() -> macula_sdk::doc::Outcome {

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 /// Longest time that [`Client::close`] waits for events to be accepted: the gateway may be gone.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
-/// A connection to the local gateway, kept up by a thread of its own. Clones are cheap and share it.
+/// A connection to the local gateway, kept up by a thread for I/O. Clones are cheap and share it.
 ///
 /// Dropping the last handle, subscriptions, publishers and registrations included, closes the connection in the
 /// background. Before a process ends, [`close`](Self::close) it: that waits until everything has been sent.
@@ -35,7 +35,7 @@ pub struct Client {
     alive: Arc<Alive>,
 }
 
-/// Ends the I/O thread with the last handle.
+/// Ends the client with the last handle.
 #[derive(Debug)]
 struct Alive {
     core: Arc<Core>,
@@ -226,10 +226,11 @@ impl Client {
     }
 
     /// Offers a procedure, or all procedures of a pattern; `.await` the result. The handler runs for each call as a
-    /// task on the tokio runtime from which this is called, or on the client's own thread if there is none. At most
-    /// [`HANDLERS`](crate::HANDLERS) run at a time; four times as many calls are taken, with
-    /// [`Builder::call_bytes`] of memory in all, and further ones answered `RESOURCE_EXHAUSTED`. A handler that panics
-    /// answers INTERNAL; one whose caller has given up is dropped at its next `.await`.
+    /// task on the tokio runtime from which this is called; if there is none, on the thread that does this client's
+    /// I/O and perhaps that of others, which it must not block. At most [`HANDLERS`](crate::HANDLERS) run at a time;
+    /// four times as many calls are taken, with [`Builder::call_bytes`] of memory in all, and further ones answered
+    /// `RESOURCE_EXHAUSTED`. A handler that panics answers INTERNAL; one whose caller has given up is dropped at its
+    /// next `.await`.
     ///
     /// A handler that holds a [`Client`] keeps it open until the registration is dropped.
     ///

@@ -1,4 +1,4 @@
-//! The I/O thread: connects, serves the connection until it is lost, and connects again.
+//! A client's work on its I/O thread: connects, serves the connection until it is lost, and connects again.
 
 mod greeting;
 mod liveness;
@@ -8,6 +8,7 @@ mod writing;
 
 use crate::core::Core;
 use crate::error::{Attempt, ConnectError, Failure, SettingsError};
+use crate::io_threads::IoThread;
 use crate::status::Status;
 use greeting::Greeted;
 use macula_proto::v1::Code;
@@ -27,21 +28,21 @@ const STABLE: Duration = Duration::from_secs(5);
 /// How long the socket may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
 
-/// Starts the thread. What it returns resolves when the client is connected or will not be.
+/// Starts the work. What it returns resolves when the client is connected or will not be.
 pub(crate) fn start(core: Arc<Core>) -> Result<oneshot::Receiver<Result<(), ConnectError>>, ConnectError> {
-    let io = |error: std::io::Error| ConnectError::Io(error.to_string());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(io)?;
-    let _ = core.io.set(runtime.handle().clone());
+    let thread = IoThread::claim().map_err(|error| ConnectError::Io(error.to_string()))?;
+    let _ = core.io.set(thread.handle().clone());
     let (connected, receiver) = oneshot::channel();
-    let thread = move || {
+    let handle = thread.handle().clone();
+    handle.spawn(async move {
+        let _thread = thread;
         let ended = EndOnDrop(core);
-        runtime.block_on(run(&ended.0, connected));
-    };
-    std::thread::Builder::new().name("macula-io".to_owned()).spawn(thread).map_err(io)?;
+        run(&ended.0, connected).await;
+    });
     Ok(receiver)
 }
 
-/// Tells everyone that the client has ended, even if the thread panics.
+/// Tells everyone that the client has ended, even if its task panics.
 struct EndOnDrop(Arc<Core>);
 
 impl Drop for EndOnDrop {

@@ -14,10 +14,10 @@
 //! # }
 //! ```
 //!
-//! A [`Client`] keeps one connection to a gateway up, in a thread of its own; every handle is cheap to clone and may
-//! be used from any thread and executor. When the connection is lost it reconnects for ever. Within half a minute the
-//! session goes on where it stopped; else subscriptions and registrations are made anew and the gateway sends what it
-//! still holds for them.
+//! A [`Client`] keeps one connection to a gateway up, in a thread for I/O; clients of a process share at most as many
+//! such threads as the machine has cores. Every handle is cheap to clone and may be used from any thread and executor.
+//! When the connection is lost it reconnects for ever. Within half a minute the session goes on where it stopped; else
+//! subscriptions and registrations are made anew and the gateway sends what it still holds for them.
 //!
 //! - **Events** are delivered at least once. [`Client::publish`] resolves when the gateway holds the event for all its
 //!   subscribers; the client keeps it until they have acknowledged it, and sends it again should the gateway die before.
@@ -52,6 +52,7 @@ mod feed;
 mod inbox;
 mod inflow;
 mod intake;
+mod io_threads;
 mod lane;
 mod mailbox;
 mod manual;

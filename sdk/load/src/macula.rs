@@ -38,7 +38,7 @@ impl System for Macula {
     }
 
     fn threads(&self) -> Threads {
-        // The client's I/O has a thread of its own already.
+        // I/O has threads of its own already.
         Threads::Shared
     }
 }
