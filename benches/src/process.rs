@@ -17,6 +17,7 @@ pub const REALM: &str = "bench";
 /// # Errors
 /// When the gateway does not start.
 pub fn run_gateway() -> anyhow::Result<()> {
+    macula_gateway::save_memory();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let gateway = Gateway::start(Settings {

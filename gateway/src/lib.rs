@@ -22,7 +22,7 @@ mod settings;
 mod streams;
 mod trust;
 
-pub use command::main;
+pub use command::{main, save_memory};
 pub use hub::Status;
 pub use macula_core::{Counters, Gauges, Identity, NodeId, Peer};
 pub use origins::{OriginError, Origins};

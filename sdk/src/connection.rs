@@ -12,7 +12,7 @@ use crate::io_threads::IoThread;
 use crate::status::Status;
 use greeting::Greeted;
 use macula_proto::v1::Code;
-use macula_transport::client::{Dialer, DialerError, Roots};
+use macula_transport::client::{Dialer, Roots};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -25,8 +25,6 @@ const FIRST_BACKOFF: Duration = Duration::from_millis(100);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(5);
 /// How long a connection must have lasted for the next loss to count as the first.
 const STABLE: Duration = Duration::from_secs(5);
-/// How long the socket may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Starts the work. What it returns resolves when the client is connected or will not be.
 pub(crate) fn start(core: Arc<Core>) -> Result<oneshot::Receiver<Result<(), ConnectError>>, ConnectError> {
@@ -35,9 +33,8 @@ pub(crate) fn start(core: Arc<Core>) -> Result<oneshot::Receiver<Result<(), Conn
     let (connected, receiver) = oneshot::channel();
     let handle = thread.handle().clone();
     handle.spawn(async move {
-        let _thread = thread;
         let ended = EndOnDrop(core);
-        run(&ended.0, connected).await;
+        run(&ended.0, &thread, connected).await;
     });
     Ok(receiver)
 }
@@ -51,16 +48,13 @@ impl Drop for EndOnDrop {
     }
 }
 
-async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectError>>) {
+async fn run(core: &Arc<Core>, thread: &Arc<IoThread>, connected: oneshot::Sender<Result<(), ConnectError>>) {
     let roots = core.config.ca.clone().map_or(Roots::Development, Roots::File);
-    let dialer = match Dialer::new(&roots) {
+    let dialer = match Dialer::on(thread.endpoint().clone(), &roots) {
         Ok(dialer) => dialer,
         Err(error) => {
             let problem = greeting::chain(&error);
-            let _ = connected.send(Err(match error {
-                DialerError::Socket(_) => ConnectError::Io(problem),
-                _ => ConnectError::Settings(SettingsError { problems: vec![problem] }),
-            }));
+            let _ = connected.send(Err(ConnectError::Settings(SettingsError { problems: vec![problem] })));
             return;
         }
     };
@@ -118,7 +112,7 @@ async fn run(core: &Arc<Core>, connected: oneshot::Sender<Result<(), ConnectErro
             () = closing(core) => break,
         }
     }
-    let _ = tokio::time::timeout(GOODBYE, dialer.close()).await;
+    thread.say_goodbye().await;
 }
 
 /// Tries all gateways in turn, from this one on; gives the index of the one that answered.

@@ -1,9 +1,16 @@
 //! The threads on which clients do their I/O: at most one for each core of the machine, however many clients a process has.
+//!
+//! The clients of a thread share its socket: quinn keeps 13 MB for what a socket receives at once.
 
+use macula_transport::endpoint::client_endpoint;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::time::Duration;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
+
+/// How long the socket may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// Those that run.
 static THREADS: Mutex<Vec<Weak<IoThread>>> = Mutex::new(Vec::new());
@@ -12,6 +19,7 @@ static THREADS: Mutex<Vec<Weak<IoThread>>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(crate) struct IoThread {
     handle: Handle,
+    endpoint: quinn::Endpoint,
     /// Dropped, it ends the thread.
     _alive: oneshot::Sender<()>,
 }
@@ -26,15 +34,33 @@ impl IoThread {
         &self.handle
     }
 
+    /// The socket of the thread.
+    pub(crate) fn endpoint(&self) -> &quinn::Endpoint {
+        &self.endpoint
+    }
+
+    /// Sees to it that a connection that was just closed has said so, should the process end now.
+    pub(crate) async fn say_goodbye(self: &Arc<Self>) {
+        // The connections have their turn.
+        tokio::task::yield_now().await;
+        if Arc::strong_count(self) == 1 {
+            let _ = tokio::time::timeout(GOODBYE, self.endpoint.wait_idle()).await;
+        }
+    }
+
     fn start() -> io::Result<Arc<Self>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();
+        let endpoint = {
+            let _entered = handle.enter();
+            client_endpoint()?
+        };
         let (alive, ended) = oneshot::channel();
         let thread = move || {
             let _ = runtime.block_on(ended);
         };
         std::thread::Builder::new().name("macula-io".to_owned()).spawn(thread)?;
-        Ok(Arc::new(Self { handle, _alive: alive }))
+        Ok(Arc::new(Self { handle, endpoint, _alive: alive }))
     }
 }
 

@@ -23,7 +23,7 @@ pub enum Roots {
     File(PathBuf),
 }
 
-/// Opens sessions from one socket.
+/// Opens sessions from one socket, which others may share.
 #[derive(Debug)]
 pub struct Dialer {
     endpoint: quinn::Endpoint,
@@ -39,8 +39,15 @@ impl Dialer {
     /// # Panics
     /// Outside a tokio runtime.
     pub fn new(roots: &Roots) -> Result<Self, DialerError> {
-        let tls = ClientTls::session(roots.load()?, None)?;
-        Ok(Self { endpoint: client_endpoint().map_err(DialerError::Socket)?, tls })
+        Self::on(client_endpoint().map_err(DialerError::Socket)?, roots)
+    }
+
+    /// Dials from an endpoint that is there.
+    ///
+    /// # Errors
+    /// When the roots cannot be read.
+    pub fn on(endpoint: quinn::Endpoint, roots: &Roots) -> Result<Self, DialerError> {
+        Ok(Self { endpoint, tls: ClientTls::session(roots.load()?, None)? })
     }
 
     /// Opens a session. The name is resolved anew; its addresses are tried in turn. The driver has to be spawned.
@@ -121,7 +128,7 @@ impl Dialer {
         Ok(connect_session(connection, &authority, SESSION_PATH, map).await?)
     }
 
-    /// Closes all connections and waits until their peers know.
+    /// Closes all connections of the endpoint and waits until their peers know.
     pub async fn close(&self) {
         self.endpoint.close(0u32.into(), b"");
         self.endpoint.wait_idle().await;

@@ -44,7 +44,8 @@ pub fn serve(connection: quinn::Connection) -> (ServerConnection, Driver) {
 /// What happens on a connection.
 #[derive(Debug)]
 pub struct ServerConnection {
-    events: mpsc::Receiver<Event>,
+    /// Boxed, because a channel reserves room for 32.
+    events: mpsc::Receiver<Box<Event>>,
     shutdown: Arc<Notify>,
     connection: quinn::Connection,
 }
@@ -52,7 +53,7 @@ pub struct ServerConnection {
 impl ServerConnection {
     /// The next request; `None` once the connection is closed. Cancelling it loses nothing.
     pub async fn next_event(&mut self) -> Option<Event> {
-        self.events.recv().await
+        self.events.recv().await.map(|event| *event)
     }
 
     /// Sends GOAWAY: the client makes no further requests here. What is under way goes on.
@@ -177,7 +178,7 @@ impl fmt::Debug for SessionRequest {
 #[error("the client is gone")]
 pub struct AnswerError(#[from] StreamError);
 
-async fn drive(connection: quinn::Connection, events: mpsc::Sender<Event>, shutdown: Arc<Notify>) {
+async fn drive(connection: quinn::Connection, events: mpsc::Sender<Box<Event>>, shutdown: Arc<Notify>) {
     let router = Arc::<Router>::default();
     let adapter = Connection::with_router(connection.clone(), router.clone());
     let http = h3::server::builder()
@@ -255,10 +256,10 @@ fn event(
     }))
 }
 
-fn offer(events: &mpsc::Sender<Event>, event: Event) {
-    match events.try_send(event) {
+fn offer(events: &mpsc::Sender<Box<Event>>, event: Event) {
+    match events.try_send(Box::new(event)) {
         Ok(()) => {}
-        Err(error) => match error.into_inner() {
+        Err(error) => match *error.into_inner() {
             Event::Request(_, stream) => reset(stream, Code::H3_REQUEST_REJECTED),
             // Resets itself.
             Event::Session(request) => drop(request),

@@ -1,6 +1,7 @@
 //! Certificate authorities to trust.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
@@ -24,13 +25,17 @@ pub fn roots_from_pem(path: &Path) -> Result<RootCertStore, RootsError> {
     Ok(roots)
 }
 
-/// The authorities that the operating system trusts.
+/// The authorities that the operating system trusts, read once in the life of the process: there are hundreds.
 ///
 /// # Errors
 /// [`RootsError::NoPlatformRoots`] when it has none, as in a bare container.
 pub fn platform_roots() -> Result<RootCertStore, RootsError> {
-    let mut roots = RootCertStore::empty();
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    static ROOTS: LazyLock<RootCertStore> = LazyLock::new(|| {
+        let mut roots = RootCertStore::empty();
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        roots
+    });
+    let roots = ROOTS.clone();
     if roots.is_empty() { Err(RootsError::NoPlatformRoots) } else { Ok(roots) }
 }
 
