@@ -7,6 +7,7 @@ use macula_load::{Client, HEAD, Publisher, Role, Sink, Subscription, System, Thr
 use macula_transport::endpoint::{client_endpoint, connect};
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::{ClientTls, roots_from_pem};
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -26,16 +27,25 @@ impl System for Relay {
     type Client = RelayClient;
 
     async fn connect(&self, _role: Role) -> anyhow::Result<RelayClient> {
-        let endpoint = client_endpoint()?;
+        let endpoint = endpoint()?;
         let tls = ClientTls::session(roots_from_pem(&self.ca)?, None)?;
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let connection = connect(&endpoint, address, "localhost", &tls, &TransportProfile::SESSION).await?;
-        Ok(RelayClient { connection, _endpoint: endpoint, calls: Mutex::default() })
+        Ok(RelayClient { connection, calls: Mutex::default() })
     }
 
     fn threads(&self) -> Threads {
-        Threads::PerClient
+        Threads::PerCore
     }
+}
+
+/// That of this thread, which its clients share as Macula's do.
+fn endpoint() -> anyhow::Result<quinn::Endpoint> {
+    thread_local!(static ENDPOINT: RefCell<Option<quinn::Endpoint>> = const { RefCell::new(None) });
+    ENDPOINT.with_borrow_mut(|endpoint| match endpoint {
+        Some(endpoint) => Ok(endpoint.clone()),
+        none => Ok(none.insert(client_endpoint()?).clone()),
+    })
 }
 
 type Waiting = Arc<std::sync::Mutex<HashMap<u64, oneshot::Sender<Bytes>>>>;
@@ -43,7 +53,6 @@ type Waiting = Arc<std::sync::Mutex<HashMap<u64, oneshot::Sender<Bytes>>>>;
 /// A connection to the relay.
 pub struct RelayClient {
     connection: quinn::Connection,
-    _endpoint: quinn::Endpoint,
     calls: Mutex<Option<(RelayPublisher, Waiting)>>,
 }
 

@@ -59,7 +59,7 @@ impl Peer {
                 "6500",
                 "none",
                 "publisher is not read",
-                "endpoints and windows of Macula; a thread for each client",
+                "endpoints and windows of Macula; clients on a thread and a socket for each core, as those of Macula",
             ],
         }
     }

@@ -1,7 +1,10 @@
 //! What can be loaded.
 
 use crate::Sink;
-use anyhow::Context as _;
+use std::io;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::runtime::Handle;
 
 /// What a client is connected for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,8 +26,8 @@ pub enum Role {
 pub enum Threads {
     /// On the runtime of the program.
     Shared,
-    /// Each client on a thread and a runtime of its own.
-    PerClient,
+    /// On one runtime of one thread for each core, in turn.
+    PerCore,
 }
 
 /// A router of messages, with its client library.
@@ -91,16 +94,24 @@ pub fn run_on<T: Send + 'static>(
 ) -> anyhow::Result<tokio::task::JoinHandle<anyhow::Result<T>>> {
     match threads {
         Threads::Shared => Ok(tokio::spawn(task)),
-        Threads::PerClient => {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let (send, receive) = tokio::sync::oneshot::channel();
-            let run = move || {
-                let _ = send.send(runtime.block_on(task));
-                // Connections may have tasks that do not end by themselves.
-                runtime.shutdown_background();
-            };
-            std::thread::Builder::new().name("load".to_owned()).spawn(run)?;
-            Ok(tokio::spawn(async { receive.await.context("the thread of a client panicked")? }))
+        Threads::PerCore => {
+            static THREADS: LazyLock<io::Result<Vec<Handle>>> = LazyLock::new(per_core);
+            static NEXT: AtomicUsize = AtomicUsize::new(0);
+            let threads = THREADS.as_ref().map_err(|error| anyhow::anyhow!("threads of clients: {error}"))?;
+            Ok(threads[NEXT.fetch_add(1, Ordering::Relaxed) % threads.len()].spawn(task))
         }
     }
+}
+
+/// Threads with runtimes that last as long as the process.
+fn per_core() -> io::Result<Vec<Handle>> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let start = |_| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let handle = runtime.handle().clone();
+        let thread = std::thread::Builder::new().name("load".to_owned());
+        thread.spawn(move || runtime.block_on(std::future::pending::<()>()))?;
+        Ok(handle)
+    };
+    (0..cores).map(start).collect()
 }
