@@ -60,7 +60,7 @@ impl TransportProfile {
         receive_window: windows::RECEIVE_WINDOW,
         send_window: windows::SEND_WINDOW,
         max_bidi_streams: 64,
-        max_uni_streams: 16,
+        max_uni_streams: 32,
         datagram_buffer: 256 << 10,
     };
 
