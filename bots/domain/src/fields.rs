@@ -50,7 +50,9 @@ pub(crate) fn read_all(
 
 /// The array of a file.
 pub(crate) fn entries(file: &str, text: &str, what: &str, mistakes: &mut Vec<Mistake>) -> Option<Vec<Value>> {
-    let problem = match serde_json::from_str::<Value>(text) {
+    // Some editors begin a file with a byte order mark.
+    let problem = match serde_json::from_str::<Value>(text.trim_start_matches('\u{feff}')) {
+        Ok(Value::Array(entries)) if entries.is_empty() => format!("there are no {what} in it"),
         Ok(Value::Array(entries)) => return Some(entries),
         Ok(_) => format!("an array of {what} is needed"),
         Err(error) => format!("no JSON: {error}"),
@@ -138,6 +140,12 @@ impl Fields<'_> {
             },
         }
         least
+    }
+
+    /// Whether something is wrong with a field of this object.
+    pub(crate) fn is_wrong(&self, field: &str) -> bool {
+        let here = |mistake: &&Mistake| mistake.file == self.file && mistake.index == Some(self.index);
+        self.mistakes.iter().rev().take_while(here).any(|mistake| mistake.field == field)
     }
 
     pub(crate) fn mistake(&mut self, field: &str, problem: &str) {

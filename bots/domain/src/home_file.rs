@@ -81,7 +81,7 @@ pub fn parse_all<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Res
                 fields.mistake("id", &format!("{:?} stands twice", home.id));
             }
             for (field, ean) in [("meter_ean", Some(home.meter_ean)), ("injection_ean", home.injection_ean)] {
-                if fields.mistakes.len() == before && ean.is_some_and(|ean| !eans.insert(ean)) {
+                if !fields.is_wrong(field) && ean.is_some_and(|ean| !eans.insert(ean)) {
                     fields.mistake(field, "this EAN stands twice");
                 }
             }
@@ -198,7 +198,7 @@ impl Fields<'_> {
         let region = fields.region();
         let postal_code = fields.text("postal_code");
         let digits = postal_code.len() == 4 && postal_code.bytes().all(|digit| digit.is_ascii_digit());
-        if !digits || postal_code.starts_with('0') {
+        if !postal_code.is_empty() && (!digits || postal_code.starts_with('0')) {
             fields.mistake("postal_code", "four digits are needed");
         }
         Address {
@@ -229,6 +229,8 @@ impl Fields<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::{builtin, load, parse};
     use crate::region::Region;
 
@@ -282,5 +284,27 @@ mod tests {
             assert!(told.iter().any(|mistake| mistake.starts_with(beginning)), "{beginning} in {told:#?}");
         }
         assert_eq!(parse("x", "{}").expect_err("no array")[0].to_string(), "x: an array of homes is needed");
+        assert_eq!(parse("x", "[]").expect_err("no homes")[0].to_string(), "x: there are no homes in it");
+    }
+
+    #[test]
+    fn a_number_that_stands_twice_is_told_beside_other_mistakes() {
+        let mut homes: Vec<Value> = serde_json::from_str(builtin(Region::Antwerp)).expect("JSON");
+        homes.truncate(2);
+        homes[1]["meter_ean"] = homes[0]["meter_ean"].clone();
+        homes[1]["annual_consumption_kwh"] = (-5).into();
+        homes[1]["address"]["postal_code"] = 2000.into();
+        // As some editors write it.
+        let text = format!("\u{feff}{}", Value::from(homes));
+        let told: Vec<_> =
+            parse("x", &text).expect_err("three mistakes").iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "x[1].address.postal_code: a text is needed",
+                "x[1].annual_consumption_kwh: -5 is not between 1 and 100000",
+                "x[1].meter_ean: this EAN stands twice",
+            ]
+        );
     }
 }
