@@ -3,14 +3,13 @@
 //! Homes have lived for forty days first, so that they have contracts, a trailing year and carried remainders. What is
 //! measured is `HomeAgent::advance` as bots drive it, over a whole day, with the day's sun and weather shared by the
 //! homes of a municipality: computing them is part of it, and so small a part as a population of this size has. Memory
-//! is what homes with their identities and contracts have asked the allocator for.
-
-use std::sync::Arc;
+//! is what homes with their contracts and trailing years have asked the allocator for; names and addresses are grown anew
+//! when homes introduce themselves.
 
 use cortexiq_domain::agent::{HomeAgent, HomeEvent, Shared};
 use cortexiq_domain::home_file;
 use cortexiq_domain::market::MarketAgent;
-use cortexiq_domain::population::population;
+use cortexiq_domain::population::grow;
 use cortexiq_domain::provider::roster;
 use cortexiq_domain::provider_agent::ProviderAgent;
 use cortexiq_domain::region::Region;
@@ -61,7 +60,7 @@ fn step(c: &mut Criterion) {
 fn memory(_: &mut Criterion) {
     let mut world = World::new(HOMES_HELD);
     world.live_until(LIVED);
-    let contracts: usize = world.agents.iter().map(|agent| agent.contracts().signed().count()).sum();
+    let contracts: usize = world.agents.iter().map(|agent| agent.contracts().signed().len()).sum();
     assert!(contracts >= HOMES_HELD, "every home has signed");
     let held = ALLOCATOR.current_usage();
     drop(std::mem::take(&mut world.agents));
@@ -82,10 +81,7 @@ impl World {
         let start = first().start().time();
         let region = Region::Antwerp;
         let file = home_file::parse(region.name(), home_file::builtin(region)).expect("a right file");
-        let agents = population(&file, homes, SEED)
-            .into_iter()
-            .map(|home| HomeAgent::new(Arc::new(home), SEED, RUN, start))
-            .collect();
+        let agents = grow(&file, homes, SEED).map(|home| HomeAgent::new(&home, SEED, RUN, start)).collect();
         let providers =
             roster(region, 5).into_iter().map(|provider| ProviderAgent::new(provider, RUN, start)).collect();
         let market = MarketAgent::new(SEED, RUN, start);

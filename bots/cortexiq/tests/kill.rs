@@ -113,9 +113,9 @@ fn computed(recorded: &Recorded, home: &str, end: i64) -> Reading {
     for prices in &recorded.prices {
         shared.on_prices(prices).expect("published prices fill their days");
     }
-    let mut agent = HomeAgent::new(Arc::new(home.clone()), recorded.seed, recorded.run, recorded.start_time);
+    let mut agent = HomeAgent::new(home, recorded.seed, recorded.run, recorded.start_time);
     for contract in recorded.contracts.iter().filter(|contract| contract.home_id == home.id) {
-        agent.restore_contract(contract.clone());
+        agent.restore_contract(contract, &mut shared);
     }
     let mut last = None;
     agent.advance(end, &mut shared, &mut |event| {

@@ -15,12 +15,13 @@ use cortexiq_proto::{
 };
 
 use crate::bill::discount_left;
-use crate::contract::{Contracts, InForce, begins, prices, spot_terms};
+use crate::contract::{Contract, Contracts, Deals, InForce, begins, prices, spot_terms};
 use crate::environment::{Environment, PlaceDay};
 use crate::home::Home;
 use crate::offer::{Chooser, OfferBook, SWITCH_PAUSE_DAYS, SWITCH_THRESHOLD, best};
 use crate::prices::{BadPrices, DayPrices, PriceBook};
 use crate::profile::Profile;
+use crate::region::Region;
 use crate::state::{Dynamic, HomeState, Inputs, Model, Reading};
 use crate::time::{Day, Quarter};
 use crate::trade::Trade;
@@ -33,6 +34,7 @@ pub struct Shared {
     average: Environment,
     prices: PriceBook,
     offers: OfferBook,
+    deals: Deals,
 }
 
 impl Shared {
@@ -43,6 +45,7 @@ impl Shared {
             average: Environment::new(AVERAGE_SEED),
             prices: PriceBook::default(),
             offers: OfferBook::default(),
+            deals: Deals::default(),
         }
     }
 
@@ -110,10 +113,10 @@ pub enum Wait {
     },
 }
 
-/// A home over time.
+/// A home over time. Name, meters and address are nothing to it: there are many homes, and each is a few hundred bytes.
 #[derive(Debug, Clone)]
 pub struct HomeAgent {
-    home: Arc<Home>,
+    id: Arc<str>,
     model: Model,
     run: u64,
     next: Quarter,
@@ -146,13 +149,13 @@ struct Pending {
 
 impl HomeAgent {
     /// A home at the beginning of a run.
-    pub fn new(home: Arc<Home>, seed: u64, run: u64, start_time: i64) -> Self {
-        let model = Model::new(&home, seed);
+    pub fn new(home: &Home, seed: u64, run: u64, start_time: i64) -> Self {
+        let model = Model::new(home, seed);
         let next = Quarter::from(start_time);
         Self {
+            id: home.id.as_str().into(),
             state: model.initial(next.day().month()),
-            contracts: Contracts::new(run, &home.id, home.address.region, start_time),
-            home,
+            contracts: Contracts::new(home.address.region, start_time),
             model,
             run,
             next,
@@ -187,11 +190,11 @@ impl HomeAgent {
     }
 
     /// Takes up what a restarted home had decided; gives the acceptance that it has to repeat.
-    pub fn restore_held(&mut self, held: &ContractsHeld) -> Option<HomeEvent> {
-        if held.run != self.run || held.home_id != self.home.id {
+    pub fn restore_held(&mut self, held: &ContractsHeld, shared: &mut Shared) -> Option<HomeEvent> {
+        if held.run != self.run || *held.home_id != *self.id {
             return None;
         }
-        held.contracts.iter().for_each(|contract| self.restore_contract(contract.clone()));
+        held.contracts.iter().for_each(|contract| self.restore_contract(contract, shared));
         self.looked = Some(Day::containing(held.time));
         let request = held.asking.clone()?;
         let provider_id = held.asking_provider_id.clone();
@@ -205,16 +208,18 @@ impl HomeAgent {
     }
 
     /// Adds a contract from before a restart, without telling anyone again.
-    pub fn restore_contract(&mut self, contract: ContractConfirmed) {
-        self.contracts.add(contract);
-        self.in_force = None;
+    pub fn restore_contract(&mut self, confirmed: &ContractConfirmed, shared: &mut Shared) {
+        if let Some(contract) = shared.deals.contract(confirmed) {
+            self.contracts.add(contract);
+            self.in_force = None;
+        }
     }
 
     /// What a restarted home needs, at midnight after the day's last quarter-hour.
     pub fn checkpoint(&self, last: HomeMeasured) -> HomeCheckpointed {
         let mut checkpoint = HomeCheckpointed {
             run: self.run,
-            home_id: self.home.id.clone(),
+            home_id: self.id.to_string(),
             time: self.next.time(),
             measured: Some(last),
             ..HomeCheckpointed::default()
@@ -228,9 +233,14 @@ impl HomeAgent {
     fn held(&self, time: i64) -> ContractsHeld {
         ContractsHeld {
             run: self.run,
-            home_id: self.home.id.clone(),
+            home_id: self.id.to_string(),
             time,
-            contracts: self.contracts.recent(self.next.time()).cloned().collect(),
+            contracts: self
+                .contracts
+                .recent(self.next.time())
+                .iter()
+                .map(|known| self.confirmed(known))
+                .collect(),
             asking: self.pending.as_ref().map(|pending| pending.request.clone()),
             asking_provider_id: self
                 .pending
@@ -240,9 +250,17 @@ impl HomeAgent {
         }
     }
 
+    fn confirmed(&self, contract: &Contract) -> ContractConfirmed {
+        contract.confirmed(self.run, &self.id, self.region())
+    }
+
+    fn region(&self) -> Region {
+        self.model.place().region()
+    }
+
     /// Who it is.
-    pub fn home(&self) -> &Arc<Home> {
-        &self.home
+    pub fn id(&self) -> &Arc<str> {
+        &self.id
     }
 
     /// The first quarter-hour that is not computed.
@@ -281,7 +299,7 @@ impl HomeAgent {
             return None;
         }
         ahead.refresh_contract(&mut |_| {});
-        let mut measured = ahead.compute().measured(self.run, &self.home.id);
+        let mut measured = ahead.compute().measured(self.run, &self.id);
         let now = self.state.registers();
         (measured.import_t1_wh, measured.import_t2_wh) = (now.import_wh[0], now.import_wh[1]);
         (measured.export_t1_wh, measured.export_t2_wh) = (now.export_wh[0], now.export_wh[1]);
@@ -299,7 +317,7 @@ impl HomeAgent {
     ) {
         match &result.answer {
             Some(Answer::Confirmed(confirmed)) => {
-                self.on_confirmed(confirmed, emit);
+                self.on_confirmed(confirmed, shared, emit);
             }
             Some(Answer::Rejected(rejected)) => self.on_refused(&rejected.offer_id, shared, emit),
             None => {}
@@ -320,16 +338,23 @@ impl HomeAgent {
     }
 
     /// A confirmation, by answer or by event; only the first of a contract counts. False when nothing has changed: the
-    /// contract is known, of another home or run, or would begin before what is computed already.
-    pub fn on_confirmed(&mut self, confirmed: &ContractConfirmed, emit: &mut impl FnMut(HomeEvent)) -> bool {
-        let ours = confirmed.run == self.run && confirmed.home_id == self.home.id;
+    /// contract is known, without terms, of another home or run, or would begin before what is computed already.
+    pub fn on_confirmed(
+        &mut self,
+        confirmed: &ContractConfirmed,
+        shared: &mut Shared,
+        emit: &mut impl FnMut(HomeEvent),
+    ) -> bool {
+        let ours = confirmed.run == self.run && *confirmed.home_id == *self.id;
         if !ours || confirmed.start_time < self.next.time() {
             return false;
         }
         let before = self.contracts.at(confirmed.start_time - 1).contract;
-        if !self.contracts.add(confirmed.clone()) {
+        let Some(contract) = shared.deals.contract(confirmed) else { return false };
+        if !self.contracts.add(contract) {
             return false;
         }
+        self.contracts.forget_before(self.next.time());
         self.in_force = None;
         let pending = self.pending.take_if(|pending| pending.request.offer_id == confirmed.offer_id);
         let saving = pending.map_or(0, |pending| pending.saving);
@@ -338,12 +363,12 @@ impl HomeAgent {
         true
     }
 
-    fn announcement(&self, to: &ContractConfirmed, from: &ContractConfirmed, saving: i64) -> HomeEvent {
+    fn announcement(&self, to: &ContractConfirmed, from: &Contract, saving: i64) -> HomeEvent {
         if to.reason() == ContractReason::New {
             return HomeEvent::Signed(ContractSigned {
                 run: self.run,
                 time: to.accepted_time,
-                home_id: self.home.id.clone(),
+                home_id: self.id.to_string(),
                 contract_id: to.contract_id.clone(),
                 provider_id: to.provider_id.clone(),
                 offer_id: to.offer_id.clone(),
@@ -355,9 +380,9 @@ impl HomeAgent {
         HomeEvent::Switched(ContractSwitched {
             run: self.run,
             time: to.accepted_time,
-            home_id: self.home.id.clone(),
-            from_contract_id: from.contract_id.clone(),
-            from_provider_id: from.provider_id.clone(),
+            home_id: self.id.to_string(),
+            from_contract_id: from.deal.contract_id(&self.id),
+            from_provider_id: from.deal.provider_id.clone(),
             to_contract_id: to.contract_id.clone(),
             to_provider_id: to.provider_id.clone(),
             offer_id: to.offer_id.clone(),
@@ -414,7 +439,7 @@ impl HomeAgent {
         let time = self.next.time();
         let day = self.next.day();
         let start_time = begins(time);
-        let newest = Arc::clone(self.contracts.newest());
+        let newest = self.contracts.newest();
         if newest.start_time > time {
             return;
         }
@@ -425,27 +450,28 @@ impl HomeAgent {
             Some(_) => return,
         };
         if self.profile.is_none() {
-            self.profile = Some(Profile::expected(&self.home, day, &mut shared.average));
+            self.profile = Some(Profile::expected(&self.model, day, &mut shared.average));
         }
-        let profile = self.profile.as_ref().expect("made above");
-        let stays_at = match (reason, &newest.terms) {
-            (ContractReason::Switch, Some(terms)) => {
-                profile.yearly_cost(terms) - discount_left(&newest, Day::containing(start_time))
+        let year = self.profile.as_ref().expect("made above").year();
+        let terms = &newest.deal.terms;
+        let stays_at = match reason {
+            ContractReason::Switch => {
+                year.cost(terms) - discount_left(terms, newest.start_time, Day::containing(start_time))
             }
             // A contract that has run to its end leaves only the spot tariff to compare with.
-            _ => profile.yearly_cost(&spot_terms()),
+            _ => year.cost(&spot_terms()),
         };
-        let stays = (reason == ContractReason::Switch).then_some(&newest.provider_id);
+        let stays = (reason == ContractReason::Switch).then_some(&newest.deal.provider_id);
         let offers = shared
             .offers
             .valid_at(time)
             .filter(|offer| stays != Some(&offer.provider_id) && !self.refused.contains(&offer.provider_id));
         let chooser = Chooser {
             home: self.model.key(),
-            is_flexible: self.home.battery.is_some() || self.home.electric_vehicle_kwh > 0,
-            profile,
+            is_flexible: self.model.is_flexible(),
+            year: &year,
             stays_at,
-            customer_of: if reason == ContractReason::Renewal { &newest.provider_id } else { "" },
+            customer_of: if reason == ContractReason::Renewal { &newest.deal.provider_id } else { "" },
         };
         let Some(choice) = best(chooser, offers) else { return };
         let least = match reason {
@@ -459,8 +485,8 @@ impl HomeAgent {
         }
         let request = AcceptOfferRequest {
             run: self.run,
-            home_id: self.home.id.clone(),
-            home_region: self.home.address.region.name().into(),
+            home_id: self.id.to_string(),
+            home_region: self.region().name().into(),
             offer_id: choice.offer.offer_id.clone(),
             time,
             reason: reason.into(),
@@ -488,9 +514,9 @@ impl HomeAgent {
             emit(HomeEvent::Expired(ContractExpired {
                 run: self.run,
                 time,
-                home_id: self.home.id.clone(),
-                contract_id: ended.contract_id.clone(),
-                provider_id: ended.provider_id.clone(),
+                home_id: self.id.to_string(),
+                contract_id: ended.deal.contract_id(&self.id),
+                provider_id: ended.deal.provider_id.clone(),
                 start_time: ended.start_time,
                 end_time: ended.end_time,
             }));
@@ -531,14 +557,13 @@ pub(crate) fn quarter_hour(
     let index = place.index(quarter).expect("the place's day is the quarter-hour's");
     let conditions = &place.quarters[index];
     let spot = day.quarters[index];
-    let terms = held.contract.terms.as_ref().expect("contracts are confirmed with their terms");
-    let left = held.left.as_ref().and_then(|left| left.terms.as_ref());
+    let terms = &held.contract.deal.terms;
     let inputs = Inputs {
         quarter,
         month: place.month,
         conditions,
         prices: prices(terms, conditions.tariff, spot),
-        left: left.map(|left| prices(left, conditions.tariff, spot)),
+        left: held.left.as_ref().map(|left| prices(&left.terms, conditions.tariff, spot)),
         dynamic: (terms.contract_type() == ContractType::Dynamic).then(|| Dynamic {
             mode: day.plan[index],
             day: &day.quarters,

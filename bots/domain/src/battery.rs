@@ -5,48 +5,57 @@ use crate::home::Battery;
 /// A battery prepared for many quarter-hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cells {
-    floor_mwh: u64,
-    full_mwh: u64,
-    step_wh: u64,
-    efficiency_pct: u64,
+    full_wh: u32,
+    step_wh: u32,
+    efficiency_pct: u8,
 }
 
 impl Cells {
     /// Prepares a battery.
     pub fn new(battery: Battery) -> Self {
-        let full_mwh = u64::from(battery.capacity_wh) * 1000;
         Self {
-            floor_mwh: full_mwh * FLOOR_PCT / 100,
-            full_mwh,
-            step_wh: u64::from(battery.power_w) / 4,
-            efficiency_pct: battery.efficiency_pct.clamp(1, 100).into(),
+            full_wh: battery.capacity_wh,
+            step_wh: battery.power_w / 4,
+            efficiency_pct: battery.efficiency_pct.clamp(1, 100) as u8,
         }
+    }
+
+    fn full_mwh(&self) -> u64 {
+        u64::from(self.full_wh) * 1000
+    }
+
+    fn floor_mwh(&self) -> u64 {
+        u64::from(self.full_wh) * (10 * FLOOR_PCT)
+    }
+
+    fn efficiency(&self) -> u64 {
+        self.efficiency_pct.into()
     }
 
     /// Content at the beginning of a run: half full.
     pub fn initial_mwh(&self) -> u64 {
-        self.full_mwh / 2
+        self.full_mwh() / 2
     }
 
     /// How much it can take, Wh.
     pub fn room_wh(&self, content_mwh: u64) -> u64 {
-        (self.full_mwh.saturating_sub(content_mwh) / (10 * self.efficiency_pct)).min(self.step_wh)
+        (self.full_mwh().saturating_sub(content_mwh) / (10 * self.efficiency())).min(self.step_wh.into())
     }
 
     /// How much it can give, Wh.
     pub fn gives_wh(&self, content_mwh: u64) -> u64 {
-        (content_mwh.saturating_sub(self.floor_mwh) * self.efficiency_pct / 100_000).min(self.step_wh)
+        (content_mwh.saturating_sub(self.floor_mwh()) * self.efficiency() / 100_000).min(self.step_wh.into())
     }
 
     /// Content after taking and giving; losses are rounded against the home.
     pub fn after(&self, content_mwh: u64, charge_wh: u64, discharge_wh: u64) -> u64 {
-        content_mwh + charge_wh * 10 * self.efficiency_pct
-            - (discharge_wh * 100_000).div_ceil(self.efficiency_pct)
+        content_mwh + charge_wh * 10 * self.efficiency()
+            - (discharge_wh * 100_000).div_ceil(self.efficiency())
     }
 
     /// Content in tenths of a percent.
     pub fn permille(&self, content_mwh: u64) -> u32 {
-        (content_mwh * 1000 / self.full_mwh.max(1)) as u32
+        (content_mwh * 1000 / self.full_mwh().max(1)) as u32
     }
 }
 

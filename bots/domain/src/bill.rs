@@ -54,10 +54,9 @@ fn discount(contract: &ContractConfirmed, month: Month, days: u32) -> i64 {
 }
 
 /// What is left of a contract's switching discount on a day, nano-euro.
-pub fn discount_left(contract: &ContractConfirmed, day: Day) -> i64 {
-    let start = Day::containing(contract.start_time);
+pub fn discount_left(terms: &Terms, start_time: i64, day: Day) -> i64 {
+    let start = Day::containing(start_time);
     let end = start.plus_months(12);
-    let terms = contract.terms.unwrap_or_default();
     terms.switching_discount * end.since(day.max(start)).max(0) / end.since(start)
 }
 
@@ -118,7 +117,10 @@ mod tests {
         assert_eq!(next.discount, 1_600_000_000);
         let later = line(&contract, Month { year: 2026, month: 2 }, 28, traded, Some(90_000));
         assert_eq!(later.discount, 0);
-        assert_eq!(discount_left(&contract, start.plus(65)), 30_000_000_000);
+        assert_eq!(
+            discount_left(&contract.terms.unwrap_or_default(), contract.start_time, start.plus(65)),
+            30_000_000_000
+        );
         assert_eq!((commission(101), commission(-5)), (20, 0));
     }
 }

@@ -73,6 +73,11 @@ impl Place {
             longitude: field(home.address.longitude),
         }
     }
+
+    /// The region it is in.
+    pub fn region(self) -> Region {
+        self.region
+    }
 }
 
 /// Computes and keeps the newest days of all places. One per thread: it holds nothing that could not be computed again.

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::Arc;
 use std::thread;
 
 use cortexiq_proto::accept_offer_result::Answer;
@@ -100,7 +99,7 @@ pub fn observed(plan: &Plan, observer: &Observer<'_>) -> Ledger {
         let begin = day.start().time().max(plan.start_time);
         let end = day.end().time().min(plan.end_time);
         let mut publish =
-            |time: i64, providers: &mut BTreeMap<String, ProviderAgent>, crowds: &mut [Crowd]| {
+            |time: i64, providers: &mut BTreeMap<String, ProviderAgent>, crowds: &mut [Crowd<'_>]| {
                 for published in market.advance(time) {
                     for provider in providers.values_mut() {
                         provider.on_prices(&published).expect("the market fills its days");
@@ -135,7 +134,8 @@ pub fn observed(plan: &Plan, observer: &Observer<'_>) -> Ledger {
 }
 
 /// The homes of one thread.
-struct Crowd {
+struct Crowd<'a> {
+    homes: &'a [Home],
     agents: Vec<HomeAgent>,
     shared: Shared,
     tally: Tally,
@@ -153,15 +153,13 @@ struct Tally {
     measured: u64,
 }
 
-fn crowds(plan: &Plan) -> Vec<Crowd> {
+fn crowds(plan: &Plan) -> Vec<Crowd<'_>> {
     let size = plan.homes.len().div_ceil(plan.threads.max(1)).max(1);
     plan.homes
         .chunks(size)
         .map(|homes| Crowd {
-            agents: homes
-                .iter()
-                .map(|home| HomeAgent::new(Arc::new(home.clone()), plan.seed, RUN, plan.start_time))
-                .collect(),
+            homes,
+            agents: homes.iter().map(|home| HomeAgent::new(home, plan.seed, RUN, plan.start_time)).collect(),
             shared: Shared::new(plan.seed),
             tally: Tally {
                 balancers: balancers(homes),
@@ -179,7 +177,7 @@ fn balancers(homes: &[Home]) -> BTreeMap<Region, Balancer> {
 }
 
 /// The regions' days, added up over the threads.
-fn balanced(crowds: &mut [Crowd]) -> Vec<RegionBalanced> {
+fn balanced(crowds: &mut [Crowd<'_>]) -> Vec<RegionBalanced> {
     let mut sums: BTreeMap<(String, String), RegionBalanced> = BTreeMap::new();
     for part in crowds.iter_mut().flat_map(|crowd| crowd.tally.balanced.drain(..)) {
         match sums.entry((part.day.clone(), part.region.clone())) {
@@ -196,7 +194,7 @@ fn balanced(crowds: &mut [Crowd]) -> Vec<RegionBalanced> {
     sums.into_values().collect()
 }
 
-fn live_until(crowds: &mut [Crowd], end: i64, observer: &Observer<'_>) {
+fn live_until(crowds: &mut [Crowd<'_>], end: i64, observer: &Observer<'_>) {
     thread::scope(|scope| {
         let (last, others) = crowds.split_last_mut().expect("there is at least one home");
         let running: Vec<_> =
@@ -206,11 +204,10 @@ fn live_until(crowds: &mut [Crowd], end: i64, observer: &Observer<'_>) {
     });
 }
 
-impl Crowd {
+impl Crowd<'_> {
     fn live_until(&mut self, end: i64, observer: &Observer<'_>) {
-        for (index, agent) in self.agents.iter_mut().enumerate() {
-            let home = Arc::clone(agent.home());
-            let mut emit = |event| self.tally.count(index, &home, event, observer);
+        for (index, (agent, home)) in self.agents.iter_mut().zip(self.homes).enumerate() {
+            let mut emit = |event| self.tally.count(index, home, event, observer);
             let wait = agent.advance(end, &mut self.shared, &mut emit);
             debug_assert_eq!(wait, Wait::Time, "{}", home.id);
         }
@@ -251,17 +248,16 @@ impl Tally {
 
 /// Answers what was accepted during the day, in the order of homes, until nobody asks any more.
 fn answer(
-    crowds: &mut [Crowd],
+    crowds: &mut [Crowd<'_>],
     providers: &mut BTreeMap<String, ProviderAgent>,
     confirmed: &mut Vec<ContractConfirmed>,
     observer: &Observer<'_>,
 ) {
-    for Crowd { agents, shared, tally } in crowds.iter_mut() {
+    for Crowd { homes, agents, shared, tally } in crowds.iter_mut() {
         while !tally.accepts.is_empty() {
             for (index, provider_id, request) in std::mem::take(&mut tally.accepts) {
-                let agent = &mut agents[index];
-                let home = Arc::clone(agent.home());
-                let mut emit = |event| tally.count(index, &home, event, observer);
+                let (agent, home) = (&mut agents[index], &homes[index]);
+                let mut emit = |event| tally.count(index, home, event, observer);
                 match providers.get_mut(&provider_id) {
                     Some(provider) => {
                         let acceptance = provider.accept(&request);
@@ -286,7 +282,7 @@ fn answer(
 
 fn finish(
     plan: &Plan,
-    crowds: Vec<Crowd>,
+    crowds: Vec<Crowd<'_>>,
     prices: Vec<SpotPriceUpdated>,
     confirmed: Vec<ContractConfirmed>,
     mut fingerprint: u64,

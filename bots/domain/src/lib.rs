@@ -17,6 +17,7 @@ pub mod home_file;
 pub mod ledger;
 pub mod load;
 pub mod market;
+mod months;
 pub mod offer;
 pub mod population;
 pub mod prices;

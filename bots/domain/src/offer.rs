@@ -6,7 +6,7 @@ use std::sync::Arc;
 use cortexiq_proto::{ContractOffered, ContractType};
 
 use crate::contract::terms_of;
-use crate::profile::Profile;
+use crate::profile::Year;
 use crate::random::{Random, of_name};
 
 /// The newest offers of every provider, held once per process.
@@ -64,7 +64,7 @@ pub struct Chooser<'a> {
     /// Whether a battery or a car lets it use cheap hours.
     pub is_flexible: bool,
     /// Its year.
-    pub profile: &'a Profile,
+    pub year: &'a Year,
     /// What the coming year would cost without a change, nano-euro.
     pub stays_at: i64,
     /// Whose customer it is: who gets no welcome there.
@@ -79,13 +79,13 @@ pub fn best<'a>(
     chooser: Chooser<'_>,
     offers: impl Iterator<Item = &'a Arc<ContractOffered>>,
 ) -> Option<Choice> {
-    let Chooser { home, is_flexible, profile, stays_at, customer_of } = chooser;
+    let Chooser { home, is_flexible, year, stays_at, customer_of } = chooser;
     let liking = Random::new(0, of_name("liking"));
     let caution = CAUTION * liking.unit(home, CAUTIOUS) / if is_flexible { 3.0 } else { 1.0 };
     offers
         .map(|offer| {
             let welcome = if offer.provider_id == customer_of { 0 } else { offer.switching_discount };
-            let saving = stays_at - profile.yearly_cost(&terms_of(offer)) + welcome;
+            let saving = stays_at - year.cost(&terms_of(offer)) + welcome;
             let bonus = LIKING * liking.unit(home, of_name(&offer.provider_id) as i64);
             let doubt = if offer.contract_type() == ContractType::Dynamic { caution } else { 0.0 };
             (saving + (bonus - doubt) as i64, Choice { offer: Arc::clone(offer), saving })

@@ -12,10 +12,20 @@ use crate::random::{Random, of_name, unit};
 /// # Panics
 /// When `homes` is empty.
 pub fn population(homes: &[Home], count: usize, seed: u64) -> Vec<Home> {
+    grow(homes, count, seed).collect()
+}
+
+/// As [`population`], one after the other: whoever keeps file and seed need not keep names and addresses of all.
+///
+/// # Panics
+/// When it comes to the first home that `homes` is too short for and `homes` is empty.
+pub fn grow(homes: &[Home], count: usize, seed: u64) -> impl Iterator<Item = Home> {
     let random = Random::new(seed, of_name("population"));
     let taken: HashSet<&str> = homes.iter().map(|home| home.id.as_str()).collect();
-    let one = |index: usize| homes.get(index).cloned().unwrap_or_else(|| grown(homes, index, random, &taken));
-    (0..count).map(one).collect()
+    (0..count).map(move |index| match homes.get(index) {
+        Some(home) => home.clone(),
+        None => grown(homes, index, random, &taken),
+    })
 }
 
 fn grown(homes: &[Home], index: usize, random: Random, taken: &HashSet<&str>) -> Home {

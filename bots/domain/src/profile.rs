@@ -7,25 +7,27 @@ use cortexiq_proto::{ContractType, HomeCheckpointed, MonthEnergy, Terms};
 
 use crate::contract::Prices;
 use crate::environment::Environment;
-use crate::home::Home;
+use crate::months::Months;
 use crate::state::{Inputs, Model, Reading};
 use crate::time::{Day, Month};
 
 /// Energy of a month.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct MonthSum {
+pub(crate) struct MonthSum {
     /// Wh by tariff.
-    import_wh: [u32; 2],
-    export_wh: [u32; 2],
-    /// The same at spot prices, nano-euro.
-    import_worth: i64,
-    export_worth: i64,
+    pub import_wh: [u32; 2],
+    /// Wh by tariff.
+    pub export_wh: [u32; 2],
+    /// Import at spot prices, nano-euro.
+    pub import_worth: i64,
+    /// Export at spot prices, nano-euro.
+    pub export_worth: i64,
 }
 
 /// A home's year.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Profile {
-    months: [MonthSum; 12],
+    months: Months,
     current: MonthSum,
     month: Month,
     /// Whether `current` began with its month.
@@ -34,8 +36,8 @@ pub struct Profile {
 
 impl Profile {
     /// The expected year of a home. `average` is an environment of its own, not the run's: nobody knows the weather.
-    pub fn expected(home: &Home, first: Day, average: &mut Environment) -> Self {
-        let model = Model::new(home, average.seed());
+    pub fn expected(model: &Model, first: Day, average: &mut Environment) -> Self {
+        let model = model.under(average.seed());
         let mut months = [MonthSum::default(); 12];
         for month in 1..=12_u8 {
             let days = Month { year: first.year(), month };
@@ -62,6 +64,7 @@ impl Profile {
             }
             months[usize::from(month) - 1] = sum.scaled(days.days(), 7);
         }
+        let months = Months::pack(&months);
         Self { months, current: MonthSum::default(), month: first.month(), whole: false }
     }
 
@@ -69,7 +72,9 @@ impl Profile {
     pub fn add(&mut self, reading: &Reading, month: Month, spot: i64) {
         if month != self.month {
             if self.whole {
-                self.months[usize::from(self.month.month) - 1] = self.current;
+                let mut months = self.months.unpack();
+                months[usize::from(self.month.month) - 1] = self.current;
+                self.months = Months::pack(&months);
             }
             (self.current, self.month, self.whole) = (MonthSum::default(), month, true);
         }
@@ -80,25 +85,32 @@ impl Profile {
     pub fn restore(checkpoint: &HomeCheckpointed, month: Month) -> Option<Self> {
         let months: [MonthSum; 12] =
             checkpoint.months.iter().map(MonthSum::from).collect::<Vec<_>>().try_into().ok()?;
+        let months = Months::pack(&months);
         let current = checkpoint.month.as_ref().map(MonthSum::from).unwrap_or_default();
         Some(Self { months, current, month, whole: checkpoint.month_is_whole })
     }
 
     /// Writes the year into a checkpoint.
     pub fn save(&self, checkpoint: &mut HomeCheckpointed) {
-        checkpoint.months = self.months.iter().map(MonthEnergy::from).collect();
+        checkpoint.months = self.months.unpack().iter().map(MonthEnergy::from).collect();
         checkpoint.month = Some(MonthEnergy::from(&self.current));
         checkpoint.month_is_whole = self.whole;
     }
 
-    /// What the year costs under terms: energy, fee and minimum, less feed-in, nano-euro.
-    pub fn yearly_cost(&self, terms: &Terms) -> i64 {
-        self.months.iter().map(|month| month.cost(terms)).sum::<i64>() + terms.yearly_fee
+    /// Its months, to be priced.
+    pub fn year(&self) -> Year {
+        Year(self.months.unpack())
     }
+}
 
-    /// Import of the year, Wh.
-    pub fn import_wh(&self) -> u64 {
-        self.months.iter().flat_map(|month| month.import_wh).map(u64::from).sum()
+/// The months of a profile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Year([MonthSum; 12]);
+
+impl Year {
+    /// What the year costs under terms: energy, fee and minimum, less feed-in, nano-euro.
+    pub fn cost(&self, terms: &Terms) -> i64 {
+        self.0.iter().map(|month| month.cost(terms)).sum::<i64>() + terms.yearly_fee
     }
 }
 

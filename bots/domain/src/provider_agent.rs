@@ -12,7 +12,7 @@ use cortexiq_proto::{
     RejectReason, SpotPriceUpdated,
 };
 
-use crate::contract::{begins, terms_of};
+use crate::contract::{begins, contract_id, terms_of};
 use crate::market::expected_price;
 use crate::offer::is_valid;
 use crate::prices::{BadPrices, DayPrices};
@@ -302,7 +302,7 @@ impl ProviderAgent {
         };
         let contract = ContractConfirmed {
             run: self.run,
-            contract_id: format!("{}_{}", request.offer_id, request.home_id),
+            contract_id: contract_id(&request.offer_id, &request.home_id),
             home_id: request.home_id.clone(),
             home_region: request.home_region.clone(),
             provider_id: self.provider.id.clone(),
@@ -455,7 +455,7 @@ fn nano(euro: f64) -> i64 {
     libm::round(euro * 1e9) as i64
 }
 
-/// To a tenth of a cent per kWh's hundredth: 0.0001 €.
+/// To a hundredth of a cent per kWh.
 fn rounded(price: i64) -> i64 {
     price.div_euclid(100) * 100
 }

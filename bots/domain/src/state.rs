@@ -30,6 +30,12 @@ pub struct Model {
     load_profile: LoadProfile,
     heat_pump: Option<HeatPump>,
     car: Option<Car>,
+    random: Randoms,
+}
+
+/// The random numbers of a seed.
+#[derive(Debug, Clone, Copy)]
+struct Randoms {
     appliances: Random,
     trips: Random,
     heating: Random,
@@ -50,8 +56,8 @@ struct HeatPump {
 
 #[derive(Debug, Clone, Copy)]
 struct Car {
-    /// Mean need of a night, Wh.
-    night_wh: f64,
+    /// Of a year.
+    yearly_kwh: u32,
     /// Limit of the charging point in a quarter-hour, Wh.
     step_wh: u32,
     /// Wall-clock quarter-hour of coming home.
@@ -164,7 +170,7 @@ impl Model {
     pub fn new(home: &Home, seed: u64) -> Self {
         let key = home.key();
         let car = (home.electric_vehicle_kwh > 0).then(|| Car {
-            night_wh: f64::from(home.electric_vehicle_kwh) * 1000.0 / 365.0,
+            yearly_kwh: home.electric_vehicle_kwh,
             step_wh: charging_point(home.electric_vehicle_kwh, key),
             plugged_in: 70 + (key >> 13) as u8 % 12,
         });
@@ -177,10 +183,18 @@ impl Model {
             load_profile: home.load_profile,
             heat_pump: (home.heat_pump_kwh > 0).then(|| HeatPump::new(home.heat_pump_kwh, key)),
             car,
-            appliances: load::random(seed),
-            trips: Random::new(seed, of_name("trips")),
-            heating: Random::new(seed, of_name("heating")),
+            random: Randoms::new(seed),
         }
+    }
+
+    /// The same home under another seed.
+    pub fn under(&self, seed: u64) -> Self {
+        Self { random: Randoms::new(seed), ..self.clone() }
+    }
+
+    /// Whether a battery or a car lets it use cheap hours.
+    pub fn is_flexible(&self) -> bool {
+        self.cells.is_some() || self.car.is_some()
     }
 
     /// What the home's random numbers belong to.
@@ -212,7 +226,8 @@ impl Model {
         let Some(car) = self.car else { return 0 };
         let wall = inputs.conditions.wall_quarter;
         if wall == car.plugged_in {
-            let need = 2.0 * car.night_wh * unit(self.trips.at(self.key, inputs.quarter.number()));
+            let night_wh = f64::from(car.yearly_kwh) * 1000.0 / 365.0;
+            let need = 2.0 * night_wh * unit(self.random.trips.at(self.key, inputs.quarter.number()));
             state.ev_remaining_wh = (need as u32).min(car.step_wh * EV_QUARTERS);
         }
         if state.ev_remaining_wh == 0 || (EV_LEAVES..car.plugged_in).contains(&wall) {
@@ -242,6 +257,16 @@ impl Model {
     }
 }
 
+impl Randoms {
+    fn new(seed: u64) -> Self {
+        Self {
+            appliances: load::random(seed),
+            trips: Random::new(seed, of_name("trips")),
+            heating: Random::new(seed, of_name("heating")),
+        }
+    }
+}
+
 impl HeatPump {
     fn new(yearly_kwh: u32, key: u64) -> Self {
         let yearly_wh = f64::from(yearly_kwh) * 1000.0;
@@ -261,7 +286,7 @@ impl HeatPump {
         let wanted = self.rooms_wh * conditions.heating_share;
         let block = (quarter.number() + (model.key & 0xff) as i64) / RUN_QUARTERS;
         let rooms = match wanted < self.least_wh {
-            true if model.heating.unit(model.key, block) * self.least_wh < wanted => self.least_wh,
+            true if model.random.heating.unit(model.key, block) * self.least_wh < wanted => self.least_wh,
             true => 0.0,
             false => wanted,
         };
@@ -308,7 +333,7 @@ impl HomeState {
         let conditions = inputs.conditions;
         let sun = model.roof.map_or(0.0, |roof| roof.wh(conditions));
         let mut demand = load::household_wh(
-            model.appliances,
+            model.random.appliances,
             model.key,
             inputs.quarter.number(),
             model.annual_wh * conditions.household_share[model.load_profile.index()],

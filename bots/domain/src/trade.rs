@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use cortexiq_proto::{ContractConfirmed, HomeTraded, HourTotals};
+use cortexiq_proto::{HomeTraded, HourTotals};
 
-use crate::contract::Prices;
+use crate::contract::{Deal, Prices};
 
 /// The running hour so far. Wh times micro-euro per kWh is nano-euro, exactly.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,10 +81,10 @@ pub struct Trade {
     pub time: i64,
     /// Its energy and money.
     pub hour: Hour,
-    /// The contract in force.
-    pub contract: Arc<ContractConfirmed>,
-    /// The contract that was left for it.
-    pub left: Option<Arc<ContractConfirmed>>,
+    /// What was in force.
+    pub deal: Arc<Deal>,
+    /// What was left for it.
+    pub left: Option<Arc<Deal>>,
 }
 
 impl Trade {
@@ -96,15 +96,15 @@ impl Trade {
             run,
             home_id: home_id.to_owned(),
             time: self.time,
-            contract_id: self.contract.contract_id.clone(),
-            provider_id: self.contract.provider_id.clone(),
+            contract_id: self.deal.contract_id(home_id),
+            provider_id: self.deal.provider_id.clone(),
             import_wh: hour.import_wh,
             export_wh: hour.export_wh,
             cost: hour.cost,
             revenue: hour.revenue,
             import_price: hour.import_price_sum.div_euclid(quarters),
             export_price: hour.export_price_sum.div_euclid(quarters),
-            left_contract_id: left.map(|left| left.contract_id.clone()).unwrap_or_default(),
+            left_contract_id: left.map(|left| left.contract_id(home_id)).unwrap_or_default(),
             left_provider_id: left.map(|left| left.provider_id.clone()).unwrap_or_default(),
             left_cost: hour.left_cost,
             left_revenue: hour.left_revenue,

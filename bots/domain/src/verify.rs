@@ -11,7 +11,7 @@ use cortexiq_proto::{ContractConfirmed, HomeMeasured, HomeTraded, SpotPriceUpdat
 use serde::Serialize;
 
 use crate::agent::quarter_hour;
-use crate::contract::Contracts;
+use crate::contract::{Contract, Contracts, Deals};
 use crate::environment::{Environment, Place};
 use crate::home::Home;
 use crate::prices::{BadPrices, PriceBook};
@@ -143,12 +143,12 @@ pub fn verify<S: Stored>(recorded: &Recorded, stored: &mut S) -> Result<Report, 
     for event in recorded.prices.iter().filter(|event| event.run == recorded.run) {
         prices.on_prices(event)?;
     }
-    let mut contracts: HashMap<&str, Vec<&ContractConfirmed>> = HashMap::new();
-    for contract in recorded.contracts.iter().filter(|contract| contract.run == recorded.run) {
-        if contract.terms.is_none() {
-            return Err(Error::NoTerms(contract.contract_id.clone()));
-        }
-        contracts.entry(&contract.home_id).or_default().push(contract);
+    let mut contracts: HashMap<&str, Vec<Contract>> = HashMap::new();
+    let mut deals = Deals::default();
+    for confirmed in recorded.contracts.iter().filter(|contract| contract.run == recorded.run) {
+        let contract = deals.contract(confirmed);
+        let contract = contract.ok_or_else(|| Error::NoTerms(confirmed.contract_id.clone()))?;
+        contracts.entry(&confirmed.home_id).or_default().push(contract);
     }
     let mut environment = Environment::new(recorded.seed);
     let mut report = Report::default();
@@ -182,14 +182,14 @@ struct Must {
 fn compute(
     recorded: &Recorded,
     home: &Home,
-    signed: &[&ContractConfirmed],
+    signed: &[Contract],
     prices: &PriceBook,
     environment: &mut Environment,
 ) -> Result<Must, Error> {
     let model = Model::new(home, recorded.seed);
-    let mut contracts = Contracts::new(recorded.run, &home.id, home.address.region, recorded.start_time);
+    let mut contracts = Contracts::new(home.address.region, recorded.start_time);
     signed.iter().for_each(|contract| {
-        contracts.add((*contract).clone());
+        contracts.add(contract.clone());
     });
     let mut quarter = Quarter::from(recorded.start_time);
     let mut state = model.initial(quarter.day().month());

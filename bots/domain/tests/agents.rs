@@ -2,8 +2,6 @@
 
 mod common;
 
-use std::sync::Arc;
-
 use common::homes;
 use cortexiq_domain::agent::{HomeAgent, HomeEvent, Shared, Wait};
 use cortexiq_domain::market::MarketAgent;
@@ -42,7 +40,7 @@ fn world() -> (Shared, ProviderAgent) {
 }
 
 fn home() -> HomeAgent {
-    HomeAgent::new(Arc::new(homes(3).remove(1)), SEED, RUN, start())
+    HomeAgent::new(&homes(3).remove(1), SEED, RUN, start())
 }
 
 #[test]
@@ -125,23 +123,19 @@ fn a_home_restarted_at_any_quarter_hour_goes_on_as_if_nothing_happened() {
     let measured: Vec<HomeMeasured> = events
         .iter()
         .filter_map(|event| match event {
-            HomeEvent::Measured(reading) => Some(reading.measured(RUN, &home.home().id)),
+            HomeEvent::Measured(reading) => Some(reading.measured(RUN, home.id())),
             _ => None,
         })
         .collect();
     assert_eq!(measured.len(), 960);
     for restart in [0, 1, 2, 3, 200, 287, 501, 802] {
-        let mut again = HomeAgent::new(Arc::clone(home.home()), SEED, RUN, start());
+        let mut again = self::home();
         again.restore(&measured[restart]);
-        again.restore_contract(contract.clone());
+        again.restore_contract(contract, &mut shared);
         let mut readings = measured[restart + 1..].iter();
         again.advance(hours(240), &mut shared, &mut |event| {
             if let HomeEvent::Measured(reading) = event {
-                assert_eq!(
-                    &reading.measured(RUN, &home.home().id),
-                    readings.next().expect("no more"),
-                    "{restart}"
-                );
+                assert_eq!(&reading.measured(RUN, home.id()), readings.next().expect("no more"), "{restart}");
             }
         });
         assert_eq!(readings.len(), 0);

@@ -3,7 +3,7 @@
 mod common;
 
 use common::homes;
-use cortexiq_domain::contract::{Contracts, Prices};
+use cortexiq_domain::contract::{Contracts, Deals, Prices};
 use cortexiq_domain::environment::Environment;
 use cortexiq_domain::home::{Battery, Home, Solar};
 use cortexiq_domain::prices::DayPrices;
@@ -11,7 +11,7 @@ use cortexiq_domain::region::Region;
 use cortexiq_domain::standard::LoadProfile;
 use cortexiq_domain::state::{Dynamic, HomeState, Inputs, Model, Registers};
 use cortexiq_domain::time::Day;
-use cortexiq_proto::{ContractConfirmed, SpotPriceUpdated};
+use cortexiq_proto::{ContractConfirmed, SpotPriceUpdated, Terms};
 use proptest::prelude::*;
 
 fn home() -> impl Strategy<Value = Home> {
@@ -121,15 +121,17 @@ proptest! {
     fn exactly_one_contract_holds_at_any_time(
         periods in proptest::collection::vec((0..400_i64, proptest::option::of(1..400_i64), 0..400_i64), 0..8),
     ) {
-        let mut contracts = Contracts::new(1, "ant_001", Region::Antwerp, 0);
+        let (mut contracts, mut deals) = (Contracts::new(Region::Antwerp, 0), Deals::default());
         for (index, (start_time, length, accepted_time)) in periods.iter().enumerate() {
-            contracts.add(ContractConfirmed {
+            let confirmed = ContractConfirmed {
                 contract_id: format!("c{index}"),
                 start_time: *start_time,
                 end_time: length.map_or(0, |length| start_time + length),
                 accepted_time: *accepted_time,
+                terms: Some(Terms::default()),
                 ..ContractConfirmed::default()
-            });
+            };
+            contracts.add(deals.contract(&confirmed).expect("it has terms"));
         }
         // Walking from change to change meets every instant once, with the contract that `at` names anywhere between.
         let mut time = 0;
@@ -137,7 +139,7 @@ proptest! {
             let held = contracts.at(time);
             prop_assert!(held.until > time);
             for within in time..held.until.min(1000) {
-                prop_assert_eq!(&contracts.at(within).contract.contract_id, &held.contract.contract_id);
+                prop_assert_eq!(contracts.at(within).contract, held.contract.clone());
             }
             let (begun, ended) = (held.contract.start_time, held.contract.end_time);
             prop_assert!(begun <= time && (ended == 0 || ended > time));

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use cortexiq_domain::population::population;
+use cortexiq_domain::population::grow;
 use cortexiq_domain::topics;
 use cortexiq_proto::{
     ContractConfirmed, ContractExpired, ContractOffered, ContractSigned, ContractSwitched, ContractsHeld,
@@ -81,8 +81,7 @@ impl Homes {
         feeds.subscribe(&topics::CONTRACT_OFFERED, Heard::Offered).await?;
         feeds.subscribe(&topics::CONTRACT_CONFIRMED, Heard::Confirmed).await?;
         // Ids do not depend on the seed.
-        let ids: HashSet<_> =
-            population(&config.homes, config.count, 0).into_iter().map(|home| home.id).collect();
+        let ids: HashSet<_> = grow(&config.homes, config.count, 0).map(|home| home.id).collect();
         let remembered = Remembered {
             measured: retained(&client, &topics::HOME_MEASURED, |last| ids.contains(&last.home_id)).await?,
             checkpoints: retained(&client, &topics::HOME_CHECKPOINTED, |at| ids.contains(&at.home_id))

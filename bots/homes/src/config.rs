@@ -36,7 +36,7 @@ pub struct Config {
     /// Their region.
     pub region: Region,
     /// The homes of the files, at least one.
-    pub homes: Vec<Home>,
+    pub homes: Arc<[Home]>,
     /// How many homes there shall be; those beyond the files are grown.
     pub count: usize,
     /// Where they tell how far they are.
@@ -49,7 +49,7 @@ impl Config {
     /// The first `count` homes of the region's own file, more if it has fewer.
     pub fn builtin(mesh: Mesh, region: Region, count: Option<usize>) -> Self {
         let homes = home_file::parse(region.name(), home_file::builtin(region));
-        let homes = homes.expect("a test of the domain reads every built-in file");
+        let homes: Arc<[Home]> = homes.expect("a test of the domain reads every built-in file").into();
         let count = count.unwrap_or(homes.len());
         Self { mesh, region, homes, count, progress: Arc::default(), admin: Admin::default() }
     }
@@ -80,7 +80,7 @@ impl Config {
         }
         let admin = Admin::read(&mut vars);
         vars.finish()?;
-        Ok(Self { mesh, region, homes, count, progress: Arc::default(), admin })
+        Ok(Self { mesh, region, homes: homes.into(), count, progress: Arc::default(), admin })
     }
 }
 

@@ -8,13 +8,13 @@
 //! may have been on their way and are said again, as the same rows; quarter-hours that the mesh holds are not. A midnight is
 //! told when the region's day is: a crowd that died in between lives the whole day again, and the market misses nothing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cortexiq_domain::agent::{HomeAgent, HomeEvent, Shared, Wait};
 use cortexiq_domain::balance::Balancer;
 use cortexiq_domain::home::Home;
-use cortexiq_domain::population::population;
+use cortexiq_domain::population::grow;
 use cortexiq_domain::prices::BadPrices;
 use cortexiq_domain::region::Region;
 use cortexiq_domain::time::{Day, QUARTER_SECONDS, Quarter};
@@ -74,10 +74,14 @@ pub struct Remembered {
 pub struct Crowd {
     run: u64,
     start_time: i64,
+    /// From which, with the seed, the homes are grown when they introduce themselves.
+    homes: Arc<[Home]>,
+    seed: u64,
     agents: Vec<HomeAgent>,
     /// The first instant of each of them that has not been measured, by this process or by the one before.
     unmeasured: Vec<i64>,
-    by_id: HashMap<String, usize>,
+    /// Places of the agents in the order of their ids.
+    by_id: Vec<u32>,
     shared: Shared,
     balancer: Balancer,
     /// Where homes stood at the end of days of which the region's balance is still to be told.
@@ -110,23 +114,23 @@ impl Crowd {
     ///
     /// # Panics
     /// When `homes` is empty.
-    pub fn new(tick: &TimeAdvanced, region: Region, homes: &[Home], count: usize) -> Self {
-        let (run, start_time) = (tick.run, tick.start_time);
-        let agents: Vec<_> = population(homes, count, tick.seed)
-            .into_iter()
-            .map(|home| HomeAgent::new(Arc::new(home), tick.seed, run, start_time))
-            .collect();
-        let by_id =
-            agents.iter().enumerate().map(|(index, agent)| (agent.home().id.clone(), index)).collect();
+    pub fn new(tick: &TimeAdvanced, region: Region, homes: &Arc<[Home]>, count: usize) -> Self {
+        let (run, start_time, seed) = (tick.run, tick.start_time, tick.seed);
+        let agents: Vec<_> =
+            grow(homes, count, seed).map(|home| HomeAgent::new(&home, seed, run, start_time)).collect();
+        let mut by_id: Vec<_> = (0..agents.len() as u32).collect();
+        by_id.sort_unstable_by_key(|index| agents[*index as usize].id());
         Self {
             run,
             start_time,
+            homes: Arc::clone(homes),
+            seed,
             balancer: Balancer::new(run, region, agents.len() as u32),
             unmeasured: vec![start_time; agents.len()],
             agents,
             by_id,
             midnights: BTreeMap::new(),
-            shared: Shared::new(tick.seed),
+            shared: Shared::new(seed),
             time: tick.simulation_time,
             front: start_time,
             restless: true,
@@ -152,18 +156,24 @@ impl Crowd {
 
     /// How the homes introduce themselves.
     pub fn introductions(&self) -> impl Iterator<Item = HomeInitialized> {
-        self.agents.iter().map(|agent| agent.home().initialized(self.run, self.start_time))
+        grow(&self.homes, self.agents.len(), self.seed)
+            .map(|home| home.initialized(self.run, self.start_time))
+    }
+
+    fn index(&self, home_id: &str) -> Option<usize> {
+        let found = self.by_id.binary_search_by(|index| (**self.agents[*index as usize].id()).cmp(home_id));
+        found.ok().map(|place| self.by_id[place] as usize)
     }
 
     /// Takes homes up where they were before this process began; `out` gets the acceptances to repeat. Returns how many.
     pub fn restore(&mut self, remembered: &Remembered, out: &mut Vec<Output>) -> usize {
         for checkpoint in &remembered.checkpoints {
-            if let Some(index) = self.by_id.get(&checkpoint.home_id) {
-                self.agents[*index].restore_checkpoint(checkpoint);
+            if let Some(index) = self.index(&checkpoint.home_id) {
+                self.agents[index].restore_checkpoint(checkpoint);
             }
         }
         for last in remembered.measured.iter().filter(|last| last.run == self.run && !last.provisional) {
-            let Some(index) = self.by_id.get(&last.home_id).copied() else { continue };
+            let Some(index) = self.index(&last.home_id) else { continue };
             let agent = &mut self.agents[index];
             let day_ended = agent.next().day().end().time();
             if last.time >= day_ended.saturating_add(LOST_CHECKPOINT_SECONDS) {
@@ -177,8 +187,8 @@ impl Crowd {
             self.unmeasured[index] = last.time + QUARTER_SECONDS;
         }
         for held in &remembered.held {
-            if let Some(index) = self.by_id.get(&held.home_id) {
-                let asking = self.agents[*index].restore_held(held);
+            if let Some(index) = self.index(&held.home_id) {
+                let asking = self.agents[index].restore_held(held, &mut self.shared);
                 asking.into_iter().for_each(|event| say(event, out));
             }
         }
@@ -226,23 +236,24 @@ impl Crowd {
 
     /// A confirmation that a provider published, perhaps before the answer to the home's own call.
     pub fn on_confirmed(&mut self, confirmed: &ContractConfirmed, out: &mut Vec<Output>) {
-        if let Some(agent) = self.by_id.get(&confirmed.home_id).map(|index| &mut self.agents[*index]) {
-            self.restless |= agent.on_confirmed(confirmed, &mut |event| say(event, out));
+        if let Some(index) = self.index(&confirmed.home_id) {
+            let say = &mut |event| say(event, out);
+            self.restless |= self.agents[index].on_confirmed(confirmed, &mut self.shared, say);
         }
     }
 
     /// A provider's answer.
     pub fn on_answer(&mut self, home_id: &str, result: &AcceptOfferResult, out: &mut Vec<Output>) {
-        if let Some(agent) = self.by_id.get(home_id).map(|index| &mut self.agents[*index]) {
-            agent.on_accept_answer(result, &mut self.shared, &mut |event| say(event, out));
+        if let Some(index) = self.index(home_id) {
+            self.agents[index].on_accept_answer(result, &mut self.shared, &mut |event| say(event, out));
             self.restless = true;
         }
     }
 
     /// A provider that certainly never heard of the acceptance.
     pub fn on_refused(&mut self, home_id: &str, offer_id: &str, out: &mut Vec<Output>) {
-        if let Some(agent) = self.by_id.get(home_id).map(|index| &mut self.agents[*index]) {
-            agent.on_refused(offer_id, &mut self.shared, &mut |event| say(event, out));
+        if let Some(index) = self.index(home_id) {
+            self.agents[index].on_refused(offer_id, &mut self.shared, &mut |event| say(event, out));
             self.restless = true;
         }
     }
@@ -262,21 +273,21 @@ impl Crowd {
             let midnight = day.end();
             let goal = self.front.min(agent.next().time() + CATCH_UP_SECONDS).min(midnight.time());
             let (run, balancer) = (self.run, &mut self.balancer);
-            let home = Arc::clone(agent.home());
+            let id = Arc::clone(agent.id());
             let (mut last, mut balanced) = (None, None);
             let wait = agent.advance(goal, &mut self.shared, &mut |event| match event {
                 HomeEvent::Measured(reading) => {
                     let next = reading.quarter.next();
                     if next == midnight {
-                        last = Some(reading.measured(run, &home.id));
+                        last = Some(reading.measured(run, &id));
                     }
                     if next.time() > *unmeasured {
-                        out.push(Output::Measured(reading.measured(run, &home.id)));
+                        out.push(Output::Measured(reading.measured(run, &id)));
                         *unmeasured = next.time();
                     }
                     balanced = balanced.take().or(balancer.on_reading(&reading));
                 }
-                HomeEvent::Traded(trade) => out.push(Output::Traded(trade.traded(run, &home.id))),
+                HomeEvent::Traded(trade) => out.push(Output::Traded(trade.traded(run, &id))),
                 event => say(event, out),
             });
             if let Some(last) = last {
@@ -287,7 +298,7 @@ impl Crowd {
                 let told = self.midnights.remove(&day).unwrap_or_default();
                 out.extend(told.into_iter().map(Output::Checkpointed));
             }
-            waits.add(&home.id, wait);
+            waits.add(&id, wait);
         }
         while self.midnights.len() > MOST_MIDNIGHTS {
             let oldest = self.midnights.pop_first().map(|(_, midnights)| midnights);

@@ -1,6 +1,6 @@
 //! A crowd driven by hand.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use cortexiq_domain::home_file;
 use cortexiq_domain::market::MarketAgent;
@@ -22,7 +22,7 @@ fn tick(time: i64) -> TimeAdvanced {
 
 fn crowd() -> Crowd {
     let homes = home_file::parse("antwerp", home_file::builtin(REGION)).expect("a right file");
-    Crowd::new(&tick(start()), REGION, &homes, 5)
+    Crowd::new(&tick(start()), REGION, &homes.into(), 5)
 }
 
 fn prices(days: usize) -> Vec<SpotPriceUpdated> {

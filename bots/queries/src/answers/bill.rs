@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use cortexiq_domain::bill::{MonthTraded, commission, line};
-use cortexiq_domain::contract::Contracts;
+use cortexiq_domain::contract::{Contracts, Deals};
+use cortexiq_domain::region::Region;
 use cortexiq_domain::time::Month;
 use cortexiq_proto::{BillLine, ContractConfirmed, GetHomeBillRequest, HomeBill, SpotPriceUpdated};
 
@@ -23,12 +24,14 @@ impl Answers {
         let end = month.first_day().plus_months(1).start();
         let is_final = end.time() <= now.time;
 
-        let region = region.parse().map_err(|_| QueryError::Unknown(format!("region {region:?}")))?;
-        let mut contracts = Contracts::new(now.run, home_id, region, now.start_time);
+        let region: Region = region.parse().map_err(|_| QueryError::Unknown(format!("region {region:?}")))?;
+        let (mut contracts, mut deals) = (Contracts::new(region, now.start_time), Deals::default());
         for row in self.read(CONTRACTS, [now.run.into(), home.into()]).await? {
-            contracts.add(message(&row, 0));
+            if let Some(contract) = deals.contract(&message(&row, 0)) {
+                contracts.add(contract);
+            }
         }
-        let mut held = held(&contracts, month, &now);
+        let mut held = held(&contracts, home_id, region, month, &now);
         let hours = [begin, end].map(|quarter| quarter.time() / 3600);
         let values = [now.run.into(), home.into(), hours[0].into(), hours[1].into()];
         for row in self.read(TRADES, values).await? {
@@ -98,16 +101,21 @@ impl Held {
 }
 
 /// The contracts that held on a day of the month that has begun, with their days.
-fn held(contracts: &Contracts, month: Month, now: &Now) -> BTreeMap<String, Held> {
+fn held(
+    contracts: &Contracts,
+    home_id: &str,
+    region: Region,
+    month: Month,
+    now: &Now,
+) -> BTreeMap<String, Held> {
     let mut held: BTreeMap<String, Held> = BTreeMap::new();
     for day in 0..month.days() {
         let begin = month.first_day().plus(day.into()).start().time();
         if begin < now.start_time || begin >= now.time {
             continue;
         }
-        let contract = contracts.at(begin).contract;
-        let contract_id = contract.contract_id.clone();
-        held.entry(contract_id).or_insert_with(|| Held::new((*contract).clone())).days += 1;
+        let contract = contracts.at(begin).contract.confirmed(now.run, home_id, region);
+        held.entry(contract.contract_id.clone()).or_insert_with(|| Held::new(contract)).days += 1;
     }
     held
 }
