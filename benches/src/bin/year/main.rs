@@ -1,5 +1,7 @@
 //! A simulated year through the whole chain: homes, gateways, mesh, projections, database, on this machine.
 
+mod questions;
+
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -8,9 +10,10 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, ValueEnum};
 use cortexiq::duration::Length;
 use cortexiq::ledger::Sizes;
-use cortexiq::mesh::Ports;
+use cortexiq::mesh::{Place, Ports};
 use cortexiq::outcome::{Meant, Outcome};
 use cortexiq::world::{Config, World};
+use cortexiq_domain::region::Region;
 use cortexiq_projections::fixtures::Postgres;
 use cortexiq_projections::{Database, Reader};
 use hdrhistogram::Histogram;
@@ -83,6 +86,8 @@ struct Result {
     peak_resident_bytes: u64,
     /// Of a server; none where the database is a part of this process.
     database_peak_bytes: Option<u64>,
+    /// How long queries take when all is stored, asked one after the other over the mesh.
+    answers: Vec<questions::Answered>,
     differences: Vec<String>,
 }
 
@@ -156,6 +161,10 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
         elapsed_s: watch.clock_s(),
     };
     let outcome = Outcome::read(world.reader(), run, meant, &counts).await?;
+    eprintln!("asking every query over the mesh");
+    // Queries answer at the hub.
+    let url = world.mesh().url(Place::Region(Region::Antwerp));
+    let answers = questions::ask(&url, sizes.start_time, until).await?;
     world.stop().await;
     Ok(Result {
         homes: args.homes,
@@ -181,6 +190,7 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
             .collect(),
         peak_resident_bytes: watch.peak_resident,
         database_peak_bytes: server.as_ref().map(|_| watch.database_peak),
+        answers,
         differences: outcome.differences,
     })
 }
@@ -367,6 +377,8 @@ fn text(result: &Result) -> String {
     for Cpu { part, seconds, us_per_measurement } in &result.cpu {
         text += &format!("{part:<30} {seconds:>8.1} s of CPU {us_per_measurement:>7.2} µs a quarter-hour\n");
     }
+    text += &format!("\n{}", questions::Answered::HEAD);
+    result.answers.iter().for_each(|answered| text += &answered.line());
     text + &match (result.equal, result.lost) {
         (true, 0) => "\nequal to the watt-hour and the nano-euro; nothing is lost\n".to_owned(),
         (_, lost) => {
