@@ -7,11 +7,13 @@ mod totals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use cortexiq_domain::time::Day;
 use cortexiq_proto as proto;
 use prost::Message as _;
 
 use crate::ledger::Ledger;
 use crate::message::Message;
+use crate::store::daily::EndedDay;
 use crate::store::rows::{
     BalanceRow, ConnectionRow, ContractEventRow, ContractRow, HomeRow, MeasurementRow, MonthRow, OfferRow,
     OffsetRow, PriceRow, ProviderRow, RejectedRow, RunRow, StateRow, SwitchRow, TradeRow,
@@ -56,6 +58,8 @@ struct Facts {
     connected: bool,
     latest: Option<Latest>,
     ledger: Ledger,
+    /// The local day of the latest look, from its first instant to the one after it.
+    day: (i64, i64),
 }
 
 /// What totals take from a measurement.
@@ -233,12 +237,21 @@ impl Projector {
             return;
         }
         let latest = Latest::of(m);
+        let complete = self.run(m.run).complete;
         let facts = self.home(m.run, &m.home_id);
+        let day = facts.day_of(m.time);
+        // Its last quarter-hour, or one that comes after it. Of an older run nobody knows which was the last.
+        let ends = m.time + 900 == day.1 || facts.latest.is_some_and(|known| known.time + 900 >= day.1);
+        let ended_day = (ends || !complete).then_some(day);
         if facts.latest.is_none_or(|known| known.time < m.time) {
             facts.latest = Some(latest);
         }
         let (run, quarter) = (m.run, (m.time / 900) as i32);
         let home = self.batch.name(&m.home_id);
+        if let Some((first, until)) = ended_day {
+            let [first, until] = [first, until].map(|time| (time / 900) as i32);
+            self.batch.ended_days.insert(EndedDay { run, home, quarter: first, until });
+        }
         self.batch.measurements.push(MeasurementRow {
             run,
             home,
@@ -465,6 +478,17 @@ impl Projector {
             homes.insert(home_id.to_owned(), Facts::default());
         }
         homes.get_mut(home_id).expect("just there")
+    }
+}
+
+impl Facts {
+    /// The local day that an instant lies in.
+    fn day_of(&mut self, time: i64) -> (i64, i64) {
+        if !(self.day.0..self.day.1).contains(&time) {
+            let day = Day::containing(time);
+            self.day = (day.start().time(), day.end().time());
+        }
+        self.day
     }
 }
 

@@ -6,6 +6,7 @@
 mod batch;
 mod copy;
 mod counts;
+pub(crate) mod daily;
 mod error;
 mod migrations;
 mod postgres;

@@ -14,6 +14,7 @@ async fn sqlite_conforms() {
     let world = World::new(4, 3);
     the_same_rows_come_back(&world, &database("rows")).await;
     a_batch_applied_twice_changes_nothing(&world, &database("twice")).await;
+    days_are_the_sums_of_their_quarter_hours(&database("days")).await;
     two_open_a_new_database_at_once(&database("both")).await;
     queries_cannot_write(&world, &database("read")).await;
 
@@ -36,6 +37,7 @@ async fn postgresql_conforms() {
     let world = World::new(4, 3);
     the_same_rows_come_back(&world, &server.database().await.expect("a database")).await;
     a_batch_applied_twice_changes_nothing(&world, &server.database().await.expect("a database")).await;
+    days_are_the_sums_of_their_quarter_hours(&server.database().await.expect("a database")).await;
     two_open_a_new_database_at_once(&server.database().await.expect("a database")).await;
     queries_cannot_write(&world, &server.database().await.expect("a database")).await;
 
@@ -102,6 +104,28 @@ async fn a_batch_applied_twice_changes_nothing(world: &World, database: &Databas
     let end = world.plan.end_time;
     let report = other.reader().verify(RUN, end).await.expect("compared");
     assert!(report.equal, "{:#?}", report.differences);
+}
+
+/// In whatever order they come: here the last of a day comes first, in a batch before the others.
+async fn days_are_the_sums_of_their_quarter_hours(database: &Database) {
+    let store = Store::open(database).await.expect("opens");
+    let mut world = World::new(4, 3);
+    world.said.reverse();
+    for batch in world.batches(500) {
+        store.write(batch).await.expect("written");
+    }
+    const SAME: &str = "SELECT count(*), sum(CASE WHEN
+            d.quarters = (SELECT count(*) FROM measurements m WHERE m.run = d.run AND m.home = d.home
+                AND m.quarter >= d.quarter AND m.quarter < d.until)
+            AND d.import_wh = (SELECT sum(m.import_wh) FROM measurements m WHERE m.run = d.run AND m.home = d.home
+                AND m.quarter >= d.quarter AND m.quarter < d.until)
+            AND d.peak_wh = (SELECT max(m.import_wh) FROM measurements m WHERE m.run = d.run AND m.home = d.home
+                AND m.quarter >= d.quarter AND m.quarter < d.until)
+            AND d.state_of_charge = (SELECT m.state_of_charge FROM measurements m WHERE m.run = d.run
+                AND m.home = d.home AND m.quarter = d.until - 1)
+        THEN 1 ELSE 0 END) FROM daily d WHERE d.run = $1";
+    let rows = store.reader().query(SAME, [RUN.into()]).await.expect("read");
+    assert_eq!((rows[0].int(0), rows[0].int(1)), (4 * 9, 4 * 9), "days, and those that are right");
 }
 
 async fn two_open_a_new_database_at_once(database: &Database) {

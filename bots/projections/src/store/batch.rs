@@ -1,7 +1,8 @@
 //! What is written in one transaction: all of it, or nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
+use super::daily::EndedDay;
 use super::record::{Name, Record};
 use super::rows::{
     BalanceRow, ConnectionRow, ContractEventRow, ContractRow, HomeRow, MeasurementRow, MonthRow, OfferRow,
@@ -20,6 +21,8 @@ pub struct Batch {
     pub(crate) connections: HashMap<(u64, Name), ConnectionRow>,
     pub(crate) states: HashMap<(u64, Name), StateRow>,
     pub(crate) measurements: Vec<MeasurementRow>,
+    /// Days of these measurements that have ended.
+    pub(crate) ended_days: BTreeSet<EndedDay>,
     pub(crate) trades: Vec<TradeRow>,
     pub(crate) months: HashMap<(u64, Name, i32, Name), MonthRow>,
     pub(crate) contracts: Vec<ContractRow>,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cortexiq_domain::time::{Month, Quarter};
 use futures_util::SinkExt as _;
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -13,6 +14,7 @@ use tokio_postgres::{Client, NoTls, Statement, Transaction};
 
 use super::batch::{Batch, Visitor};
 use super::copy::{self, Copy};
+use super::daily::{EndedDay, SUM_UP};
 use super::error::{Failure, Written};
 use super::migrations;
 use super::record::{Record, Repeat, Table};
@@ -32,6 +34,7 @@ struct Writing {
     /// Tables with a copy for staging on this connection.
     staged: BTreeSet<&'static str>,
     months: BTreeSet<Month>,
+    sum_up: Option<Statement>,
 }
 
 impl Writer {
@@ -48,6 +51,7 @@ impl Writer {
         if state.client.as_ref().is_none_or(Client::is_closed) {
             state.client = Some(connect(&self.url).await?);
             state.staged.clear();
+            state.sum_up = None;
         }
         let written = state.write(batch).await;
         if matches!(written, Err(Failure::Gone(_))) {
@@ -59,16 +63,21 @@ impl Writer {
 
 impl Writing {
     async fn write(&mut self, batch: &Batch) -> Result<Written, Failure> {
-        let Self { client, keys, staged, months } = self;
+        let Self { client, keys, staged, months, sum_up } = self;
         let client = client.as_mut().expect("connected before writing");
         let keys = resolve(client, keys, batch.texts()).await?;
         make_partitions(client, months, batch).await?;
         let mut copies = Copies { keys: &keys, copies: Vec::new() };
         let Ok(()) = batch.visit(&mut copies);
         let copies = copies.copies;
-        match try_write(client, staged, &copies, false).await {
+        let ended: Vec<_> = batch.ended_days.iter().map(|day| (day, keys[day.home.0 as usize])).collect();
+        if !ended.is_empty() && sum_up.is_none() {
+            *sum_up = Some(client.prepare(SUM_UP).await?);
+        }
+        let days = Days { ended: &ended, sum_up: sum_up.as_ref() };
+        match try_write(client, staged, &copies, &days, false).await {
             // Some of it is there already: the same transaction once more, past what is there.
-            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, true).await {
+            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, &days, true).await {
                 Err(Attempt::Duplicate) => {
                     Err(Failure::Refused("a key is there although it was passed".into()))
                 }
@@ -99,6 +108,7 @@ async fn try_write(
     client: &mut Client,
     staged: &mut BTreeSet<&'static str>,
     copies: &[Copy],
+    days: &Days<'_>,
     careful: bool,
 ) -> Result<Written, Attempt> {
     for copy in copies {
@@ -120,8 +130,28 @@ async fn try_write(
         };
         written.count(copy.table.name, rows);
     }
+    days.sum_up(&transaction).await?;
     transaction.commit().await?;
     Ok(written)
+}
+
+/// Days that end with this transaction, with the keys of their homes.
+struct Days<'a> {
+    ended: &'a [(&'a EndedDay, i32)],
+    /// Where there are any.
+    sum_up: Option<&'a Statement>,
+}
+
+impl Days<'_> {
+    async fn sum_up(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+        let Some(statement) = self.sum_up else { return Ok(()) };
+        // All are on their way before the first is answered.
+        let sums = self.ended.iter().map(async |(day, home)| {
+            let run = day.run as i64;
+            transaction.execute(statement, &[&run, home, &day.quarter, &day.until]).await
+        });
+        try_join_all(sums).await.map(drop)
+    }
 }
 
 async fn copy_in(

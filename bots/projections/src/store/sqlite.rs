@@ -7,10 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Statement, params};
+use rusqlite::{Connection, OpenFlags, Statement, named_params, params};
 use tokio::sync::oneshot;
 
 use super::batch::{Batch, Visitor};
+use super::daily::SUM_UP;
 use super::error::{Failure, Written};
 use super::migrations;
 use super::record::{Name, Record, Sink};
@@ -136,6 +137,13 @@ fn write(
     let mut inserting = Inserting { connection: &transaction, keys: &keys, written: Written::default() };
     batch.visit(&mut inserting)?;
     let written = inserting.written;
+    for day in &batch.ended_days {
+        let home = keys[day.home.0 as usize];
+        let mut sum_up = transaction.prepare_cached(SUM_UP)?;
+        sum_up.execute(
+            named_params! { "$1": day.run as i64, "$2": home, "$3": day.quarter, "$4": day.until },
+        )?;
+    }
     transaction.commit()?;
     Ok(written)
 }

@@ -30,12 +30,42 @@ impl Answers {
         }
         let first = Quarter::from(begin_of(step, begin).max(from)).number();
         let last = Quarter::from(end.min(until)).number();
-        let rows = self.read(QUARTERS, [now.run.into(), home.into(), first.into(), last.into()]).await?;
+        let rows = match step {
+            Resolution::Day | Resolution::Month => self.by_days(now.run, home, first, last).await?,
+            _ => self.by_quarters(now.run, home, first, last).await?,
+        };
         let next_cursor = if end < until { end.to_string() } else { String::new() };
         Ok(HomeHistory { home_id: home_id.to_owned(), points: points(step, &rows), next_cursor })
     }
 }
 
+impl Answers {
+    async fn by_quarters(&self, run: u64, home: i64, first: i64, last: i64) -> Result<Vec<Row>, QueryError> {
+        self.read(QUARTERS, [run.into(), home.into(), first.into(), last.into()]).await
+    }
+
+    /// Whole days that have ended as they were summed up, and the quarter-hours before and after them.
+    async fn by_days(&self, run: u64, home: i64, first: i64, last: i64) -> Result<Vec<Row>, QueryError> {
+        let days = self.read(DAYS, [run.into(), home.into(), first.into(), last.into()]).await?;
+        let whole = days.first().map_or(last, |day| day.int(0));
+        let mut rows = self.by_quarters(run, home, first, whole).await?;
+        let mut end = whole;
+        // A day that is missing among them has not ended as it should: from there on all is summed up here.
+        for day in days {
+            if day.int(0) != end {
+                break;
+            }
+            end = day.int(10);
+            rows.push(day);
+        }
+        if end < last {
+            rows.extend(self.by_quarters(run, home, end, last).await?);
+        }
+        Ok(rows)
+    }
+}
+
+/// Rows are sums of quarter-hours, in order.
 fn points(step: Resolution, rows: &[Row]) -> Vec<HistoryPoint> {
     let mut points: Vec<HistoryPoint> = Vec::new();
     let mut end = i64::MIN;
@@ -53,8 +83,8 @@ fn points(step: Resolution, rows: &[Row]) -> Vec<HistoryPoint> {
         point.charge_wh += row.int(5) as u64;
         point.discharge_wh += row.int(6) as u64;
         point.state_of_charge_pct = row.int(7) as u32;
-        point.peak_w = point.peak_w.max(row.int(3) as u32 * 4);
-        point.quarter_hours += 1;
+        point.peak_w = point.peak_w.max(row.int(8) as u32 * 4);
+        point.quarter_hours += row.int(9) as u32;
     }
     points
 }
@@ -80,5 +110,10 @@ fn end_of(step: Resolution, time: i64) -> i64 {
 }
 
 const QUARTERS: &str =
-    "SELECT quarter, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh, state_of_charge
+    "SELECT quarter, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh, state_of_charge, import_wh, 1
     FROM measurements WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 ORDER BY quarter";
+
+/// The same of days, with the quarter-hour after their last.
+const DAYS: &str =
+    "SELECT quarter, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh, state_of_charge, peak_wh, quarters, until
+    FROM daily WHERE run = $1 AND home = $2 AND quarter >= $3 AND until <= $4 ORDER BY quarter";
