@@ -93,6 +93,8 @@ pub(crate) struct Link {
     /// Pattern and name of the groups that have members behind it.
     pub(crate) groups: HashSet<(String, String)>,
     pub(crate) snapshot: bool,
+    /// The peer's run has told its interest on a connection before.
+    pub(crate) told_before: bool,
     /// Version of the peer's interest that is known here.
     pub(crate) version: u64,
     /// Version of our interest that the peer has in its routes.
@@ -390,6 +392,7 @@ impl Link {
             offers: HashMap::default(),
             groups: HashSet::default(),
             snapshot: false,
+            told_before: false,
             version: 0,
             applied: 0,
             paused: HashSet::default(),

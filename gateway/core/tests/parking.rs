@@ -16,11 +16,16 @@ fn hello_of(epoch: u64) -> v1::LinkHello {
 /// A peer whose link is up and that wants `a`.
 fn peer(gateway: &mut Gateway) -> ConnKey {
     let conn = gateway.linked(hello_of(1));
+    want_a(gateway, conn);
+    gateway.frames(conn, StreamKind::Control);
+    conn
+}
+
+/// The peer tells that it wants `a`.
+fn want_a(gateway: &mut Gateway, conn: ConnKey) {
     let interests = vec![v1::Interest { pattern: "a".to_owned(), ..v1::Interest::default() }];
     let snapshot = v1::InterestSnapshot { version: 1, interests, offers: Vec::new() };
     gateway.send(conn, kind::INTEREST_SNAPSHOT, &snapshot);
-    gateway.frames(conn, StreamKind::Control);
-    conn
 }
 
 /// The peer has connected again, as this run, and has said how far it had come; what it is told of the gateway's side.
@@ -388,4 +393,25 @@ fn a_link_that_comes_after_its_clients_is_told_what_they_sent() {
     let there = peer(&mut gateway);
     publish(&mut gateway, from, 3..=3, b"x");
     assert_eq!(gateway.sequences(there, StreamKind::Event), [1, 2, 3]);
+}
+
+#[test]
+fn a_link_whose_connection_is_replaced_before_it_has_told_its_interest_is_told_what_they_sent() {
+    let mut gateway = Gateway::new();
+    let from = gateway.node.open_session();
+    let resume = Some(v1::Resumption { session: 7, gateway_epoch: 0, position: 0 });
+    gateway.send(from, kind::HELLO, &v1::Hello { acknowledges: true, resume, ..hello(1, 1 << 30) });
+    gateway.alias(from, StreamKind::Event, 1, "a");
+    publish(&mut gateway, from, 1..=2, b"x");
+    back(&mut gateway, 1, None);
+    let (there, _) = back(&mut gateway, 1, None);
+    publish(&mut gateway, from, 3..=3, b"x");
+    want_a(&mut gateway, there);
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [1, 2, 3]);
+    // What it has been sent is not sent again.
+    gateway.remove(there);
+    let (there, _) = back(&mut gateway, 1, Some(5));
+    want_a(&mut gateway, there);
+    publish(&mut gateway, from, 4..=4, b"x");
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [4]);
 }

@@ -84,6 +84,7 @@ impl Node {
             (link.inherited, link.inherited_until_ms) = (moved.inherited, moved.inherited_until_ms);
             link.awaited = moved.awaited;
             link.sent_before = moved.sent_before || moved.begun;
+            link.told_before = moved.told_before || moved.snapshot;
             (link.held, link.whole) = (moved.held, moved.whole);
         }
         for (publishers, class) in waiting {

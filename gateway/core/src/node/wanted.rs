@@ -209,7 +209,7 @@ impl Node {
     /// has just started and its clients come back: they are, and their events, before some of the links.
     fn catch_up(&mut self, to: ConnKey, snapshot: &InterestSnapshot, now: Now) -> Result<(), Violation> {
         // One whose earlier run was known has been sent what that wanted; what it lacks would come behind later events.
-        let fresh = |link: &&mut Link| !link.resumed && !link.snapshot && link.inherited.is_empty();
+        let fresh = |link: &&mut Link| !link.told_before && !link.snapshot && link.inherited.is_empty();
         if self.link_mut(to).filter(fresh).is_none() {
             return Ok(());
         }
