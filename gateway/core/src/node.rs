@@ -76,6 +76,8 @@ pub struct Node {
     announcements: announce::Announcements,
     /// Links that are up.
     links: Vec<ConnKey>,
+    /// The same by peer.
+    linked: HashMap<NodeId, ConnKey>,
     /// Links whose connection is lost, by peer.
     parked: HashMap<NodeId, ConnKey>,
     /// Sessions by publisher.
@@ -176,6 +178,8 @@ struct Barrier {
     request: macula_proto::v1::acknowledged::Request,
     version: u64,
     deadline_ms: u64,
+    /// Place of a link whose peer had not applied it at the last look: the next look begins there.
+    next: usize,
 }
 
 /// A connection breaks the protocol; it is closed with this code and text.
@@ -217,6 +221,7 @@ impl Node {
             membership,
             announcements: announce::Announcements::default(),
             links: Vec::new(),
+            linked: HashMap::default(),
             parked: HashMap::default(),
             sessions: HashMap::default(),
             named: HashMap::default(),
@@ -470,9 +475,8 @@ impl Node {
 
     /// The same of a peer's interest as it is known here; when both are quiet it is what the peer itself says.
     pub fn interest_of(&self, node: NodeId) -> Option<(u64, u64)> {
-        let link = |key: &&ConnKey| self.conns.get(**key).and_then(|conn| conn.link());
-        let key = *self.links.iter().find(|key| link(key).is_some_and(|link| link.node == node))?;
-        Some((link(&&key)?.version, self.sum_of(key)))
+        let key = self.link_to(node)?;
+        Some((self.conns.get(key)?.link()?.version, self.sum_of(key)))
     }
 
     /// Peers whose link is up.

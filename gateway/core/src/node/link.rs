@@ -159,6 +159,7 @@ impl Node {
         }
         let run = Run::new(node, hello.epoch, &hello.name, &hello.advertise);
         self.links.push(from);
+        self.linked.insert(node, from);
         self.greet(from, paused);
         let snapshot = self.interest.snapshot();
         self.send_control(from, kind::INTEREST_SNAPSHOT, &snapshot);
@@ -198,10 +199,7 @@ impl Node {
     fn settle_pair(&mut self, from: ConnKey, now: Now) -> bool {
         let own = self.identity.node;
         let Some(new) = self.conns.get(from).and_then(|conn| conn.link()) else { return false };
-        let same = |key: &&ConnKey| {
-            self.conns.get(**key).and_then(|conn| conn.link()).is_some_and(|old| old.node == new.node)
-        };
-        let Some(&other) = self.links.iter().find(same) else { return true };
+        let Some(other) = self.link_to(new.node) else { return true };
         let Some(conn) = self.conns.get(other) else { return true };
         let (closing, Some(old)) = (conn.closing, conn.link()) else { return true };
         let [before, after] = [old, new].map(|link| link.candidate(own));

@@ -105,10 +105,7 @@ impl Node {
     }
 
     /// The link to a gateway that is up.
-    fn link_to(&self, node: NodeId) -> Option<ConnKey> {
-        let leads_there = |key: &&ConnKey| {
-            self.conns.get(**key).and_then(|conn| conn.link()).is_some_and(|link| link.node == node)
-        };
-        self.links.iter().find(leads_there).copied()
+    pub(super) fn link_to(&self, node: NodeId) -> Option<ConnKey> {
+        self.linked.get(&node).copied()
     }
 }

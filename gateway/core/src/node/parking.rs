@@ -98,6 +98,7 @@ impl Node {
         self.links.retain(|link| *link != key);
         if let Some(link) = self.link_mut(key) {
             let (node, name) = (link.node, link.name.clone());
+            self.linked.remove(&node);
             self.notices.push_back(Notice::LinkDown { node, name });
             self.membership.link_down(node);
         }
