@@ -95,6 +95,9 @@ pub(crate) struct Link {
     pub(crate) snapshot: bool,
     /// The peer's run has told its interest on a connection before.
     pub(crate) told_before: bool,
+    /// Nothing was held for the peer, and it has not told its interest since: up to which of the events of clients here it
+    /// has been sent what it wants.
+    pub(crate) sent_up_to: Option<u64>,
     /// Version of the peer's interest that is known here.
     pub(crate) version: u64,
     /// Version of our interest that the peer has in its routes.
@@ -393,6 +396,7 @@ impl Link {
             groups: HashSet::default(),
             snapshot: false,
             told_before: false,
+            sent_up_to: None,
             version: 0,
             applied: 0,
             paused: HashSet::default(),
@@ -411,6 +415,11 @@ impl Link {
             continued: false,
             finished: false,
         }
+    }
+
+    /// The peer will tell its interest for the first time, and nothing is held for it under that of an earlier run.
+    pub(crate) fn is_fresh(&self) -> bool {
+        !self.told_before && !self.snapshot && self.inherited.is_empty()
     }
 
     /// What decides which of two links of a pair stays.

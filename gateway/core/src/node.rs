@@ -80,6 +80,10 @@ pub struct Node {
     linked: HashMap<NodeId, ConnKey>,
     /// Links whose connection is lost, by peer.
     parked: HashMap<NodeId, ConnKey>,
+    /// Events that have come from clients here.
+    events: u64,
+    /// Peers for which nothing is held any more, and up to which of these events each has been sent what it wanted.
+    parted: HashMap<NodeId, u64>,
     /// Sessions by publisher.
     sessions: HashMap<[u8; 16], ConnKey>,
     /// Sessions by the name under which another process may take them over.
@@ -223,6 +227,8 @@ impl Node {
             links: Vec::new(),
             linked: HashMap::default(),
             parked: HashMap::default(),
+            events: 0,
+            parted: HashMap::default(),
             sessions: HashMap::default(),
             named: HashMap::default(),
             origins: Origins::default(),

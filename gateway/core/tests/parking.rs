@@ -6,6 +6,7 @@ use common::{Gateway, hello, link_hello, subscribe};
 use macula_core::ConnKey;
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::{self, Continue, Gap, Received};
+use macula_proto::wire;
 
 const PEER: u8 = 9;
 
@@ -301,6 +302,7 @@ fn a_peer_that_says_goodbye_leaves_no_gap() {
     let there = peer(&mut gateway);
     let from = publisher(&mut gateway);
     publish(&mut gateway, from, 1..=1, b"x");
+    gateway.send(there, kind::INTEREST_APPLIED, &v1::InterestApplied { version: 1 });
     gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
     publish(&mut gateway, from, 2..=2, b"x");
     gateway.sequences(reader, StreamKind::Event);
@@ -321,6 +323,96 @@ fn a_peer_that_says_goodbye_and_has_no_time_for_all_that_it_has_leaves_a_gap() {
     gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
     gateway.remove(there);
     assert_eq!(gaps(&mut gateway, reader), [0]);
+}
+
+#[test]
+fn a_peer_that_says_goodbye_before_it_knows_what_is_wanted_here_leaves_a_gap() {
+    let mut gateway = Gateway::new();
+    let reader = gateway.client(2, 1 << 20);
+    gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+    let there = peer(&mut gateway);
+    gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
+    gateway.node.finished(there, StreamKind::Event);
+    gateway.remove(there);
+    assert_eq!(gaps(&mut gateway, reader), [0]);
+}
+
+/// A peer with this id has connected, and wants `a`; the gaps that it is told.
+fn told(gateway: &mut Gateway, id: u8, epoch: u64, position: Option<u64>) -> (ConnKey, Vec<u64>) {
+    let conn = gateway.node.open_link(false);
+    gateway.send(conn, kind::LINK_HELLO, &v1::LinkHello { epoch, ..link_hello(id, "there") });
+    gateway.send(conn, kind::RECEIVED, &Received { position });
+    want_a(gateway, conn);
+    let told = gaps(gateway, conn);
+    (conn, told)
+}
+
+#[test]
+fn a_peer_that_is_met_after_events_were_published_is_told_a_gap_once() {
+    let mut gateway = Gateway::new();
+    let (early, none) = told(&mut gateway, 8, 1, None);
+    let from = publisher(&mut gateway);
+    publish(&mut gateway, from, 1..=1, b"x");
+    assert_eq!((none, gaps(&mut gateway, early)), (vec![], vec![]));
+    let (late, gap) = told(&mut gateway, 7, 1, None);
+    assert_eq!(gap, [0], "its clients may have wanted what was said to an earlier run");
+    gateway.remove(late);
+    assert_eq!(told(&mut gateway, 7, 1, Some(1)).1, [0u64; 0]);
+    // Nobody there wants anything yet: who comes back asks for what it missed, and is told then.
+    let empty = gateway.peer(6, "empty");
+    assert_eq!(gaps(&mut gateway, empty), [0u64; 0]);
+}
+
+#[test]
+fn a_peer_that_was_given_up_is_told_a_gap_for_what_was_published_since() {
+    for (during, since, expected) in [(0, 0, vec![]), (1, 0, vec![0]), (0, 1, vec![0])] {
+        let mut gateway = Gateway::new();
+        let (there, _) = told(&mut gateway, PEER, 1, None);
+        let from = publisher(&mut gateway);
+        publish(&mut gateway, from, 1..=1, b"x");
+        gateway.frames(there, StreamKind::Event);
+        gateway.send(there, kind::ACK, &v1::Ack { position: 3 });
+        gateway.remove(there);
+        publish(&mut gateway, from, 2..=1 + during, b"x");
+        gateway.pass(60_000);
+        publish(&mut gateway, from, 2 + during..=1 + during + since, b"x");
+        assert_eq!(told(&mut gateway, PEER, 1, None).1, expected, "{during} held, {since} not");
+    }
+}
+
+#[test]
+fn a_peer_that_left_and_is_back_with_clients_is_told_a_gap_for_what_was_published_since() {
+    for (since, expected) in [(0, vec![]), (1, vec![0])] {
+        let mut gateway = Gateway::new();
+        let (there, _) = told(&mut gateway, PEER, 1, None);
+        let from = publisher(&mut gateway);
+        publish(&mut gateway, from, 1..=1, b"x");
+        gateway.frames(there, StreamKind::Event);
+        gateway.send(there, kind::ACK, &v1::Ack { position: 3 });
+        gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
+        gateway.remove(there);
+        publish(&mut gateway, from, 2..=1 + since, b"x");
+        assert_eq!(told(&mut gateway, PEER, 2, None).1, expected);
+    }
+}
+
+#[test]
+fn values_for_a_peer_that_has_not_told_its_interest_come_in_the_order_of_their_publisher() {
+    let mut gateway = Gateway::new();
+    let from = gateway.node.open_session();
+    let resume = Some(v1::Resumption { session: 7, gateway_epoch: 0, position: 0 });
+    gateway.send(from, kind::HELLO, &v1::Hello { acknowledges: true, resume, ..hello(1, 1 << 30) });
+    gateway.alias(from, StreamKind::Event, 1, "a");
+    let (there, _) = back(&mut gateway, 1, None);
+    for (sequence, retain) in [(1, true), (2, false), (3, true)] {
+        let mut bytes = Vec::new();
+        let mut message = wire::Message::new(b"x", "");
+        message.retain = retain;
+        wire::encode_publish(&mut bytes, 1, sequence, &message, false);
+        gateway.bytes(from, StreamKind::Event, &bytes);
+    }
+    want_a(&mut gateway, there);
+    assert_eq!(gateway.sequences(there, StreamKind::Event), [1, 2, 3]);
 }
 
 #[test]

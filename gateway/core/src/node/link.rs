@@ -150,11 +150,13 @@ impl Node {
             return Ok(());
         }
         self.answer_hello(from);
+        let sent_up_to = self.meet(node);
         let paused = self.rejoin(from, now);
         let logged = self.recovery.as_ref().map_or(0, Recovery::logged);
         if let Some(link) = self.link_mut(from) {
             link.live = true;
             link.logged = logged;
+            link.sent_up_to = sent_up_to.or(link.sent_up_to);
             link.up_ms = now.elapsed_ms;
         }
         let run = Run::new(node, hello.epoch, &hello.name, &hello.advertise);
@@ -286,8 +288,8 @@ impl Node {
         let paused = std::mem::take(&mut link.paused);
         let was_live = std::mem::take(&mut link.live);
         let origin = link.origin;
-        // Who stops has sent everything, if there was time for it.
-        let in_order = link.leaving && (link.finished || !link.continued);
+        // Who stops has sent everything that it knew to be wanted, if there was time for it.
+        let in_order = link.leaving && link.finished && link.applied > 0;
         self.origins.remove(origin);
         for (publisher, class) in paused {
             self.unhold(publisher, class);
@@ -299,6 +301,10 @@ impl Node {
             }
             self.tell_link_down(key);
         }
+    }
+
+    pub(super) fn link(&self, key: ConnKey) -> Option<&crate::conn::Link> {
+        self.conns.get(key).and_then(|conn| conn.link())
     }
 
     pub(super) fn link_mut(&mut self, key: ConnKey) -> Option<&mut crate::conn::Link> {

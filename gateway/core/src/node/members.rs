@@ -100,6 +100,9 @@ impl Node {
             {
                 self.fail(key, Code::Aborted, replaced(change.run.name()));
             }
+            if change.state.is_none() {
+                self.parted.remove(&change.run.node);
+            }
             self.notices.push_back(Notice::Member(change));
         }
     }

@@ -3,7 +3,7 @@
 use super::groups::Target;
 use super::recovery::Recovery;
 use super::{Node, Violation, unknown};
-use crate::conn::assign;
+use crate::conn::{Link, assign};
 use crate::key::{ConnKey, MessageClass, PublisherId};
 use crate::origins::Mark;
 use crate::publishers::Publishers;
@@ -394,8 +394,11 @@ impl Node {
     /// Queues a message for everyone who wants it; how many receivers that are.
     #[inline]
     pub(super) fn deliver(&mut self, from_link: bool, moving: Moving<'_>, now: Now) -> u32 {
-        if self.recovery.is_some() && moving.class == MessageClass::Event {
-            self.log(moving, !from_link, now);
+        if moving.class == MessageClass::Event {
+            self.events += u64::from(!from_link);
+            if self.recovery.is_some() {
+                self.log(moving, !from_link, now);
+            }
         }
         let generation = self.routes.generation();
         let entry = self.topics.get_mut(moving.topic);
@@ -457,11 +460,14 @@ impl Node {
         true
     }
 
-    /// Retained values belong to the whole mesh: peers without interest get them too.
+    /// Retained values belong to the whole mesh: peers without interest get them too. A peer that will be sent what is logged
+    /// gets them then, so that they come in order.
     fn forward_retained(&mut self, routes: &[Route], moving: Moving<'_>, now: Now) {
+        let logged = moving.class == MessageClass::Event && self.recovery.is_some();
         for index in 0..self.links.len() {
             let conn = self.links[index];
-            if routes.iter().any(|route| route.conn == conn) {
+            let fresh = |conn: ConnKey| self.link(conn).is_some_and(Link::is_fresh);
+            if routes.iter().any(|route| route.conn == conn) || logged && fresh(conn) {
                 continue;
             }
             let policy = [Overflow::Block; 2];

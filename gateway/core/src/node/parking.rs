@@ -9,7 +9,7 @@ use super::messages::describe;
 use super::{Node, Notice, Violation};
 use crate::conn::{Conn, Link, Role};
 use crate::hash::HashMap;
-use crate::key::{ConnKey, MessageClass, PublisherId};
+use crate::key::{ConnKey, MessageClass, NodeId, PublisherId};
 use crate::origins::Whose;
 use crate::queue::{PEER_AWAY_BYTES, Queue};
 use crate::time::Now;
@@ -30,10 +30,11 @@ impl Node {
     /// said goodbye or broken the protocol.
     pub(super) fn park_link(&mut self, key: ConnKey, now: Now) {
         let heard = self.attentive.read();
-        let Some(link) = self.link_mut(key).filter(|link| link.live && !link.leaving && !link.broken) else {
-            return;
-        };
+        let Some(link) = self.link_mut(key).filter(|link| link.live) else { return };
         let (node, dialled) = (link.node, link.dialled);
+        if link.leaving || link.broken {
+            return self.part(key);
+        }
         let parked = self.conns.insert(Conn::new(Role::Link(Link::new(dialled)), heard));
         self.move_link(key, parked);
         let Some(conn) = self.conns.get_mut(parked) else { return };
@@ -42,6 +43,22 @@ impl Node {
             link.parked_until_ms = Some(now.elapsed_ms + PARKED_MS);
         }
         self.parked.insert(node, parked);
+    }
+
+    /// Nothing is held any longer for the peer of this link.
+    fn part(&mut self, key: ConnKey) {
+        let Some(conn) = self.conns.get(key) else { return };
+        let Some(link) = conn.link() else { return };
+        let queue = conn.events();
+        let whole = queue.weight() == 0 && queue.is_whole();
+        let sent_up_to = if whole { link.sent_up_to.unwrap_or(self.events) } else { 0 };
+        self.parted.insert(link.node, sent_up_to);
+    }
+
+    /// There is a link to this peer: if nothing is held for it, up to which of the events of clients here it has been sent what
+    /// it wants.
+    pub(super) fn meet(&mut self, node: NodeId) -> Option<u64> {
+        (!self.parked.contains_key(&node)).then(|| self.parted.remove(&node).unwrap_or(0))
     }
 
     /// Moves what outlives a connection to another of the same peer. The publishers that the peer has to pause.
@@ -85,6 +102,7 @@ impl Node {
             link.awaited = moved.awaited;
             link.sent_before = moved.sent_before || moved.begun;
             link.told_before = moved.told_before || moved.snapshot;
+            link.sent_up_to = moved.sent_up_to;
             (link.held, link.whole) = (moved.held, moved.whole);
         }
         for (publishers, class) in waiting {
@@ -130,6 +148,7 @@ impl Node {
         events.hand_over(|alias, out| describe(alias, &self.topics, &self.publishers, out));
         self.queued = self.queued + events.weight() - before;
         let held = events.position();
+        let sent_up_to = conn.link().and_then(|link| link.sent_up_to);
         let (interest, earlier) = conn.link_mut().map_or_else(Default::default, |link| {
             (std::mem::take(&mut link.interest), std::mem::take(&mut link.inherited))
         });
@@ -141,7 +160,7 @@ impl Node {
         if let Some(conn) = self.conns.get_mut(to) {
             conn.put_queue(MessageClass::Event, events);
             if let Some(link) = conn.link_mut() {
-                (link.held, link.whole) = (held, whole);
+                (link.held, link.whole, link.sent_up_to) = (held, whole, sent_up_to);
                 (link.inherited, link.inherited_until_ms) = (inherited, now.elapsed_ms + INHERITED_MS);
             }
         }
@@ -159,6 +178,7 @@ impl Node {
             return;
         }
         let node = link.node;
+        self.part(key);
         let orphaned = self.orphaned_shares(key, None);
         if let Some(conn) = self.conns.get_mut(key) {
             let queue = conn.messages(MessageClass::Event);

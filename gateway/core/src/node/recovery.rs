@@ -33,6 +33,8 @@ const COMING_BACK_MS: u64 = 100;
 pub(super) struct Recovery {
     until_ms: u64,
     log: VecDeque<Logged>,
+    /// Events that had come from clients here when it began.
+    before: u64,
     /// How many have left the log, and so the number of its first.
     left: u64,
     bytes: usize,
@@ -65,9 +67,14 @@ struct Gathering {
 }
 
 impl Recovery {
-    fn new(until_ms: u64) -> Self {
+    fn new(until_ms: u64, before: u64) -> Self {
         let (log, groups, absent, sessions) = (VecDeque::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { until_ms, log, left: 0, bytes: 0, groups, absent, sessions }
+        Self { until_ms, log, before, left: 0, bytes: 0, groups, absent, sessions }
+    }
+
+    /// How many events had come from clients here before those that are held, if all since it began are.
+    pub(super) fn first(&self) -> Option<u64> {
+        (self.left == 0).then_some(self.before)
     }
 
     /// Events that are held.
@@ -121,7 +128,7 @@ impl Node {
     pub(super) fn open_recovery(&mut self, now: Now) {
         let until_ms = now.elapsed_ms + WINDOW_MS;
         self.recovered = true;
-        self.recovery.get_or_insert_with(|| Recovery::new(until_ms)).until_ms = until_ms;
+        self.recovery.get_or_insert_with(|| Recovery::new(until_ms, self.events)).until_ms = until_ms;
     }
 
     /// A peer has not held everything that an earlier run wanted: those who have come back are told, and those who will.
@@ -144,7 +151,7 @@ impl Node {
     pub(super) fn begin_recovery(&mut self, now: Now) {
         if self.recovery.is_none() && !self.recovered && now.elapsed_ms < START_MS {
             self.recovered = true;
-            self.recovery = Some(Recovery::new(now.elapsed_ms + WINDOW_MS));
+            self.recovery = Some(Recovery::new(now.elapsed_ms + WINDOW_MS, self.events));
         }
     }
 
@@ -353,15 +360,15 @@ impl Node {
     /// Sends a peer what came from clients here, of what is held, and matches one of these patterns.
     pub(super) fn send_logged(&mut self, to: ConnKey, patterns: &[Pattern], now: Now) {
         let (Some(recovery), Some(conn)) = (&self.recovery, self.conns.get_mut(to)) else { return };
-        // Values to keep go to every link that is up.
-        let kept = conn.link().map_or(0, |link| link.logged);
+        // Values to keep go to every peer, those from before the link was up with the store.
+        let stored = conn.link().map_or(0, |link| link.logged);
         let queue = conn.messages(MessageClass::Event);
         let before = queue.weight();
         let wanted = |(number, logged): &(u64, &Logged)| {
             let topic = &self.topics.get(logged.topic).topic;
             let matches = |pattern: &Pattern| pattern.matches(topic);
-            let had = logged.stamp != 0 && *number >= kept;
-            logged.local && !had && !logged.is_over(now) && patterns.iter().any(matches)
+            let kept = logged.stamp != 0 && *number >= stored;
+            logged.local && !logged.is_over(now) && (kept || patterns.iter().any(matches))
         };
         for (_, logged) in (recovery.left..).zip(&recovery.log).filter(wanted) {
             let moving = logged.moving();

@@ -1,10 +1,11 @@
 //! What a peer wants and offers, as it tells: a snapshot, then deltas.
 
+use super::recovery::Recovery;
 use super::{Node, Violation};
 use crate::conn::Link;
 use crate::hash::HashSet;
 use crate::interest::{mark_of_member, mark_of_offer, mark_of_pattern};
-use crate::key::ConnKey;
+use crate::key::{ConnKey, MessageClass};
 use crate::time::Now;
 use macula_proto::v1::{
     Code, Interest, InterestApplied, InterestDelta, InterestDigest, InterestSnapshot, InterestWanted,
@@ -206,12 +207,17 @@ impl Node {
     }
 
     /// A peer has told its interest for the first time. What came from clients here before is sent to it, if this gateway
-    /// has just started and its clients come back: they are, and their events, before some of the links.
+    /// has just started and its clients come back: they are, and their events, before some of the links. Otherwise it is told
+    /// a gap, for its clients may have wanted that of an earlier run, or before nothing was held for them any longer.
     fn catch_up(&mut self, to: ConnKey, snapshot: &InterestSnapshot, now: Now) -> Result<(), Violation> {
         // One whose earlier run was known has been sent what that wanted; what it lacks would come behind later events.
-        let fresh = |link: &&mut Link| !link.told_before && !link.snapshot && link.inherited.is_empty();
-        if self.link_mut(to).filter(fresh).is_none() {
-            return Ok(());
+        let Some(link) = self.link_mut(to).filter(|link| link.is_fresh()) else { return Ok(()) };
+        let sent_up_to = link.sent_up_to.take();
+        let held_from = self.recovery.as_ref().and_then(Recovery::first).unwrap_or(self.events);
+        let missed = sent_up_to.is_some_and(|sent_up_to| sent_up_to < held_from);
+        if let Some(conn) = self.conns.get_mut(to).filter(|_| missed && !snapshot.interests.is_empty()) {
+            conn.messages(MessageClass::Event).note_loss(None);
+            self.announce(to, MessageClass::Event.stream());
         }
         let plain = snapshot.interests.iter().filter(|interest| interest.group.is_empty());
         let wanted: Result<Vec<Pattern>, Violation> =

@@ -154,8 +154,9 @@ pub(crate) struct Client {
     shares: HashSet<(u32, Vec<u8>, u64)>,
     /// Losses told, by class: events, telemetry.
     pub(crate) losses: [u64; 2],
-    /// Gaps of which nobody knows how large they are.
+    /// Gaps of which nobody knows how large they are, and when the last of them was told.
     pub(crate) gaps: u64,
+    pub(crate) told_ms: u64,
     /// Messages that came too late to be of use.
     pub(crate) expired: u64,
     pub(crate) ends: Vec<(Class, u32)>,
@@ -220,6 +221,7 @@ impl Client {
             shares: HashSet::new(),
             losses: [0; 2],
             gaps: 0,
+            told_ms: 0,
             expired: 0,
             ends: Vec::new(),
             calls: BTreeMap::new(),

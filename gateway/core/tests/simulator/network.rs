@@ -295,6 +295,10 @@ impl Network {
             Event::Closed { pipe, end } if self.is_cut(pipe) => self.held.push(Event::Closed { pipe, end }),
             Event::Closed { pipe, end } => {
                 self.pipes[pipe].alive = false;
+                let finished = self.pipes[pipe].has_finished(1 - end) && self.pipes[pipe].attached[end];
+                if let Some((index, conn)) = self.pipes[pipe].gateway(end).filter(|_| finished) {
+                    self.gateways[index].node.finished(conn, StreamKind::Event);
+                }
                 self.detach(pipe, end);
             }
             Event::Act { client } => self.act(client),
@@ -307,9 +311,13 @@ impl Network {
                 self.after(in_ms, Event::Gone { gateway });
             }
             Event::Gone { gateway } => {
+                self.take(gateway);
                 self.gateways[gateway].up = false;
-                let ends: Vec<(usize, usize)> = self.gateways[gateway].conns.values().copied().collect();
-                ends.into_iter().for_each(|(pipe, end)| self.happen(Event::Close { pipe, end }));
+                for (conn, (pipe, end)) in self.gateways[gateway].conns.clone() {
+                    let waits = self.gateways[gateway].node.waits(conn, StreamKind::Event);
+                    self.pipes[pipe].finished[end] = !waits;
+                    self.happen(Event::Close { pipe, end });
+                }
             }
         }
     }
@@ -368,7 +376,11 @@ impl Network {
         }
         match self.pipes[pipe].ends[1 - end] {
             End::Client(client) => {
+                let gaps = self.model.clients[client].gaps;
                 self.model.clients[client].receive(kind, &bytes);
+                if self.model.clients[client].gaps > gaps {
+                    self.model.clients[client].told_ms = self.now_ms;
+                }
                 self.watch.client(&self.model, client, self.now_ms);
                 let known = &self.model.clients[client];
                 assert!(

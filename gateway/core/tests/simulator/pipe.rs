@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use macula_core::ConnKey;
+use macula_proto::kind::StreamKind;
 use std::collections::VecDeque;
 
 /// One direction of one stream.
@@ -41,17 +42,25 @@ pub(crate) struct Pipe {
     pub(crate) alive: bool,
     /// The ends that know of the connection.
     pub(crate) attached: [bool; 2],
+    /// This end has sent all its events, and finished their stream.
+    pub(crate) finished: [bool; 2],
     /// This end closes once its control stream has been sent.
     pub(crate) closing: [bool; 2],
 }
 
 impl Pipe {
     pub(crate) fn new(ends: [End; 2]) -> Self {
-        Self { ends, fifos: Default::default(), alive: true, attached: [true; 2], closing: [false; 2] }
+        let (alive, attached) = (true, [true; 2]);
+        Self { ends, fifos: Default::default(), alive, attached, finished: [false; 2], closing: [false; 2] }
     }
 
     pub(crate) fn is_link(&self) -> bool {
         self.ends.iter().all(|end| matches!(end, End::Gateway { .. }))
+    }
+
+    /// All events of this end have arrived, and there are no more.
+    pub(crate) fn has_finished(&self, end: usize) -> bool {
+        self.finished[end] && self.fifos[end][StreamKind::Event as usize].chunks.is_empty()
     }
 
     /// Forgets what is under way.

@@ -155,6 +155,11 @@ fn what_is_missing_is_noticed() {
         network.model.clients[READER].received.retain(|received| received.sequence != 2);
     };
     refuses("misses", lose, |network| check::no_event_is_missing(network, Kind::Harsh));
+    let lose_after_a_gap = |network: &mut Network| {
+        network.model.clients[READER].gaps = 1;
+        lose(network);
+    };
+    refuses("misses", lose_after_a_gap, |network| check::no_event_is_missing(network, Kind::Harsh));
     refuses("client 1 at gateway 1", lose, |network| check::deliveries(network, 0));
     refuses(
         "was told of a gap",
