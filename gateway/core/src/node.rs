@@ -98,6 +98,8 @@ pub struct Node {
     claims: Vec<SubscriptionKey>,
     /// A peer has not held everything for those who come back.
     unheld: bool,
+    /// Sessions that were told so while peers did not know yet what they want.
+    unsure: Vec<recovery::Unsure>,
     barriers: Vec<Barrier>,
     ready: Vec<(ConnKey, StreamKind)>,
     notices: VecDeque<Notice>,
@@ -237,6 +239,7 @@ impl Node {
             recovered: false,
             claims: Vec::new(),
             unheld: false,
+            unsure: Vec::new(),
             barriers: Vec::new(),
             ready: Vec::new(),
             notices: VecDeque::new(),

@@ -159,9 +159,7 @@ impl Node {
             self.routes.rehome(*key, to);
         }
         self.move_readings(old, to);
-        if let Some(recovery) = &mut self.recovery {
-            recovery.rehome(old, to);
-        }
+        self.rehome_recovery(old, to);
         let Some(conn) = self.conns.get_mut(to) else { return };
         conn.put_queue(MessageClass::Event, events);
         conn.messages(MessageClass::Telemetry).note_loss(Some(lost));

@@ -56,6 +56,8 @@ impl Node {
                 let InterestApplied { version } = InterestApplied::decode(body)?;
                 if let Some(link) = self.link_mut(from) {
                     link.applied = link.applied.max(version);
+                    let node = link.node;
+                    self.peer_knows(node, version);
                 }
                 self.answer_barriers(now);
                 Ok(())

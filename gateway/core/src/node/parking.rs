@@ -52,7 +52,9 @@ impl Node {
         let queue = conn.events();
         let whole = queue.weight() == 0 && queue.is_whole();
         let sent_up_to = if whole { link.sent_up_to.unwrap_or(self.events) } else { 0 };
-        self.parted.insert(link.node, sent_up_to);
+        let node = link.node;
+        self.parted.insert(node, sent_up_to);
+        self.peer_knows(node, u64::MAX);
     }
 
     /// There is a link to this peer: if nothing is held for it, up to which of the events of clients here it has been sent what

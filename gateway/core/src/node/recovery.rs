@@ -4,7 +4,8 @@
 use super::absent::Absent;
 use super::messages::{Moving, encode_shared, tell_aliases};
 use super::{Node, Parked, Violation};
-use crate::key::{ConnKey, GroupKey, MessageClass, SubscriptionKey};
+use crate::hash::HashSet;
+use crate::key::{ConnKey, GroupKey, MessageClass, NodeId, SubscriptionKey};
 use crate::origins::Mark;
 use crate::queue::Entry;
 use crate::seen::Met;
@@ -97,15 +98,20 @@ impl Recovery {
         self.sessions.iter().any(|known| known.conn == conn)
     }
 
-    /// A session goes on with another connection.
-    pub(super) fn rehome(&mut self, from: ConnKey, to: ConnKey) {
-        self.sessions.iter_mut().filter(|known| known.conn == from).for_each(|known| known.conn = to);
-    }
-
     /// True when this group is given its events later, from the log.
     pub(super) fn gathers(&self, group: GroupKey) -> bool {
         self.groups.iter().any(|known| known.group == group)
     }
+}
+
+/// A session that was told a gap for what it missed before it came back. Peers learn a little later what it wants: when the
+/// last of them has, there is another gap, for what they have not sent until then.
+#[derive(Debug)]
+pub(super) struct Unsure {
+    conn: ConnKey,
+    /// Of our interest.
+    version: u64,
+    peers: HashSet<NodeId>,
 }
 
 #[derive(Debug)]
@@ -144,6 +150,7 @@ impl Node {
             let Some(conn) = self.conns.get_mut(key) else { continue };
             conn.messages(MessageClass::Event).note_loss(None);
             self.announce(key, MessageClass::Event.stream());
+            self.await_peers(key);
         }
     }
 
@@ -319,11 +326,44 @@ impl Node {
         let held = self.recovery.as_ref().is_some_and(|recovery| recovery.left == 0) && !self.unheld;
         if !held && let Some(conn) = self.conns.get_mut(to) {
             conn.messages(MessageClass::Event).note_loss(None);
+            self.await_peers(to);
         }
         if now.elapsed_ms < START_MS + WINDOW_MS {
             self.claims.push(key);
         }
         self.announce(to, MessageClass::Event.stream());
+    }
+
+    fn await_peers(&mut self, conn: ConnKey) {
+        let version = self.interest.version();
+        let links = self.links.iter().filter_map(|key| self.link(*key));
+        let behind = links.filter(|link| link.applied < version).map(|link| link.node);
+        let peers: HashSet<NodeId> = behind.chain(self.parked.keys().copied()).collect();
+        self.unsure.retain(|unsure| unsure.conn != conn);
+        if !peers.is_empty() {
+            self.unsure.push(Unsure { conn, version, peers });
+        }
+    }
+
+    /// A peer knows our interest up to this version, or nothing is held for us there.
+    pub(super) fn peer_knows(&mut self, peer: NodeId, version: u64) {
+        let sure = |unsure: &mut Unsure| {
+            version >= unsure.version && unsure.peers.remove(&peer) && unsure.peers.is_empty()
+        };
+        let sure: Vec<Unsure> = self.unsure.extract_if(.., sure).collect();
+        for Unsure { conn: key, .. } in sure {
+            let Some(conn) = self.conns.get_mut(key) else { continue };
+            conn.messages(MessageClass::Event).note_loss(None);
+            self.announce(key, MessageClass::Event.stream());
+        }
+    }
+
+    /// A session goes on with another connection.
+    pub(super) fn rehome_recovery(&mut self, from: ConnKey, to: ConnKey) {
+        self.unsure.iter_mut().filter(|known| known.conn == from).for_each(|known| known.conn = to);
+        if let Some(recovery) = &mut self.recovery {
+            recovery.sessions.iter_mut().filter(|known| known.conn == from).for_each(|known| known.conn = to);
+        }
     }
 
     /// A session has made a subscription, of those that it had before or another one. While they come back, all of them wait.
