@@ -82,8 +82,8 @@ pub struct Node {
     parked: HashMap<NodeId, ConnKey>,
     /// Events that have come from clients here.
     events: u64,
-    /// Peers for which nothing is held any more, and up to which of these events each has been sent what it wanted.
-    parted: HashMap<NodeId, u64>,
+    /// Peers for which nothing is held any more.
+    parted: HashMap<NodeId, parking::Parted>,
     /// Sessions by publisher.
     sessions: HashMap<[u8; 16], ConnKey>,
     /// Sessions by the name under which another process may take them over.

@@ -337,6 +337,24 @@ fn a_peer_that_says_goodbye_before_it_knows_what_is_wanted_here_leaves_a_gap() {
     assert_eq!(gaps(&mut gateway, reader), [0]);
 }
 
+#[test]
+fn a_peer_that_says_goodbye_and_stays_away_leaves_a_gap_when_it_is_back_as_another_run() {
+    for (away_ms, expected) in [(5_000, vec![]), (10_000, vec![0])] {
+        let mut gateway = Gateway::new();
+        let reader = gateway.client(2, 1 << 20);
+        gateway.send(reader, kind::SUBSCRIBE, &subscribe(1, "a"));
+        let there = peer(&mut gateway);
+        gateway.send(there, kind::INTEREST_APPLIED, &v1::InterestApplied { version: 1 });
+        gateway.send(there, kind::MOVING, &v1::Moving { retry_after_ms: 0 });
+        gateway.node.finished(there, StreamKind::Event);
+        gateway.remove(there);
+        gateway.pass(away_ms);
+        assert_eq!(gaps(&mut gateway, reader), [0u64; 0]);
+        back(&mut gateway, 2, None);
+        assert_eq!(gaps(&mut gateway, reader), expected, "a run in between may have died with what it took");
+    }
+}
+
 /// A peer with this id has connected, and wants `a`; the gaps that it is told.
 fn told(gateway: &mut Gateway, id: u8, epoch: u64, position: Option<u64>) -> (ConnKey, Vec<u64>) {
     let conn = gateway.node.open_link(false);

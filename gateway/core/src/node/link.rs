@@ -152,7 +152,7 @@ impl Node {
             return Ok(());
         }
         self.answer_hello(from);
-        let sent_up_to = self.meet(node);
+        let sent_up_to = self.meet(node, hello.epoch, now);
         let paused = self.rejoin(from, now);
         let logged = self.recovery.as_ref().map_or(0, Recovery::logged);
         if let Some(link) = self.link_mut(from) {

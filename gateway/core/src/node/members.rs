@@ -7,6 +7,9 @@ use crate::membership::{Member, MemberState, Run};
 use crate::time::Now;
 use macula_proto::v1::Code;
 
+/// Of more peers that are gone it is not remembered what they were sent.
+const MOST_PARTED: usize = 1_000;
+
 impl Node {
     /// The certificate at the other end of this link is that of the gateway `name`: it has to be the one that it says it is.
     pub fn certify(&mut self, key: ConnKey, name: &str) {
@@ -100,7 +103,7 @@ impl Node {
             {
                 self.fail(key, Code::Aborted, replaced(change.run.name()));
             }
-            if change.state.is_none() {
+            if change.state.is_none() && self.parted.len() > MOST_PARTED {
                 self.parted.remove(&change.run.node);
             }
             self.notices.push_back(Notice::Member(change));

@@ -24,6 +24,19 @@ const PARKED_MS: u64 = 60_000;
 /// What an earlier run of a peer wanted is sent to the next one for so long after it has come: the ten seconds in which its
 /// clients come back to it, and two for the way.
 const INHERITED_MS: u64 = 12_000;
+/// A gateway that is away for so long may have run meanwhile where it did not reach us, and died with what it took there. A
+/// guess, not measured: who stops in order to start again is back earlier.
+const RESTART_MS: u64 = 10_000;
+
+/// A peer for which nothing is held.
+#[derive(Debug)]
+pub(super) struct Parted {
+    epoch: u64,
+    /// When its connection was lost.
+    since_ms: u64,
+    /// Up to which of the events of clients here it has been sent what it wanted.
+    sent_up_to: u64,
+}
 
 impl Node {
     /// Holds what a link whose connection is lost leaves, for the peer to come back. Nothing is held for a peer that has
@@ -33,7 +46,7 @@ impl Node {
         let Some(link) = self.link_mut(key).filter(|link| link.live) else { return };
         let (node, dialled) = (link.node, link.dialled);
         if link.leaving || link.broken {
-            return self.part(key);
+            return self.part(key, now);
         }
         let parked = self.conns.insert(Conn::new(Role::Link(Link::new(dialled)), heard));
         self.move_link(key, parked);
@@ -46,21 +59,29 @@ impl Node {
     }
 
     /// Nothing is held any longer for the peer of this link.
-    fn part(&mut self, key: ConnKey) {
+    fn part(&mut self, key: ConnKey, now: Now) {
         let Some(conn) = self.conns.get(key) else { return };
         let Some(link) = conn.link() else { return };
         let queue = conn.events();
         let whole = queue.weight() == 0 && queue.is_whole();
         let sent_up_to = if whole { link.sent_up_to.unwrap_or(self.events) } else { 0 };
-        let node = link.node;
-        self.parted.insert(node, sent_up_to);
+        let since_ms = link.parked_until_ms.map_or(now.elapsed_ms, |until_ms| until_ms - PARKED_MS);
+        let (node, epoch) = (link.node, link.epoch);
+        self.parted.insert(node, Parted { epoch, since_ms, sent_up_to });
         self.peer_knows(node, u64::MAX);
     }
 
-    /// There is a link to this peer: if nothing is held for it, up to which of the events of clients here it has been sent what
-    /// it wants.
-    pub(super) fn meet(&mut self, node: NodeId) -> Option<u64> {
-        (!self.parked.contains_key(&node)).then(|| self.parted.remove(&node).unwrap_or(0))
+    /// There is a link to this run of a peer: if nothing is held for it, up to which of the events of clients here it has been
+    /// sent what it wants.
+    pub(super) fn meet(&mut self, node: NodeId, epoch: u64, now: Now) -> Option<u64> {
+        if self.parked.contains_key(&node) {
+            return None;
+        }
+        let Some(before) = self.parted.remove(&node) else { return Some(0) };
+        if before.epoch < epoch && now.elapsed_ms - before.since_ms >= RESTART_MS {
+            self.tell_loss(MessageClass::Event, None);
+        }
+        Some(before.sent_up_to)
     }
 
     /// Moves what outlives a connection to another of the same peer. The publishers that the peer has to pause.
@@ -180,7 +201,7 @@ impl Node {
             return;
         }
         let node = link.node;
-        self.part(key);
+        self.part(key, now);
         let orphaned = self.orphaned_shares(key, None);
         if let Some(conn) = self.conns.get_mut(key) {
             let queue = conn.messages(MessageClass::Event);

@@ -157,6 +157,24 @@ const SCENARIOS: &[Scenario] = &[
         ],
     },
     Scenario {
+        name: "it stops, and its next run dies where nobody has met it",
+        kind: Kind::Harsh,
+        story: &[
+            Step::Publish(10),
+            Step::Stop(3),
+            Step::Wait(1_000),
+            Step::Split(3),
+            Step::Start(3),
+            Step::Wait(12_000),
+            Step::Publish(10),
+            Step::Wait(2_000),
+            Step::Kill(3),
+            Step::Wait(100),
+            Step::Heal,
+            Step::Start(3),
+        ],
+    },
+    Scenario {
         name: "it is cut off, starts again, and stays away for longer than anything is held",
         kind: Kind::Harsh,
         story: &[
