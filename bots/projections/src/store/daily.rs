@@ -12,14 +12,30 @@ pub(crate) struct EndedDay {
     pub(crate) until: i32,
 }
 
-/// Sums up one day. Parameters: run, home, first quarter-hour, the one after the last.
-pub(super) const SUM_UP: &str = "INSERT INTO daily (run, home, quarter, until, pv_wh, load_wh, import_wh, export_wh, \
-        charge_wh, discharge_wh, state_of_charge, peak_wh, quarters)
-    SELECT run, home, CAST($3 AS integer), CAST($4 AS integer), sum(pv_wh), sum(load_wh), sum(import_wh), sum(export_wh), \
-        sum(charge_wh), sum(discharge_wh), (SELECT state_of_charge FROM measurements WHERE run = $1 AND home = $2 \
-            AND quarter >= $3 AND quarter < $4 ORDER BY quarter DESC LIMIT 1), max(import_wh), count(*)
-    FROM measurements WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 GROUP BY run, home
-    ON CONFLICT (run, home, quarter) DO UPDATE SET pv_wh = excluded.pv_wh, load_wh = excluded.load_wh, \
-        import_wh = excluded.import_wh, export_wh = excluded.export_wh, charge_wh = excluded.charge_wh, \
-        discharge_wh = excluded.discharge_wh, state_of_charge = excluded.state_of_charge, \
-        peak_wh = excluded.peak_wh, quarters = excluded.quarters";
+/// Sums up a day. Parameters: run, home, first quarter-hour, the one after the last.
+pub(super) fn sum_up() -> String {
+    format!(
+        "{INSERT} SELECT $1, $2, $3, $4, {SUMS} WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 {RENEW}"
+    )
+}
+
+/// Sums up many days at once, for PostgreSQL: there each statement costs more than its rows. The parameters are arrays.
+pub(super) fn sum_up_all() -> String {
+    format!(
+        "{INSERT} SELECT d.*, s.* FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) \
+            AS d(run, home, quarter, until) CROSS JOIN LATERAL (SELECT {SUMS} m WHERE m.run = d.run AND m.home = d.home \
+            AND m.quarter >= d.quarter AND m.quarter < d.until) s {RENEW}"
+    )
+}
+
+const INSERT: &str = "INSERT INTO daily (run, home, quarter, until, pv_wh, load_wh, import_wh, export_wh, charge_wh, \
+    discharge_wh, state_of_charge, peak_wh, quarters)";
+
+/// The state of charge is that of the last quarter-hour, found without a second look.
+const SUMS: &str = "sum(pv_wh), sum(load_wh), sum(import_wh), sum(export_wh), sum(charge_wh), sum(discharge_wh), \
+    max(CAST(quarter AS bigint) * 65536 + state_of_charge) % 65536, max(import_wh), count(*) FROM measurements";
+
+const RENEW: &str = "ON CONFLICT (run, home, quarter) DO UPDATE SET pv_wh = excluded.pv_wh, load_wh = excluded.load_wh, \
+    import_wh = excluded.import_wh, export_wh = excluded.export_wh, charge_wh = excluded.charge_wh, \
+    discharge_wh = excluded.discharge_wh, state_of_charge = excluded.state_of_charge, peak_wh = excluded.peak_wh, \
+    quarters = excluded.quarters";

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cortexiq_domain::time::{Month, Quarter};
 use futures_util::SinkExt as _;
-use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -14,7 +13,7 @@ use tokio_postgres::{Client, NoTls, Statement, Transaction};
 
 use super::batch::{Batch, Visitor};
 use super::copy::{self, Copy};
-use super::daily::{EndedDay, SUM_UP};
+use super::daily::sum_up_all;
 use super::error::{Failure, Written};
 use super::migrations;
 use super::record::{Record, Repeat, Table};
@@ -70,14 +69,14 @@ impl Writing {
         let mut copies = Copies { keys: &keys, copies: Vec::new() };
         let Ok(()) = batch.visit(&mut copies);
         let copies = copies.copies;
-        let ended: Vec<_> = batch.ended_days.iter().map(|day| (day, keys[day.home.0 as usize])).collect();
-        if !ended.is_empty() && sum_up.is_none() {
-            *sum_up = Some(client.prepare(SUM_UP).await?);
+        let days = Days::new(batch, &keys);
+        if !days.runs.is_empty() && sum_up.is_none() {
+            *sum_up = Some(client.prepare(&sum_up_all()).await?);
         }
-        let days = Days { ended: &ended, sum_up: sum_up.as_ref() };
-        match try_write(client, staged, &copies, &days, false).await {
+        let ended = sum_up.as_ref().filter(|_| !days.runs.is_empty()).map(|sum_up| (sum_up, &days));
+        match try_write(client, staged, &copies, ended, false).await {
             // Some of it is there already: the same transaction once more, past what is there.
-            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, &days, true).await {
+            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, ended, true).await {
                 Err(Attempt::Duplicate) => {
                     Err(Failure::Refused("a key is there although it was passed".into()))
                 }
@@ -108,7 +107,7 @@ async fn try_write(
     client: &mut Client,
     staged: &mut BTreeSet<&'static str>,
     copies: &[Copy],
-    days: &Days<'_>,
+    ended: Option<(&Statement, &Days)>,
     careful: bool,
 ) -> Result<Written, Attempt> {
     for copy in copies {
@@ -130,27 +129,33 @@ async fn try_write(
         };
         written.count(copy.table.name, rows);
     }
-    days.sum_up(&transaction).await?;
+    if let Some((sum_up, days)) = ended {
+        let Days { runs, homes, quarters, untils } = days;
+        transaction.execute(sum_up, &[runs, homes, quarters, untils]).await?;
+    }
     transaction.commit().await?;
     Ok(written)
 }
 
-/// Days that end with this transaction, with the keys of their homes.
-struct Days<'a> {
-    ended: &'a [(&'a EndedDay, i32)],
-    /// Where there are any.
-    sum_up: Option<&'a Statement>,
+/// Days that end with a transaction, column by column.
+#[derive(Default)]
+struct Days {
+    runs: Vec<i64>,
+    homes: Vec<i32>,
+    quarters: Vec<i32>,
+    untils: Vec<i32>,
 }
 
-impl Days<'_> {
-    async fn sum_up(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
-        let Some(statement) = self.sum_up else { return Ok(()) };
-        // All are on their way before the first is answered.
-        let sums = self.ended.iter().map(async |(day, home)| {
-            let run = day.run as i64;
-            transaction.execute(statement, &[&run, home, &day.quarter, &day.until]).await
-        });
-        try_join_all(sums).await.map(drop)
+impl Days {
+    fn new(batch: &Batch, keys: &[i32]) -> Self {
+        let mut days = Self::default();
+        for day in &batch.ended_days {
+            days.runs.push(day.run as i64);
+            days.homes.push(keys[day.home.0 as usize]);
+            days.quarters.push(day.quarter);
+            days.untils.push(day.until);
+        }
+        days
     }
 }
 

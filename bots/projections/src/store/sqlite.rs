@@ -11,7 +11,7 @@ use rusqlite::{Connection, OpenFlags, Statement, named_params, params};
 use tokio::sync::oneshot;
 
 use super::batch::{Batch, Visitor};
-use super::daily::SUM_UP;
+use super::daily::sum_up;
 use super::error::{Failure, Written};
 use super::migrations;
 use super::record::{Name, Record, Sink};
@@ -139,7 +139,7 @@ fn write(
     let written = inserting.written;
     for day in &batch.ended_days {
         let home = keys[day.home.0 as usize];
-        let mut sum_up = transaction.prepare_cached(SUM_UP)?;
+        let mut sum_up = transaction.prepare_cached(&sum_up())?;
         sum_up.execute(
             named_params! { "$1": day.run as i64, "$2": home, "$3": day.quarter, "$4": day.until },
         )?;
