@@ -15,8 +15,7 @@ triple=$(rustc -vV | sed -n 's/^host: //p')
 target=target/image/build
 out=target/image/out
 
-# The gateway and the macula command are one file in the image of the gateway, which is where size counts most.
-packages=(-p macula-gateway-image -p macula-cli)
+packages=(-p macula-cli)
 binaries=(macula)
 for bot in simulation homes utilities projections queries dashboard; do
   packages+=(-p "cortexiq-$bot")
@@ -31,12 +30,17 @@ done
 # glibc inside the binary, so that the image needs nothing; paths of this machine out of it.
 export RUSTFLAGS="-C target-feature=+crt-static --remap-path-prefix=$PWD=/src --remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 export CARGO_PROFILE_RELEASE_STRIP=symbols
-cargo build --locked --release --target "$triple" --target-dir "$target" "${packages[@]}" --bins
+compile() { cargo build --locked --release --target "$triple" --target-dir "$target" "$@" --bins; }
+compile "${packages[@]}"
+# The gateway and the macula command are one file in the image of the gateway, which is where size counts most. Compiled by
+# itself, or it would have `macula bench` as the others do.
+compile -p macula-gateway-image
 
 rm -rf "$out"
 mkdir -p "$out"
 for binary in "${binaries[@]}"; do
-  install -m 0755 "$target/$triple/release/$binary" "$out/$binary"
+  # Cargo does not strip a binary whose package has a profile of its own.
+  install -s -m 0755 "$target/$triple/release/$binary" "$out/$binary"
 done
 # Two names for one file; it tells by its name what it is.
 mkdir "$out/gateway"

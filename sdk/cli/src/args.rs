@@ -44,7 +44,6 @@ Examples:
   macula get example.room.temperature            What was kept of it
   macula serve example.upper -- tr a-z A-Z       Offer a procedure
   macula call example.upper hello                Call it
-  macula bench pubsub                            How fast is it?
 
 Every command has examples of its own: macula help sub";
 
@@ -99,6 +98,7 @@ pub(crate) enum Command {
     /// Offer a procedure that a command answers
     #[command(long_about = SERVE_ABOUT, override_usage = SERVE_USAGE, after_help = SERVE_EXAMPLES)]
     Serve(ServeArgs),
+    #[cfg(feature = "bench")]
     /// Load a gateway, and see what it does: every message counted, checked and timed
     #[command(long_about = BENCH_ABOUT)]
     Bench(macula_load::command::Bench),
@@ -144,6 +144,7 @@ pub(crate) struct IssueArgs {
     pub(crate) days: u32,
 }
 
+#[cfg(feature = "bench")]
 const BENCH_ABOUT: &str = "\
 Load a gateway, and see what it does. Every message is counted, checked for order and timed; one that is missing fails the run. \
 The gateway's CPU time and memory are shown when it runs on this machine. Load no gateway that others need.";

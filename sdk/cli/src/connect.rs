@@ -93,6 +93,7 @@ impl Connection {
     }
 
     /// How clients connect, without a gateway to connect to.
+    #[cfg(feature = "bench")]
     pub(crate) fn base(&self) -> Result<Builder, Error> {
         Ok(self.builder("").map_err(ConnectError::Settings)?)
     }

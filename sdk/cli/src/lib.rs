@@ -4,6 +4,7 @@
 //! checked without a gateway is checked before one is dialled. Results go to stdout, all else to stderr.
 
 mod args;
+#[cfg(feature = "bench")]
 mod bench;
 mod call;
 mod cert;
@@ -77,6 +78,7 @@ async fn run(args: Args) -> Result<(), Error> {
         Command::Get(args) => get::run(args, &connection, output).await,
         Command::Call(args) => call::run(args, &connection, output).await,
         Command::Serve(args) => serve::run(args, &connection, output).await,
+        #[cfg(feature = "bench")]
         Command::Bench(bench) => bench::run(&bench, &connection, &output).await,
         Command::Mesh => mesh::run(&connection, output).await,
         Command::Cert(_) => Ok(()),
