@@ -188,13 +188,16 @@ impl Summary {
     pub fn write(&self, out: &Path, trials: &[Trial], programs: &Programs) -> anyhow::Result<()> {
         std::fs::create_dir_all(out)?;
         let commit = said(Command::new("git").args(["rev-parse", "--short", "HEAD"]));
-        let version = |program: &Path| said(Command::new(program).arg("--version"));
+        // zenohd logs, in colours, before it says its version in the last line.
+        let version = |program: &Path| {
+            let said = said(Command::new(program).arg("--version").env("RUST_LOG", "off"));
+            said.lines().last().unwrap_or_default().to_owned()
+        };
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let cpu = cpu.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("?");
         let cores = std::thread::available_parallelism().map_or(0, usize::from);
         let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let versions = [&programs.gateway, &programs.nats, &programs.zenohd]
-            .map(|program| version(program).replace('\n', " "));
+        let versions = [&programs.gateway, &programs.nats, &programs.zenohd].map(|program| version(program));
         let mut text = format!(
             "# Beside its peers\n\n`benches/peers/compare --pairs {}`, commit `{commit}`; {cores} cores of {}, Linux {}, \
              servers and clients on the same machine, loopback, TLS 1.3 everywhere. Each run has a new server process and a \
