@@ -53,8 +53,8 @@ pub fn main() -> ExitCode {
     })
 }
 
-/// Huge pages, which the allocator asks for, hold some 40 % of nothing: without them an idle gateway has 12 MB instead of
-/// 22, a session 84 KB instead of 126, and messages are no slower.
+/// Huge pages, which the allocator asks for, hold much of nothing: without them an idle gateway has 15 MB instead of 22, 500
+/// idle sessions 42 KB less each, and messages are no slower.
 pub fn save_memory() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::thread::disable_transparent_huge_pages(true) {

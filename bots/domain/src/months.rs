@@ -1,7 +1,9 @@
 //! The twelve months of a home's year, packed: a home holds them always and looks at them once a day.
 //!
-//! Energies and their worth are written as variable-length integers (LEB128, signed ones in zigzag), so that a home needs
+//! Energies and their worth are written as variable-length integers (those of protobuf, signed ones in zigzag), so that a home needs
 //! what its own year needs: about 20 bytes a month instead of 32.
+
+use prost::encoding::{decode_varint, encode_varint};
 
 use crate::profile::MonthSum;
 
@@ -14,18 +16,22 @@ impl Months {
     pub(crate) fn pack(months: &[MonthSum; 12]) -> Self {
         let mut bytes = Vec::with_capacity(12 * 32);
         for month in months {
-            month.import_wh.iter().chain(&month.export_wh).for_each(|wh| write(&mut bytes, (*wh).into()));
+            month
+                .import_wh
+                .iter()
+                .chain(&month.export_wh)
+                .for_each(|wh| encode_varint((*wh).into(), &mut bytes));
             [month.import_worth, month.export_worth]
                 .iter()
-                .for_each(|worth| write(&mut bytes, zigzag(*worth)));
+                .for_each(|worth| encode_varint(zigzag(*worth), &mut bytes));
         }
         Self(bytes.into_boxed_slice())
     }
 
     /// The year again.
     pub(crate) fn unpack(&self) -> [MonthSum; 12] {
-        let mut bytes = self.0.iter();
-        let mut next = || read(&mut bytes);
+        let mut bytes = &self.0[..];
+        let mut next = || decode_varint(&mut bytes).expect("`pack` wrote them");
         std::array::from_fn(|_| MonthSum {
             import_wh: [next() as u32, next() as u32],
             export_wh: [next() as u32, next() as u32],
@@ -33,26 +39,6 @@ impl Months {
             export_worth: unzigzag(next()),
         })
     }
-}
-
-fn write(bytes: &mut Vec<u8>, mut value: u64) {
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-}
-
-fn read(bytes: &mut std::slice::Iter<'_, u8>) -> u64 {
-    let (mut value, mut shift) = (0, 0);
-    for byte in bytes {
-        value |= u64::from(byte & 0x7f) << shift;
-        shift += 7;
-        if byte & 0x80 == 0 {
-            break;
-        }
-    }
-    value
 }
 
 const fn zigzag(value: i64) -> u64 {

@@ -137,12 +137,14 @@ fn write(
     let mut inserting = Inserting { connection: &transaction, keys: &keys, written: Written::default() };
     batch.visit(&mut inserting)?;
     let written = inserting.written;
-    for day in &batch.ended_days {
-        let home = keys[day.home.0 as usize];
+    if !batch.ended_days.is_empty() {
         let mut sum_up = transaction.prepare_cached(&sum_up())?;
-        sum_up.execute(
-            named_params! { "$1": day.run as i64, "$2": home, "$3": day.quarter, "$4": day.until },
-        )?;
+        for day in &batch.ended_days {
+            let home = keys[day.home.0 as usize];
+            sum_up.execute(
+                named_params! { "$1": day.run as i64, "$2": home, "$3": day.quarter, "$4": day.until },
+            )?;
+        }
     }
     transaction.commit()?;
     Ok(written)
