@@ -99,16 +99,19 @@ def main() -> None:
     for descriptor in [*taps, sys.stdin.fileno()]:
         poll.register(descriptor, select.EPOLLIN)
     port_of = {tap: port for port, tap in enumerate(taps)}
+    commands = b""
     print("ready", flush=True)
     while True:
         wait = switch.deliver()
         for descriptor, _ in poll.poll(wait):
             if descriptor == sys.stdin.fileno():
-                line = os.read(descriptor, 4096).decode()
-                if not line:
+                read = os.read(descriptor, 4096)
+                if not read:
                     return
-                for command in line.splitlines():
-                    switch.obey(command)
+                # A pipe hands over what was written so far, which need not be a whole line.
+                *whole, commands = (commands + read).split(b"\n")
+                for command in whole:
+                    switch.obey(command.decode())
                 continue
             for _ in range(64):
                 try:
