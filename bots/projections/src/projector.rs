@@ -3,6 +3,7 @@
 //! Nothing here waits or asks for the time; the loop around it does.
 
 mod restore;
+mod roll_ups;
 mod totals;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -50,6 +51,21 @@ struct Run {
     complete: bool,
     measured: u64,
     switches: u64,
+    periods: Periods,
+}
+
+/// Days and months of a run, as far as roll-ups are concerned.
+#[derive(Debug, Default)]
+struct Periods {
+    /// Days that have been summed up, by their first instant, or will be when they are over: the instant after the day.
+    days: BTreeMap<i64, i64>,
+    /// The day of the row before.
+    at: i64,
+    /// The newest instant of a row.
+    newest: i64,
+    /// Days before this one have been summed up once.
+    summed: i64,
+    months: BTreeSet<i32>,
 }
 
 #[derive(Debug, Default)]
@@ -174,7 +190,8 @@ impl Projector {
         if !self.runs.contains_key(&run) {
             // What is newer than everything known begins empty; of an older one nobody knows what is stored.
             let complete = self.newest_run().is_none_or(|newest| run > newest);
-            self.runs.insert(run, Run { complete, ..Run::default() });
+            let periods = if complete { Periods::default() } else { Periods::unknown() };
+            self.runs.insert(run, Run { complete, periods, ..Run::default() });
             // Here only stragglers would ask for older ones; the database still has them.
             let oldest = *self.runs.first_key_value().expect("just added").0;
             if self.runs.len() > KEPT_RUNS && oldest != run {
@@ -202,7 +219,12 @@ impl Projector {
     }
 
     fn on_home(&mut self, home: proto::HomeInitialized, payload: &[u8]) {
-        self.home(home.run, &home.home_id).introduced = true;
+        let facts = self.home(home.run, &home.home_id);
+        let late = !std::mem::replace(&mut facts.introduced, true)
+            && (facts.latest.is_some() || !facts.ledger.months().is_empty());
+        if late {
+            self.sum_all_again(home.run);
+        }
         let name = self.batch.name(&home.home_id);
         let texts =
             [&home.home_id, &home.name, &home.meter_ean, &home.injection_ean, &home.city, &home.postal_code];
@@ -252,6 +274,7 @@ impl Projector {
             let [first, until] = [first, until].map(|time| (time / 900) as i32);
             self.batch.ended_days.insert(EndedDay { run, home, quarter: first, until });
         }
+        self.on_row(run, day, m.time);
         self.batch.measurements.push(MeasurementRow {
             run,
             home,
@@ -312,6 +335,8 @@ impl Projector {
             left_revenue: t.left_revenue,
         };
         self.batch.trades.push(row);
+        let day = self.home(t.run, &t.home_id).day_of(t.time);
+        self.on_row(t.run, day, t.time);
         self.count(
             t.run,
             home,
@@ -364,6 +389,7 @@ impl Projector {
             saving: register.saving,
             hour: register.hour,
         };
+        self.on_register(run, row.month);
         self.batch.months.insert((run, home, row.month, provider), row);
     }
 

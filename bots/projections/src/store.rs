@@ -13,6 +13,7 @@ mod postgres;
 mod record;
 mod recorded;
 mod registers;
+pub(crate) mod roll_up;
 pub(crate) mod rows;
 mod sqlite;
 mod url;

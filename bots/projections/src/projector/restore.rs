@@ -29,7 +29,12 @@ impl Projector {
             run.homes.entry(measured.home_id.clone()).or_default().latest = Some(Latest::of(&measured));
         }
         for money in reader.money(number).await? {
+            run.periods.months.insert(money.month);
             run.homes.entry(money.home_id.clone()).or_default().ledger.restore(money);
+        }
+        let latest = run.homes.values().filter_map(|facts| Some(facts.latest?.time));
+        if let Some(newest) = latest.max() {
+            run.periods.restore(newest, reader.summed_days(number).await?);
         }
         self.runs.insert(number, run);
         Ok(())

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::daily::EndedDay;
 use super::record::{Name, Record};
+use super::roll_up::{ChangedMonth, RegionDay};
 use super::rows::{
     BalanceRow, ConnectionRow, ContractEventRow, ContractRow, HomeRow, MeasurementRow, MonthRow, OfferRow,
     OffsetRow, PriceRow, ProviderRow, RejectedRow, RunRow, StateRow, SwitchRow, TradeRow,
@@ -23,6 +24,10 @@ pub struct Batch {
     pub(crate) measurements: Vec<MeasurementRow>,
     /// Days of these measurements that have ended.
     pub(crate) ended_days: BTreeSet<EndedDay>,
+    /// Days of all homes that are to be summed up after these rows.
+    pub(crate) region_days: BTreeSet<RegionDay>,
+    /// Months whose registers are among these.
+    pub(crate) changed_months: BTreeSet<ChangedMonth>,
     pub(crate) trades: Vec<TradeRow>,
     pub(crate) months: HashMap<(u64, Name, i32, Name), MonthRow>,
     pub(crate) contracts: Vec<ContractRow>,
@@ -64,6 +69,8 @@ impl Batch {
             && self.prices.is_empty()
             && self.balances.is_empty()
             && self.offsets.is_empty()
+            && self.region_days.is_empty()
+            && self.changed_months.is_empty()
     }
 
     /// The place of a name; an empty one is none.

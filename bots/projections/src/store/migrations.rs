@@ -1,8 +1,11 @@
 //! The schema, step by step. Steps are never changed once they are released; a change is a new step.
 
 /// The steps from the beginning, each one text for both databases.
-pub(super) const STEPS: &[&str] =
-    &[include_str!("../../migrations/0001_read_models.sql"), include_str!("../../migrations/0002_daily.sql")];
+pub(super) const STEPS: &[&str] = &[
+    include_str!("../../migrations/0001_read_models.sql"),
+    include_str!("../../migrations/0002_daily.sql"),
+    include_str!("../../migrations/0003_roll_ups.sql"),
+];
 
 /// A step as SQLite reads it.
 pub(super) fn for_sqlite(step: &str) -> String {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use cortexiq_domain::time::{Month, Quarter};
 use futures_util::SinkExt as _;
+use futures_util::future::try_join_all;
 use tokio::sync::Mutex;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -17,6 +18,7 @@ use super::daily::sum_up_all;
 use super::error::{Failure, Written};
 use super::migrations;
 use super::record::{Record, Repeat, Table};
+use super::roll_up;
 use super::value::{Row, Value};
 
 /// Writes batches, one at a time.
@@ -33,7 +35,24 @@ struct Writing {
     /// Tables with a copy for staging on this connection.
     staged: BTreeSet<&'static str>,
     months: BTreeSet<Month>,
-    sum_up: Option<Statement>,
+    sums: Option<Sums>,
+}
+
+/// What sums up, prepared on this connection.
+#[derive(Debug)]
+struct Sums {
+    home_days: Statement,
+    days: Vec<Statement>,
+    months: Vec<Statement>,
+}
+
+impl Sums {
+    async fn prepare(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        let home_days = client.prepare(&sum_up_all()).await?;
+        let days = try_join_all(roll_up::DAY.map(|sql| client.prepare(sql))).await?;
+        let months = try_join_all(roll_up::MONTH.map(|sql| client.prepare(sql))).await?;
+        Ok(Self { home_days, days, months })
+    }
 }
 
 impl Writer {
@@ -50,7 +69,7 @@ impl Writer {
         if state.client.as_ref().is_none_or(Client::is_closed) {
             state.client = Some(connect(&self.url).await?);
             state.staged.clear();
-            state.sum_up = None;
+            state.sums = None;
         }
         let written = state.write(batch).await;
         if matches!(written, Err(Failure::Gone(_))) {
@@ -62,21 +81,21 @@ impl Writer {
 
 impl Writing {
     async fn write(&mut self, batch: &Batch) -> Result<Written, Failure> {
-        let Self { client, keys, staged, months, sum_up } = self;
+        let Self { client, keys, staged, months, sums } = self;
         let client = client.as_mut().expect("connected before writing");
         let keys = resolve(client, keys, batch.texts()).await?;
         make_partitions(client, months, batch).await?;
         let mut copies = Copies { keys: &keys, copies: Vec::new() };
         let Ok(()) = batch.visit(&mut copies);
         let copies = copies.copies;
-        let days = Days::new(batch, &keys);
-        if !days.runs.is_empty() && sum_up.is_none() {
-            *sum_up = Some(client.prepare(&sum_up_all()).await?);
-        }
-        let ended = sum_up.as_ref().filter(|_| !days.runs.is_empty()).map(|sum_up| (sum_up, &days));
-        match try_write(client, staged, &copies, ended, false).await {
+        let sums = match sums {
+            Some(sums) => sums,
+            None => sums.insert(Sums::prepare(client).await?),
+        };
+        let summing = Summing { sums, home_days: HomeDays::new(batch, &keys), batch };
+        match try_write(client, staged, &copies, &summing, false).await {
             // Some of it is there already: the same transaction once more, past what is there.
-            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, ended, true).await {
+            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, &summing, true).await {
                 Err(Attempt::Duplicate) => {
                     Err(Failure::Refused("a key is there although it was passed".into()))
                 }
@@ -107,7 +126,7 @@ async fn try_write(
     client: &mut Client,
     staged: &mut BTreeSet<&'static str>,
     copies: &[Copy],
-    ended: Option<(&Statement, &Days)>,
+    summing: &Summing<'_>,
     careful: bool,
 ) -> Result<Written, Attempt> {
     for copy in copies {
@@ -129,24 +148,53 @@ async fn try_write(
         };
         written.count(copy.table.name, rows);
     }
-    if let Some((sum_up, days)) = ended {
-        let Days { runs, homes, quarters, untils } = days;
-        transaction.execute(sum_up, &[runs, homes, quarters, untils]).await?;
-    }
+    summing.sum_up(&transaction).await?;
     transaction.commit().await?;
     Ok(written)
 }
 
-/// Days that end with a transaction, column by column.
+/// What is summed up when the rows of a batch are there.
+struct Summing<'a> {
+    sums: &'a Sums,
+    home_days: HomeDays,
+    batch: &'a Batch,
+}
+
+impl Summing<'_> {
+    async fn sum_up(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
+        let Self { sums, home_days: HomeDays { runs, homes, quarters, untils }, batch } = self;
+        if !runs.is_empty() {
+            transaction.execute(&sums.home_days, &[runs, homes, quarters, untils]).await?;
+        }
+        if batch.region_days.is_empty() && batch.changed_months.is_empty() {
+            return Ok(());
+        }
+        // Whoever sums after others sees what they have written.
+        transaction.batch_execute(&format!("SELECT pg_advisory_xact_lock({ROLL_UP_LOCK})")).await?;
+        for day in &batch.region_days {
+            for sum in &sums.days {
+                transaction.execute(sum, &[&(day.run as i64), &day.month, &day.quarter, &day.until]).await?;
+            }
+        }
+        for month in &batch.changed_months {
+            for sum in &sums.months {
+                transaction.execute(sum, &[&(month.run as i64), &month.month]).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Days of homes that end with a transaction, column by column.
 #[derive(Default)]
-struct Days {
+struct HomeDays {
     runs: Vec<i64>,
     homes: Vec<i32>,
     quarters: Vec<i32>,
     untils: Vec<i32>,
 }
 
-impl Days {
+impl HomeDays {
     fn new(batch: &Batch, keys: &[i32]) -> Self {
         let mut days = Self::default();
         for day in &batch.ended_days {
@@ -347,3 +395,5 @@ async fn migrate(client: &mut Client) -> Result<(), Failure> {
 const COPY_CHUNK: usize = 256 * 1024;
 /// The advisory lock under which the schema changes: `cortexiq` in ASCII.
 const SCHEMA_LOCK: i64 = 0x636f_7274_6578_6971;
+/// The advisory lock under which several writers sum up one after the other.
+const ROLL_UP_LOCK: i64 = SCHEMA_LOCK + 1;

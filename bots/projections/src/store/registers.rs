@@ -69,6 +69,13 @@ impl Reader {
         Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
     }
 
+    /// Local days of a run that were summed up for its regions, from their first instants to those after them.
+    pub(crate) async fn summed_days(&self, run: u64) -> Result<Vec<(i64, i64)>, Failure> {
+        const SQL: &str = "SELECT DISTINCT day, until FROM region_days WHERE run = $1";
+        let rows = self.query(SQL, [Value::from(run)]).await?;
+        Ok(rows.iter().map(|row| (row.int(0) * 900, row.int(1) * 900)).collect())
+    }
+
     /// The latest measurements of a run, encoded.
     pub(crate) async fn states(&self, run: u64) -> Result<Vec<Vec<u8>>, Failure> {
         const SQL: &str = "SELECT message FROM home_states WHERE run = $1";

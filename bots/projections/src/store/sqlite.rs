@@ -15,6 +15,7 @@ use super::daily::sum_up;
 use super::error::{Failure, Written};
 use super::migrations;
 use super::record::{Name, Record, Sink};
+use super::roll_up;
 use super::value::{Row, Value};
 
 /// Writes batches on a thread of its own, which ends when this is dropped.
@@ -146,8 +147,26 @@ fn write(
             )?;
         }
     }
+    roll_up(&transaction, batch)?;
     transaction.commit()?;
     Ok(written)
+}
+
+fn roll_up(transaction: &Connection, batch: &Batch) -> Result<(), Failure> {
+    for day in &batch.region_days {
+        for sql in roll_up::DAY {
+            let values =
+                named_params! { "$1": day.run as i64, "$2": day.month, "$3": day.quarter, "$4": day.until };
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+    }
+    for month in &batch.changed_months {
+        for sql in roll_up::MONTH {
+            let values = named_params! { "$1": month.run as i64, "$2": month.month };
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+    }
+    Ok(())
 }
 
 /// The keys of a batch's names in their order, with a transaction of their own: a key is kept when rows are not.

@@ -28,17 +28,20 @@ impl Answers {
             provider_id => self.provider(&now, provider_id).await?,
         };
         let Place([time, by_home, event, subject]) = before;
-        let values = [
-            now.run.into(),
-            home.into(),
-            provider.into(),
-            time.into(),
-            by_home.into(),
-            event.into(),
-            subject.into(),
-            (size as i64 + 1).into(),
-        ];
-        let mut rows = self.read(EVENTS, values).await?;
+        let limit = (size as i64 + 1).into();
+        let values = [now.run.into(), time.into(), by_home.into(), event.into(), subject.into(), limit];
+        let [run, time, by_home, event, subject, limit] = values.clone();
+        let of = |key: i64| [run, time, by_home, event, subject, limit, key.into()];
+        let mut rows = match (home, provider) {
+            (0, 0) => self.read(EVENTS, values).await?,
+            (home, 0) => self.read(EVENTS_OF_HOME, of(home)).await?,
+            (0, provider) => self.read(EVENTS_OF_PROVIDER, of(provider)).await?,
+            (home, provider) => {
+                let [run, time, by_home, event, subject, limit, home] = of(home);
+                let values = [run, time, by_home, event, subject, limit, home, provider.into()];
+                self.read(EVENTS_OF_BOTH, values).await?
+            }
+        };
         let next_cursor =
             cut(&mut rows, size, |row| Place([0, 1, 2, 3].map(|column| row.int(column))).show());
         Ok(ContractEventsPage { events: rows.iter().map(event_of).collect(), next_cursor })
@@ -96,11 +99,26 @@ fn event_of(row: &Row) -> ContractEvent {
     event
 }
 
-const EVENTS: &str = "SELECT e.time, e.home, e.event, e.subject, h.name, s.name, p.name, e.message
-    FROM contract_events e
-    LEFT JOIN names h ON h.id = e.home
-    LEFT JOIN names s ON s.id = e.subject
-    LEFT JOIN names p ON p.id = e.provider
-    WHERE e.run = $1 AND ($2 = 0 OR e.home = $2) AND ($3 = 0 OR e.provider = $3)
-    AND e.time <= $4 AND (e.time, e.home, e.event, e.subject) < ($4, $5, $6, $7)
-    ORDER BY e.time DESC, e.home DESC, e.event DESC, e.subject DESC LIMIT $8";
+/// The page first, then the names of what is on it. Each selection has an index that is read backwards.
+macro_rules! events {
+    ($($of:literal)?) => {
+        concat!(
+            "SELECT e.time, e.home, e.event, e.subject, h.name, s.name, p.name, e.message
+            FROM (
+                SELECT time, home, event, subject, provider, message FROM contract_events
+                WHERE run = $1 AND time <= $2 AND (time, home, event, subject) < ($2, $3, $4, $5) ",
+            $($of,)?
+            " ORDER BY time DESC, home DESC, event DESC, subject DESC LIMIT $6
+            ) e
+            LEFT JOIN names h ON h.id = e.home
+            LEFT JOIN names s ON s.id = e.subject
+            LEFT JOIN names p ON p.id = e.provider
+            ORDER BY e.time DESC, e.home DESC, e.event DESC, e.subject DESC"
+        )
+    };
+}
+
+const EVENTS: &str = events!();
+const EVENTS_OF_HOME: &str = events!("AND home = $7");
+const EVENTS_OF_PROVIDER: &str = events!("AND provider = $7");
+const EVENTS_OF_BOTH: &str = events!("AND home = $7 AND provider = $8");

@@ -1,6 +1,6 @@
 //! Homes with their latest state.
 
-use cortexiq_projections::store::Row;
+use cortexiq_projections::store::{Row, Value};
 use cortexiq_proto::{
     GetHomeRequest, GetHomesByLocationRequest, GetHomesRequest, HomeSummary, HomesPage, SearchHomesRequest,
 };
@@ -9,23 +9,60 @@ use super::{Answers, message};
 use crate::arguments::{cut, page_size, region, required};
 use crate::error::QueryError;
 
-/// Which homes are meant; what is empty does not limit.
-#[derive(Default)]
-struct Wanted<'a> {
-    region: &'a str,
-    provider_id: &'a str,
-    city: &'a str,
-    like: String,
-    home_id: &'a str,
+/// The page first, then what belongs to its homes: for each of them some rows by their keys.
+macro_rules! homes {
+    ($wanted:literal $(, $customers:ident)?) => {
+        concat!(
+            "SELECT h.message, s.message, coalesce(o.connected, 0), c.provider_id, c.contract_id, c.contract_end_time,
+            (SELECT CAST(sum(m.cost) AS bigint) FROM monthly m WHERE m.run = $1 AND m.home = h.home),
+            (SELECT CAST(sum(m.revenue) AS bigint) FROM monthly m WHERE m.run = $1 AND m.home = h.home),
+            (SELECT CAST(sum(v.saving) AS bigint) FROM (
+                SELECT sum(m.saving) AS saving FROM monthly m WHERE m.run = $1 AND m.home = h.home AND m.month < $4
+                GROUP BY m.month
+            ) v WHERE v.saving > 0),
+            (SELECT count(*) FROM contract_switches w WHERE w.run = $1 AND w.home = h.home)
+            FROM (SELECT h.run, h.home, h.home_id, h.message FROM homes h ",
+            $(concat!("JOIN ", stringify!($customers), " c ON c.run = h.run AND c.home = h.home "),)?
+            "WHERE h.run = $1 AND h.home_id > $2 ", $wanted, " ORDER BY h.home_id LIMIT $3) h
+            JOIN customers c ON c.run = $1 AND c.home = h.home
+            LEFT JOIN home_states s ON s.run = $1 AND s.home = h.home
+            LEFT JOIN home_connections o ON o.run = $1 AND o.home = h.home
+            ORDER BY h.home_id"
+        )
+    };
+}
+
+/// How many there are of which [`homes!`] shows a page; the parameters are the run and those of the selection.
+macro_rules! count {
+    ($wanted:literal $(, $customers:ident)?) => {
+        concat!(
+            "SELECT count(*) FROM homes h ",
+            $(concat!("JOIN ", stringify!($customers), " c ON c.run = h.run AND c.home = h.home "),)?
+            "WHERE h.run = $1 ", $wanted
+        )
+    };
+}
+
+/// Which homes are meant.
+enum Wanted<'a> {
+    All,
+    Region(&'a str),
+    Provider(&'a str),
+    RegionAndProvider(&'a str, &'a str),
+    City(&'a str),
+    /// Lower case, as a pattern of `LIKE`.
+    Like(String),
+    Id(&'a str),
 }
 
 impl Answers {
     /// Homes by region or provider, in the order of their ids.
     pub async fn get_homes(&self, request: &GetHomesRequest) -> Result<HomesPage, QueryError> {
-        let wanted = Wanted {
-            region: region(&request.region)?,
-            provider_id: &request.provider_id,
-            ..Wanted::default()
+        let wanted = match (region(&request.region)?, request.provider_id.as_str()) {
+            ("", "") => Wanted::All,
+            (region, "") => Wanted::Region(region),
+            ("", provider_id) => Wanted::Provider(provider_id),
+            (region, provider_id) => Wanted::RegionAndProvider(region, provider_id),
         };
         self.page(wanted, request.page_size, &request.cursor).await
     }
@@ -33,7 +70,7 @@ impl Answers {
     /// One home.
     pub async fn get_home(&self, request: &GetHomeRequest) -> Result<HomeSummary, QueryError> {
         let home_id = required("home_id", &request.home_id)?;
-        let found = self.page(Wanted { home_id, ..Wanted::default() }, 1, "").await?.homes.pop();
+        let found = self.page(Wanted::Id(home_id), 1, "").await?.homes.pop();
         found.ok_or_else(|| QueryError::Unknown(format!("home {home_id:?}")))
     }
 
@@ -44,8 +81,7 @@ impl Answers {
             return Err(QueryError::argument("query", "needs at least two characters"));
         }
         let plain = text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
-        let wanted = Wanted { like: format!("%{plain}%"), ..Wanted::default() };
-        self.page(wanted, request.page_size, &request.cursor).await
+        self.page(Wanted::Like(format!("%{plain}%")), request.page_size, &request.cursor).await
     }
 
     /// Homes of a municipality.
@@ -54,8 +90,7 @@ impl Answers {
         request: &GetHomesByLocationRequest,
     ) -> Result<HomesPage, QueryError> {
         let city = required("city", &request.city)?;
-        let page =
-            self.page(Wanted { city, ..Wanted::default() }, request.page_size, &request.cursor).await?;
+        let page = self.page(Wanted::City(city), request.page_size, &request.cursor).await?;
         match page.total {
             0 => Err(QueryError::Unknown(format!("home in {city:?}"))),
             _ => Ok(page),
@@ -65,23 +100,17 @@ impl Answers {
     async fn page(&self, wanted: Wanted<'_>, size: u32, cursor: &str) -> Result<HomesPage, QueryError> {
         let size = page_size(size)?;
         let now = self.now().await?;
-        let Wanted { region, provider_id, city, like, home_id } = wanted;
-        let filter = [
-            now.run.into(),
-            region.into(),
-            provider_id.into(),
-            city.into(),
-            like.as_str().into(),
-            home_id.into(),
-        ];
-        let [run, by_region, by_provider, by_city, by_text, by_id] = filter.clone();
-        let rest = [cursor.into(), (size as i64 + 1).into(), now.month().into()];
-        let [after, limit, month] = rest;
-        let values = [run, by_region, by_provider, by_city, by_text, by_id, after, limit, month];
-        let mut homes: Vec<HomeSummary> = self.read(HOMES, values).await?.iter().map(summary).collect();
+        let (homes, count) = wanted.sql();
+        let (one, other) = wanted.values();
+        let (run, limit) = (now.run.into(), (size as i64 + 1).into());
+        let values = [run, cursor.into(), limit, now.month().into(), one.clone(), other.clone()];
+        let mut homes: Vec<HomeSummary> = self.read(homes, values).await?.iter().map(summary).collect();
         let id = |home: &HomeSummary| home.home.as_ref().map(|home| home.home_id.clone()).unwrap_or_default();
         let next_cursor = cut(&mut homes, size, id);
-        let total = self.read(COUNT, filter).await?[0].int(0) as u32;
+        let total = match cursor.is_empty() && next_cursor.is_empty() {
+            true => homes.len() as u32,
+            false => self.read(count, [now.run.into(), one, other]).await?[0].int(0) as u32,
+        };
         Ok(HomesPage { homes, next_cursor, total })
     }
 }
@@ -101,28 +130,36 @@ fn summary(row: &Row) -> HomeSummary {
     }
 }
 
-macro_rules! wanted {
-    () => {
-        "WHERE h.run = $1 AND ($2 = '' OR h.region = $2) AND ($3 = '' OR c.provider_id = $3)
-    AND ($4 = '' OR h.city = $4) AND ($5 = '' OR h.search LIKE $5 ESCAPE '\\') AND ($6 = '' OR h.home_id = $6)"
-    };
-}
+impl Wanted<'_> {
+    /// What the statements' last parameters are.
+    fn values(&self) -> (Value, Value) {
+        match self {
+            Self::All => (Value::Null, Value::Null),
+            Self::Region(text) | Self::Provider(text) | Self::City(text) | Self::Id(text) => {
+                ((*text).into(), Value::Null)
+            }
+            Self::Like(text) => (text.into(), Value::Null),
+            Self::RegionAndProvider(region, provider) => ((*region).into(), (*provider).into()),
+        }
+    }
 
-const HOMES: &str = concat!(
-    "SELECT h.message, s.message, coalesce(o.connected, 0), c.provider_id, c.contract_id, c.contract_end_time,
-    (SELECT CAST(sum(m.cost) AS bigint) FROM monthly m WHERE m.run = h.run AND m.home = h.home),
-    (SELECT CAST(sum(m.revenue) AS bigint) FROM monthly m WHERE m.run = h.run AND m.home = h.home),
-    (SELECT CAST(sum(v.saving) AS bigint) FROM savings v
-        WHERE v.run = h.run AND v.home = h.home AND v.month < $9 AND v.saving > 0),
-    (SELECT count(*) FROM contract_switches w WHERE w.run = h.run AND w.home = h.home)
-    FROM homes h
-    LEFT JOIN customers c ON c.run = h.run AND c.home = h.home
-    LEFT JOIN home_states s ON s.run = h.run AND s.home = h.home
-    LEFT JOIN home_connections o ON o.run = h.run AND o.home = h.home ",
-    wanted!(),
-    " AND h.home_id > $7 ORDER BY h.home_id LIMIT $8"
-);
-const COUNT: &str = concat!(
-    "SELECT count(*) FROM homes h LEFT JOIN customers c ON c.run = h.run AND c.home = h.home ",
-    wanted!()
-);
+    /// A page of such homes, and how many there are of them.
+    fn sql(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::All => (homes!(""), count!("")),
+            Self::Region(_) => (homes!("AND h.region = $5"), count!("AND h.region = $2")),
+            Self::City(_) => (homes!("AND h.city = $5"), count!("AND h.city = $2")),
+            Self::Like(_) => {
+                (homes!("AND h.search LIKE $5 ESCAPE '\\'"), count!("AND h.search LIKE $2 ESCAPE '\\'"))
+            }
+            Self::Id(_) => (homes!("AND h.home_id = $5"), count!("AND h.home_id = $2")),
+            Self::Provider(_) => {
+                (homes!("AND c.provider_id = $5", customers), count!("AND c.provider_id = $2", customers))
+            }
+            Self::RegionAndProvider(..) => (
+                homes!("AND h.region = $5 AND c.provider_id = $6", customers),
+                count!("AND h.region = $2 AND c.provider_id = $3", customers),
+            ),
+        }
+    }
+}

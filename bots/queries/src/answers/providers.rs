@@ -98,7 +98,9 @@ impl Answers {
             region.parse::<Region>().is_ok_and(|region| provider_id == format!("{}_p01", region.prefix()))
         };
         let mut periods = Vec::new();
-        let rows = self.read(PERIODS, [now.run.into()]).await?;
+        // The first moment that is shown.
+        let shown = Day::containing(now.time).plus(-(SHOWN_DAYS as i64)).start().time();
+        let rows = self.read(PERIODS, [now.run.into(), shown.into()]).await?;
         for contracts in rows.chunk_by(|left, right| left.int(0) == right.int(0)) {
             // From one change to the next: the contract that began last, the spot tariff before, between and after.
             let spot = is_spot(contracts[0].text(1));
@@ -143,20 +145,31 @@ fn unknown(provider_id: &str) -> QueryError {
 /// Days in a provider's history; from the design.
 const SHOWN_DAYS: usize = 100;
 const SHARES: &str = "SELECT provider_id, count(*) FROM customers WHERE run = $1 GROUP BY provider_id";
+/// What they traded comes from the roll-ups of months that have ended, and from the registers of homes for the rest.
 const PROVIDERS: &str = "SELECT p.provider_id, p.message,
-    (SELECT o.message FROM offers o WHERE o.run = p.run AND o.provider = p.provider
-        ORDER BY CASE WHEN o.valid_from <= $4 THEN 0 ELSE 1 END, o.valid_from DESC LIMIT 1),
+    coalesce(
+        (SELECT o.message FROM offers o WHERE o.run = $1 AND o.provider = p.provider AND o.valid_from <= $4
+            ORDER BY o.valid_from DESC LIMIT 1),
+        (SELECT o.message FROM offers o WHERE o.run = $1 AND o.provider = p.provider
+            ORDER BY o.valid_from DESC LIMIT 1)),
     m.import_wh, m.export_wh, m.cost, m.revenue
     FROM providers p
     LEFT JOIN (
-        SELECT run, provider, CAST(sum(import_wh) AS bigint) AS import_wh, CAST(sum(export_wh) AS bigint) AS export_wh,
+        SELECT provider, CAST(sum(import_wh) AS bigint) AS import_wh, CAST(sum(export_wh) AS bigint) AS export_wh,
             CAST(sum(cost) AS bigint) AS cost, CAST(sum(revenue) AS bigint) AS revenue
-        FROM monthly WHERE run = $1 GROUP BY run, provider
-    ) m ON m.run = p.run AND m.provider = p.provider
+        FROM (
+            SELECT provider, import_wh, export_wh, cost, revenue FROM market_months WHERE run = $1
+            UNION ALL
+            SELECT provider, import_wh, export_wh, cost, revenue FROM monthly
+            WHERE run = $1 AND month > (SELECT coalesce(max(month), 0) FROM market_months WHERE run = $1)
+        ) months GROUP BY provider
+    ) m ON m.provider = p.provider
     WHERE p.run = $1 AND ($2 = '' OR p.region = $2) AND ($3 = '' OR p.provider_id = $3)
     ORDER BY p.provider_id";
 const OFFERS: &str =
     "SELECT message FROM offers WHERE run = $1 AND provider = $2 ORDER BY valid_from DESC LIMIT 100";
+/// Of every home what it has from an instant on: the contract that began last before it, and those that began later.
 const PERIODS: &str = "SELECT h.home, h.region, c.provider, c.start_time, c.end_time
-    FROM homes h LEFT JOIN contracts c ON c.run = h.run AND c.home = h.home
+    FROM homes h LEFT JOIN contracts c ON c.run = $1 AND c.home = h.home AND c.start_time >= coalesce(
+        (SELECT max(k.start_time) FROM contracts k WHERE k.run = $1 AND k.home = h.home AND k.start_time <= $2), 0)
     WHERE h.run = $1 ORDER BY h.home, c.start_time, c.accepted_time";

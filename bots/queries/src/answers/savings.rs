@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use cortexiq_domain::bill::commission;
 use cortexiq_domain::time::Day;
 use cortexiq_proto::{GetSavingsHistoryRequest, SavingsHistory, SavingsPoint};
 
@@ -27,14 +26,24 @@ impl Answers {
         };
         let [first, last] = [from, (until - 1).max(from)].map(|time| number(Day::containing(time).month()));
         let mut months: BTreeMap<i64, SavingsPoint> = BTreeMap::new();
-        let values = [now.run.into(), home.into(), first.into(), last.into()];
-        for row in self.read(SAVINGS, values).await? {
+        let of_home = [now.run.into(), first.into(), last.into(), home.into()];
+        let [run, from_month, until_month, _] = of_home.clone();
+        let rows = match home {
+            0 => self.read(SAVINGS, [run, from_month, until_month]).await?,
+            _ => self.read(SAVINGS_OF_HOME, of_home).await?,
+        };
+        for row in rows {
             let point = months.entry(row.int(0)).or_default();
-            // What a month did not save is not settled.
-            point.savings += row.int(1).max(0);
-            point.commission += commission(row.int(1));
+            point.savings += row.int(1);
+            point.commission += row.int(2);
         }
-        for row in self.read(SWITCHES, [now.run.into(), home.into(), from.into(), until.into()]).await? {
+        let of_home = [now.run.into(), from.into(), until.into(), home.into()];
+        let [run, from_time, until_time, _] = of_home.clone();
+        let rows = match home {
+            0 => self.read(SWITCHES, [run, from_time, until_time]).await?,
+            _ => self.read(SWITCHES_OF_HOME, of_home).await?,
+        };
+        for row in rows {
             months.entry(number(Day::containing(row.int(0)).month())).or_default().switches += 1;
         }
         let named = |(month, point): (i64, SavingsPoint)| {
@@ -45,7 +54,22 @@ impl Answers {
     }
 }
 
-const SAVINGS: &str = "SELECT month, saving FROM savings
-    WHERE run = $1 AND ($2 = 0 OR home = $2) AND month >= $3 AND month <= $4";
-const SWITCHES: &str = "SELECT time FROM contract_switches
-    WHERE run = $1 AND ($2 = 0 OR home = $2) AND time >= $3 AND time < $4";
+/// Months that were rolled up, and those that were not from the registers of homes. What a home did not save in a month is not
+/// settled.
+const SAVINGS: &str = "SELECT month, CAST(sum(savings) AS bigint), CAST(sum(commission) AS bigint)
+    FROM saving_months WHERE run = $1 AND month >= $2 AND month <= $3 GROUP BY month
+    UNION ALL
+    SELECT month, CAST(sum(CASE WHEN saving > 0 THEN saving ELSE 0 END) AS bigint),
+        CAST(sum(CASE WHEN saving > 0 THEN saving / 5 ELSE 0 END) AS bigint)
+    FROM (
+        SELECT month, CAST(sum(saving) AS bigint) AS saving FROM monthly
+        WHERE run = $1 AND month >= $2 AND month <= $3
+            AND month > (SELECT coalesce(max(month), 0) FROM saving_months WHERE run = $1)
+        GROUP BY home, month
+    ) s GROUP BY month";
+const SAVINGS_OF_HOME: &str = "SELECT month, CASE WHEN saving > 0 THEN saving ELSE 0 END,
+    CASE WHEN saving > 0 THEN saving / 5 ELSE 0 END
+    FROM savings WHERE run = $1 AND month >= $2 AND month <= $3 AND home = $4";
+const SWITCHES: &str = "SELECT time FROM contract_switches WHERE run = $1 AND time >= $2 AND time < $3";
+const SWITCHES_OF_HOME: &str =
+    "SELECT time FROM contract_switches WHERE run = $1 AND time >= $2 AND time < $3 AND home = $4";
