@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use cortexiq_domain::topics;
 use cortexiq_proto::TotalsCalculated;
 use cortexiq_shell::{Channel, close};
-use macula_sdk::{Batch, Class, Client, Notification, Overflow, Pattern, Subscription};
+use macula_sdk::{
+    Acknowledgement, Class, Client, ManualBatch, ManualSubscription, Notification, Overflow, Pattern,
+};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
@@ -45,7 +47,9 @@ pub enum RunError {
 #[derive(Debug)]
 pub struct Projections {
     client: Client,
-    subscription: Subscription,
+    subscription: ManualSubscription,
+    /// Of what is in the batch that is written next.
+    heard: Vec<Acknowledgement>,
     reader: Reader,
     projector: Projector,
     writer: Writer,
@@ -88,20 +92,20 @@ impl Projections {
     /// Opens the read models, takes up their newest run and subscribes. When this resolves the whole mesh knows, so that
     /// nothing said afterwards is missed.
     pub async fn start(config: Config) -> Result<Self, RunError> {
-        let Config { mesh, database, admin } = config;
+        let Config { mesh, database, admin, session, group } = config;
         let gauges = Arc::new(Gauges::default());
         let admin = admin.serve(Arc::clone(&gauges)).await?;
         let failed = |source| RunError::Database { database: database.shown(), source };
         let store: Arc<Store> = Arc::new(writer::open(&database).await.map_err(failed)?);
-        let mut projector = Projector::default();
+        let mut projector = if group.is_empty() { Projector::default() } else { Projector::shared() };
         projector.restore(store.reader()).await.map_err(failed)?;
         gauges.set_database(true);
         tracing::info!(database = database.shown(), run = projector.newest_run(), "the read models are open");
 
-        let client = mesh.connect("cortex-iq-projections").await?;
+        let client = mesh.connect_session("cortex-iq-projections", &session).await?;
         let everything: Pattern = topics::EVERYTHING.parse().expect("a pattern of the application");
         // A short stall slows the homes down rather than cost a row.
-        let subscribe = client.subscribe(everything).retained().scope_mesh();
+        let subscribe = client.subscribe(everything).manual_ack().retained().scope_mesh().group(group);
         let subscription = subscribe.overflow_telemetry(Overflow::Block).block_for(BLOCK).await?;
         if !subscription.missing().is_empty() {
             let missing = subscription.missing().join(", ");
@@ -112,6 +116,7 @@ impl Projections {
             totals: Channel::new(&client, &topics::TOTALS_CALCULATED),
             client,
             subscription,
+            heard: Vec::new(),
             reader: store.reader().clone(),
             projector,
             writer: Writer::new(store, Arc::clone(&gauges)),
@@ -152,9 +157,9 @@ impl Projections {
         self.finish().await
     }
 
-    fn on_heard(&mut self, batch: Batch) {
+    fn on_heard(&mut self, mut batch: ManualBatch) {
         let mut messages = 0;
-        for notification in batch {
+        for notification in &mut batch {
             match notification {
                 Notification::Message(message) => {
                     messages += 1;
@@ -171,6 +176,7 @@ impl Projections {
                 Notification::RetainedEnd => {}
             }
         }
+        self.heard.push(batch.into_acknowledgement());
         self.gauges.count_messages(messages);
         self.gauges.set_waiting(self.projector.waiting());
     }
@@ -201,9 +207,10 @@ impl Projections {
     /// Begins to write what waits, unless something is being written.
     fn write(&mut self) {
         if self.writer.is_idle() {
-            let batch = self.projector.take();
-            if !batch.is_empty() {
-                self.writer.write(batch);
+            let (batch, heard) = (self.projector.take(), std::mem::take(&mut self.heard));
+            match batch.is_empty() {
+                true => heard.into_iter().for_each(Acknowledgement::ack),
+                false => self.writer.write(batch, heard),
             }
             self.gauges.set_waiting(0);
         }
@@ -218,6 +225,10 @@ impl Projections {
     }
 
     async fn tell(&mut self) {
+        // Each of a group knows the totals of its own homes only.
+        if self.projector.is_shared() {
+            return;
+        }
         let Some(mut totals) = self.projector.totals() else { return };
         let now = Told {
             at: Instant::now(),

@@ -6,8 +6,23 @@ use macula_proto::vars::{Problems, Setting, Vars};
 use crate::store::Database;
 
 /// Settings of `cortex-iq-projections`, without those of the mesh.
-pub const SETTINGS: &[Setting] =
-    &[Setting { name: "DATABASE_URL", default: DEFAULT_DATABASE, help: DATABASE_HELP }];
+pub const SETTINGS: &[Setting] = &[
+    Setting { name: "DATABASE_URL", default: DEFAULT_DATABASE, help: DATABASE_HELP },
+    Setting {
+        name: "PROJECTIONS_SESSION",
+        default: "",
+        help: "Name under which the next process takes over what this one has not stored, one process at a time; \
+               cortex-iq-projections unless in a group, where others take over",
+    },
+    Setting {
+        name: "PROJECTIONS_GROUP",
+        default: "",
+        help: "Share the work, home by home, with all projections of this group and the same PostgreSQL database",
+    },
+];
+
+/// The session of projections that are alone.
+const SESSION: &str = "cortex-iq-projections";
 
 /// Where the read models are unless told otherwise: a file in the working directory.
 pub const DEFAULT_DATABASE: &str = "sqlite://cortexiq.db";
@@ -24,12 +39,17 @@ pub struct Config {
     pub database: Database,
     /// Where the admin port listens.
     pub admin: Admin,
+    /// The session that the next process of the same name takes over; empty for none.
+    pub session: String,
+    /// The group that shares the work; empty for projections that are alone.
+    pub group: String,
 }
 
 impl Config {
     /// Without an admin port.
     pub fn new(mesh: Mesh, database: Database) -> Self {
-        Self { mesh, database, admin: Admin::default() }
+        let (session, group) = (SESSION.to_owned(), String::new());
+        Self { mesh, database, admin: Admin::default(), session, group }
     }
 
     /// Reads and checks all settings.
@@ -38,7 +58,16 @@ impl Config {
     /// Everything that is wrong, at once.
     pub fn read(mut vars: Vars) -> Result<Self, Problems> {
         let mesh = Mesh::read(&mut vars);
-        let config = Self { mesh, database: read_database(&mut vars), admin: Admin::read(&mut vars) };
+        let group = vars.text("PROJECTIONS_GROUP", "");
+        let alone = if group.is_empty() { SESSION } else { "" };
+        let session = vars.text("PROJECTIONS_SESSION", alone);
+        let database = read_database(&mut vars);
+        if !group.is_empty() && matches!(database, Database::Sqlite(_)) {
+            vars.problem(
+                "PROJECTIONS_GROUP: one process writes a SQLite file; a group needs PostgreSQL".into(),
+            );
+        }
+        let config = Self { mesh, database, admin: Admin::read(&mut vars), session, group };
         vars.finish()?;
         Ok(config)
     }
@@ -64,6 +93,17 @@ mod tests {
     fn an_embedded_file_is_the_default() {
         let config = read(&[]).expect("nothing is required");
         assert_eq!(config.database.shown(), DEFAULT_DATABASE);
+    }
+
+    #[test]
+    fn a_group_shares_a_server() {
+        let alone = read(&[]).expect("nothing is required");
+        assert_eq!((&*alone.session, &*alone.group), (super::SESSION, ""));
+        let server = ("DATABASE_URL", "postgres://user@db/x");
+        let shared = read(&[server, ("PROJECTIONS_GROUP", "g")]).expect("right settings");
+        assert_eq!((&*shared.session, &*shared.group), ("", "g"));
+        let problems = read(&[("PROJECTIONS_GROUP", "g")]).expect_err("a file").0;
+        assert!(problems[0].starts_with("PROJECTIONS_GROUP: one process writes"), "{problems:?}");
     }
 
     #[test]

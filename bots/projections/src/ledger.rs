@@ -73,6 +73,11 @@ impl Ledger {
         Some(register)
     }
 
+    /// Whether an hour comes right after the newest.
+    pub(crate) fn is_followed_by(&self, hour: i32) -> bool {
+        self.newest.is_some_and(|newest| newest + 1 == hour)
+    }
+
     /// All registers.
     pub(crate) fn months(&self) -> &[Money] {
         &self.months

@@ -27,6 +27,8 @@ pub struct Projector {
     batch: Batch,
     runs: BTreeMap<u64, Run>,
     stale: BTreeSet<(u64, String)>,
+    /// Others write rows of the same runs.
+    shared: bool,
 }
 
 /// Who published a message, and its place among theirs.
@@ -95,6 +97,17 @@ struct Latest {
 }
 
 impl Projector {
+    /// For one of several that share the homes, and may get each other's at any time: what it knows of a home's money is read
+    /// again where an hour does not follow the one before.
+    pub fn shared() -> Self {
+        Self { shared: true, ..Self::default() }
+    }
+
+    /// Whether others write rows of the same runs.
+    pub fn is_shared(&self) -> bool {
+        self.shared
+    }
+
     /// Takes in a message; `payload` is what it was decoded from.
     pub fn apply(&mut self, message: Message, payload: &[u8]) {
         match message {
@@ -259,12 +272,14 @@ impl Projector {
             return;
         }
         let latest = Latest::of(m);
-        let complete = self.run(m.run).complete;
+        let Run { complete, periods, .. } = self.run(m.run);
+        let (complete, summed) = (*complete, periods.summed);
         let facts = self.home(m.run, &m.home_id);
         let day = facts.day_of(m.time);
+        let late = day.0 < summed;
         // Its last quarter-hour, or one that comes after it. Of an older run nobody knows which was the last.
         let ends = m.time + 900 == day.1 || facts.latest.is_some_and(|known| known.time + 900 >= day.1);
-        let ended_day = (ends || !complete).then_some(day);
+        let ended_day = (ends || late || !complete).then_some(day);
         if facts.latest.is_none_or(|known| known.time < m.time) {
             facts.latest = Some(latest);
         }
@@ -356,21 +371,23 @@ impl Projector {
 
     /// Counts an hour on its register, or notes that the home's registers have to be read again.
     fn count(&mut self, run: u64, home: Name, trade: Money) {
+        let shared = self.shared;
         let known = self.run(run);
-        let complete = known.complete;
+        let complete = known.complete && !shared;
         let ledger = match known.homes.get_mut(&trade.home_id) {
             Some(facts) => &mut facts.ledger,
             None => &mut known.homes.entry(trade.home_id.clone()).or_default().ledger,
         };
-        if !complete && ledger.months().is_empty() {
+        if (!complete && ledger.months().is_empty()) || (shared && !ledger.is_followed_by(trade.hour)) {
             ledger.stale = true;
         }
-        let home_id = trade.home_id.clone();
+        let (home_id, hour) = (trade.home_id.clone(), trade.hour);
         match ledger.add(trade).cloned() {
             Some(register) => self.write_register(run, home, &register),
             None => {
                 ledger.stale = true;
                 self.stale.insert((run, home_id));
+                self.on_late_trade(run, home, hour);
             }
         }
     }

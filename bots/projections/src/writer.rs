@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cortexiq_shell::Health as _;
+use macula_sdk::Acknowledgement;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -27,11 +28,16 @@ impl Writer {
         self.writing.is_none()
     }
 
-    /// Begins with a batch; the one before it has been [`done`](Self::done).
-    pub(crate) fn write(&mut self, batch: Batch) {
+    /// Begins with a batch; the one before it has been [`done`](Self::done). When it is committed, and not before, what it was
+    /// made of is acknowledged.
+    pub(crate) fn write(&mut self, batch: Batch, heard: Vec<Acknowledgement>) {
         debug_assert!(self.is_idle());
         let (store, gauges) = (Arc::clone(&self.store), Arc::clone(&self.gauges));
-        let writing = tokio::spawn(async move { until_written(&store, &gauges, Arc::new(batch)).await });
+        let writing = tokio::spawn(async move {
+            let written = until_written(&store, &gauges, Arc::new(batch)).await;
+            heard.into_iter().for_each(Acknowledgement::ack);
+            written
+        });
         self.writing = Some(AbortOnDropHandle::new(writing));
     }
 

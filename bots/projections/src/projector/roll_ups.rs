@@ -6,7 +6,8 @@ use cortexiq_domain::time::Day;
 
 use super::{Periods, Projector};
 use crate::ledger::month_of;
-use crate::store::roll_up::{ChangedMonth, RegionDay};
+use crate::store::Name;
+use crate::store::roll_up::{ChangedMonth, LateMonth, RegionDay};
 
 impl Projector {
     /// A row of a day has come.
@@ -51,6 +52,15 @@ impl Projector {
         if let Some(before) = before.filter(|before| *before < month) {
             self.batch.changed_months.insert(ChangedMonth { run, month: before });
         }
+    }
+
+    /// An hour came that the register in memory cannot take: the stored ones are taken from stored trades.
+    pub(super) fn on_late_trade(&mut self, run: u64, home: Name, hour: i32) {
+        let first = Day::containing(i64::from(hour) * 3600).month().first_day();
+        let [hour, until] = [first, first.plus_months(1)].map(|day| (day.start().time() / 3600) as i32);
+        let month = month_of(hour);
+        self.batch.late_months.insert(LateMonth { run, home, month, hour, until });
+        self.on_register(run, month);
     }
 
     /// A home tells its region after its rows have come.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::daily::EndedDay;
 use super::record::{Name, Record};
-use super::roll_up::{ChangedMonth, RegionDay};
+use super::roll_up::{ChangedMonth, LateMonth, RegionDay};
 use super::rows::{
     BalanceRow, ConnectionRow, ContractEventRow, ContractRow, HomeRow, MeasurementRow, MonthRow, OfferRow,
     OffsetRow, PriceRow, ProviderRow, RejectedRow, RunRow, StateRow, SwitchRow, TradeRow,
@@ -24,6 +24,8 @@ pub struct Batch {
     pub(crate) measurements: Vec<MeasurementRow>,
     /// Days of these measurements that have ended.
     pub(crate) ended_days: BTreeSet<EndedDay>,
+    /// Months of homes with hours among these trades that come late or again.
+    pub(crate) late_months: BTreeSet<LateMonth>,
     /// Days of all homes that are to be summed up after these rows.
     pub(crate) region_days: BTreeSet<RegionDay>,
     /// Months whose registers are among these.

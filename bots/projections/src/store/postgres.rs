@@ -42,6 +42,7 @@ struct Writing {
 #[derive(Debug)]
 struct Sums {
     home_days: Statement,
+    registers: Statement,
     days: Vec<Statement>,
     months: Vec<Statement>,
 }
@@ -49,9 +50,10 @@ struct Sums {
 impl Sums {
     async fn prepare(client: &Client) -> Result<Self, tokio_postgres::Error> {
         let home_days = client.prepare(&sum_up_all()).await?;
+        let registers = client.prepare(roll_up::REGISTERS).await?;
         let days = try_join_all(roll_up::DAY.map(|sql| client.prepare(sql))).await?;
         let months = try_join_all(roll_up::MONTH.map(|sql| client.prepare(sql))).await?;
-        Ok(Self { home_days, days, months })
+        Ok(Self { home_days, registers, days, months })
     }
 }
 
@@ -92,7 +94,7 @@ impl Writing {
             Some(sums) => sums,
             None => sums.insert(Sums::prepare(client).await?),
         };
-        let summing = Summing { sums, home_days: HomeDays::new(batch, &keys), batch };
+        let summing = Summing { sums, home_days: HomeDays::new(batch, &keys), batch, keys: &keys };
         match try_write(client, staged, &copies, &summing, false).await {
             // Some of it is there already: the same transaction once more, past what is there.
             Err(Attempt::Duplicate) => match try_write(client, staged, &copies, &summing, true).await {
@@ -158,13 +160,20 @@ struct Summing<'a> {
     sums: &'a Sums,
     home_days: HomeDays,
     batch: &'a Batch,
+    keys: &'a [i32],
 }
 
 impl Summing<'_> {
     async fn sum_up(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
-        let Self { sums, home_days: HomeDays { runs, homes, quarters, untils }, batch } = self;
+        let Self { sums, home_days: HomeDays { runs, homes, quarters, untils }, batch, keys } = self;
         if !runs.is_empty() {
             transaction.execute(&sums.home_days, &[runs, homes, quarters, untils]).await?;
+        }
+        for late in &batch.late_months {
+            let home = keys[late.home.0 as usize];
+            let values: [&(dyn ToSql + Sync); 5] =
+                [&(late.run as i64), &home, &late.month, &late.hour, &late.until];
+            transaction.execute(&sums.registers, &values).await?;
         }
         if batch.region_days.is_empty() && batch.changed_months.is_empty() {
             return Ok(());

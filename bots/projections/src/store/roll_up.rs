@@ -3,6 +3,8 @@
 //! They are taken of what is stored, never added to. Of several writers each sums after it has the lock of all of them: the
 //! last one sees the rows of the others.
 
+use super::record::Name;
+
 /// A local day of a run whose hours and sums are to be made, again where they were before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RegionDay {
@@ -21,6 +23,28 @@ pub(crate) struct ChangedMonth {
     /// As 202501.
     pub(crate) month: i32,
 }
+
+/// A home's local month whose registers of money are to be taken from its stored trades: an hour came that is not newer than
+/// the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct LateMonth {
+    pub(crate) run: u64,
+    pub(crate) home: Name,
+    /// As 202501.
+    pub(crate) month: i32,
+    /// Its first hour, and the one after its last.
+    pub(crate) hour: i32,
+    pub(crate) until: i32,
+}
+
+/// With the parameters run, home, month, first hour, the one after the last.
+pub(super) const REGISTERS: &str =
+    "INSERT INTO monthly (run, home, month, provider, import_wh, export_wh, cost, revenue, saving, hour)
+    SELECT run, home, CAST($3 AS integer), provider, sum(import_wh), sum(export_wh), sum(cost), sum(revenue),
+        sum(CASE WHEN left_contract = 0 THEN 0 ELSE (left_cost - left_revenue) - (cost - revenue) END), max(hour)
+    FROM trades WHERE run = $1 AND home = $2 AND hour >= $4 AND hour < $5 GROUP BY run, home, provider
+    ON CONFLICT (run, home, month, provider) DO UPDATE SET import_wh = excluded.import_wh, export_wh = excluded.export_wh,
+        cost = excluded.cost, revenue = excluded.revenue, saving = excluded.saving, hour = excluded.hour";
 
 /// In this order, with the parameters run, month, first quarter-hour, the one after the last.
 pub(super) const DAY: [&str; 4] = [REGION_HOURS, REGION_DAYS, MARKET_HOURS, MARKET_DAYS];

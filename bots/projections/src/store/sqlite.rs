@@ -147,12 +147,19 @@ fn write(
             )?;
         }
     }
-    roll_up(&transaction, batch)?;
+    roll_up(&transaction, batch, &keys)?;
     transaction.commit()?;
     Ok(written)
 }
 
-fn roll_up(transaction: &Connection, batch: &Batch) -> Result<(), Failure> {
+fn roll_up(transaction: &Connection, batch: &Batch, keys: &[i32]) -> Result<(), Failure> {
+    for late in &batch.late_months {
+        let home = keys[late.home.0 as usize];
+        let values = named_params! {
+            "$1": late.run as i64, "$2": home, "$3": late.month, "$4": late.hour, "$5": late.until
+        };
+        transaction.prepare_cached(roll_up::REGISTERS)?.execute(values)?;
+    }
     for day in &batch.region_days {
         for sql in roll_up::DAY {
             let values =
