@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::gauges::Gauges;
 use crate::message::{Message, Unfit};
 use crate::projector::{Origin, Projector};
-use crate::store::{Failure, Reader, Store, Written};
+use crate::store::{Database, Failure, Reader, Store, VerifyError, Written};
 use crate::writer::{self, Writer};
 
 /// Why the projections stopped before they were told to. A lost connection is no reason, nor is a database that has gone:
@@ -37,6 +37,20 @@ pub enum RunError {
         database: String,
         /// Why.
         source: Failure,
+    },
+    /// There is nothing to work on.
+    #[error("no run is in the read models")]
+    NoRun,
+    /// It could not be told whether the read models are right.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// The read models are not what they must be.
+    #[error("{lost} quarter-hours are lost, {different} rows or numbers differ")]
+    Different {
+        /// Quarter-hours that must be stored and are not.
+        lost: u64,
+        /// Rows and numbers that differ, those that are lost among them.
+        different: u64,
     },
     /// The writer failed in a way that is a mistake of ours.
     #[error("the writer failed: {0}")]
@@ -88,6 +102,63 @@ pub async fn migrate(config: Config, shutdown: CancellationToken) -> Result<(), 
     Ok(())
 }
 
+/// Makes all sums of a run again from its stored quarter-hours and hours, month by month; of the newest run unless told which.
+pub async fn rebuild(config: Config, run: Option<u64>, shutdown: CancellationToken) -> Result<(), RunError> {
+    let Config { database, .. } = config;
+    let failed = |source| RunError::Database { database: database.shown(), source };
+    let rebuilding = async {
+        let store = writer::open(&database).await.map_err(failed)?;
+        let run = which(store.reader(), run, &database).await?;
+        // Whether there is such a run.
+        store.reader().recorded(run).await?;
+        let told = |month| tracing::info!(run, %month, "made again");
+        store.rebuild(run, told).await.map_err(failed)
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        rebuilt = rebuilding => rebuilt,
+    }
+}
+
+/// Computes a run again from its recorded prices and contracts and prints the first differences.
+pub async fn verify(config: Config, run: Option<u64>, shutdown: CancellationToken) -> Result<(), RunError> {
+    let Config { database, .. } = config;
+    let verifying = async {
+        if let Database::Sqlite(path) = &database
+            && !path.exists()
+        {
+            let source = Failure::Refused(format!("there is no file {}", path.display()));
+            return Err(RunError::Database { database: database.shown(), source });
+        }
+        let reader = Reader::new(&database);
+        let run = which(&reader, run, &database).await?;
+        let end_time = reader.recorded(run).await?.end_time;
+        let report = reader.verify(run, end_time).await?;
+        if report.equal && report.lost == 0 {
+            println!(
+                "run {run} is equal to the watt-hour and the nano-euro; {} quarter-hours",
+                report.stored
+            );
+            return Ok(());
+        }
+        report.differences.iter().for_each(|difference| println!("{difference}"));
+        Err(RunError::Different { lost: report.lost, different: report.different })
+    };
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        verified = verifying => verified,
+    }
+}
+
+async fn which(reader: &Reader, run: Option<u64>, database: &Database) -> Result<u64, RunError> {
+    let failed = |source| RunError::Database { database: database.shown(), source };
+    let newest = reader.newest_run().await.map_err(failed)?;
+    match run {
+        Some(run) => Ok(run),
+        None => newest.ok_or(RunError::NoRun),
+    }
+}
+
 impl Projections {
     /// Opens the read models, takes up their newest run and subscribes. When this resolves the whole mesh knows, so that
     /// nothing said afterwards is missed.
@@ -99,7 +170,7 @@ impl Projections {
         let store: Arc<Store> = Arc::new(writer::open(&database).await.map_err(failed)?);
         let mut projector = if group.is_empty() { Projector::default() } else { Projector::shared() };
         projector.restore(store.reader()).await.map_err(failed)?;
-        gauges.set_database(true);
+        gauges.set_database(Ok(()));
         tracing::info!(database = database.shown(), run = projector.newest_run(), "the read models are open");
 
         let client = mesh.connect_session("cortex-iq-projections", &session).await?;

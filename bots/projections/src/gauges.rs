@@ -1,6 +1,7 @@
 //! What the admin port shows: counted in the loop, read from anywhere.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use cortexiq_shell::{Health, Metrics};
 
@@ -17,7 +18,8 @@ pub struct Gauges {
     failures: AtomicU64,
     waiting: AtomicU64,
     subscribed: AtomicBool,
-    database: AtomicBool,
+    /// Whether the database takes rows, or why not; none before it has been reached.
+    database: Mutex<Option<Result<(), String>>>,
 }
 
 macro_rules! counters {
@@ -70,8 +72,8 @@ impl Gauges {
         self.subscribed.store(subscribed, Ordering::Relaxed);
     }
 
-    pub(crate) fn set_database(&self, reached: bool) {
-        self.database.store(reached, Ordering::Relaxed);
+    pub(crate) fn set_database(&self, taken: Result<(), String>) {
+        *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Some(taken);
     }
 }
 
@@ -80,12 +82,12 @@ impl Health for Gauges {
 
     /// Whether messages come and are committed.
     fn ready(&self) -> Result<(), String> {
-        let missing = match (self.subscribed.load(Ordering::Relaxed), self.database.load(Ordering::Relaxed)) {
-            (_, false) => "the database cannot be reached",
-            (false, true) => "not subscribed yet",
-            (true, true) => return Ok(()),
-        };
-        Err(missing.to_owned())
+        let database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        database.clone().unwrap_or_else(|| Err("the database has not been reached yet".to_owned()))?;
+        match self.subscribed.load(Ordering::Relaxed) {
+            true => Ok(()),
+            false => Err("not subscribed yet".to_owned()),
+        }
     }
 
     fn metrics(&self, metrics: &mut Metrics) {

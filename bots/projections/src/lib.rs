@@ -14,7 +14,7 @@ pub mod projector;
 pub mod store;
 mod writer;
 
-pub use bot::{Projections, RunError, migrate, run};
+pub use bot::{Projections, RunError, migrate, rebuild, run, verify};
 pub use config::{Config, DATABASE_HELP, DEFAULT_DATABASE, SETTINGS, read_database};
 pub use gauges::Gauges;
 pub use store::{Batch, Counts, Database, Reader, Store};

@@ -435,8 +435,13 @@ impl Projector {
                 hour: row.hour,
             };
             let register = self.home(run, home_id).ledger.add(trade).cloned();
-            if let Some(register) = register {
-                self.write_register(run, home, &register);
+            match register {
+                Some(register) => self.write_register(run, home, &register),
+                // It is not newer than what is stored: the registers are read once more when it is stored too.
+                None => {
+                    self.home(run, home_id).ledger.stale = true;
+                    self.stale.insert((run, home_id.to_owned()));
+                }
             }
         }
     }

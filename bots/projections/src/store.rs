@@ -10,6 +10,7 @@ pub(crate) mod daily;
 mod error;
 mod migrations;
 mod postgres;
+mod rebuild;
 mod record;
 mod recorded;
 mod registers;

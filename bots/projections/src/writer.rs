@@ -58,14 +58,14 @@ async fn until_written(store: &Store, gauges: &Gauges, batch: Arc<Batch>) -> Wri
                 if gauges.ready().is_err() {
                     tracing::info!("the database takes rows");
                 }
-                gauges.set_database(true);
+                gauges.set_database(Ok(()));
                 gauges.count_batches(1);
                 gauges.count_measurements(written.measurements);
                 gauges.count_trades(written.trades);
                 return written;
             }
             Err(error) => {
-                gauges.set_database(false);
+                gauges.set_database(Err(error.to_string()));
                 gauges.count_failures(1);
                 tracing::warn!(%error, rows = batch.len(), ?pause, "not written; trying again");
                 tokio::time::sleep(pause).await;

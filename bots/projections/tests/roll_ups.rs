@@ -8,7 +8,7 @@ use cortexiq_domain::time::Day;
 use cortexiq_projections::fixtures::{Postgres, World};
 use cortexiq_projections::message::Message;
 use cortexiq_projections::projector::Projector;
-use cortexiq_projections::{Database, Store};
+use cortexiq_projections::{Database, Reader, Store};
 
 /// More of them with `ROLL_UP_SEEDS=100 cargo test -p cortexiq-projections --test roll_ups`.
 fn seeds() -> u64 {
@@ -59,30 +59,36 @@ async fn roll_ups_are_naive_sums(database: &Database, seed: u64) {
     store.write(projector.take().into()).await.expect("written");
 
     let naive = Naive::new(&world);
-    let read = async |sql: &'static str| {
-        let rows = store.reader().query(sql, [RUN.into()]).await.expect("read");
-        let row = |row: &cortexiq_projections::store::Row| {
-            let key = (row.text(0).to_owned(), row.text(1).to_owned(), row.int(2));
-            (key, [3, 4, 5, 6].map(|column| row.int(column)))
-        };
-        rows.iter().map(row).collect::<Sums>()
-    };
-    // The last day has not been left behind by six hours yet.
-    let last = world.plan.end_time - 86_400;
-    let until = |sums: &Sums, unit: i64| -> Sums {
-        sums.iter()
-            .filter(|((.., time), _)| time * unit < last)
-            .map(|(key, sum)| (key.clone(), *sum))
-            .collect()
-    };
-    assert_eq!(read(REGION_HOURS).await, until(&naive.region_hours, 3600), "seed {seed}");
-    assert_eq!(read(REGION_DAYS).await, until(&naive.region_days, 900), "seed {seed}");
-    assert_eq!(read(MARKET_HOURS).await, until(&naive.market_hours, 3600), "seed {seed}");
-    assert_eq!(read(MARKET_DAYS).await, until(&naive.market_days, 900), "seed {seed}");
-    assert_eq!(read(MARKET_MONTHS).await, naive.january, "seed {seed}");
-    assert_eq!(read(SAVING_MONTHS).await, naive.savings, "seed {seed}");
+    naive.compare(store.reader(), &world, &format!("seed {seed}")).await;
     let report = store.reader().verify(RUN, world.plan.end_time).await.expect("compared");
     assert!(report.equal, "seed {seed}: {:#?}", report.differences);
+
+    // Made again from what is stored, whatever stood there.
+    for table in ["daily", "monthly", "region_hours", "market_days", "market_months", "saving_months"] {
+        damage(database, &format!("DELETE FROM {table} WHERE run = {RUN}")).await;
+    }
+    damage(database, "UPDATE region_days SET pv_wh = pv_wh + 1").await;
+    damage(database, "UPDATE market_hours SET cost = cost + 1").await;
+    let mut months = Vec::new();
+    store.rebuild(RUN, |month| months.push(month.to_string())).await.expect("made again");
+    assert_eq!(months, ["2025-01", "2025-02"]);
+    naive.compare(store.reader(), &world, &format!("seed {seed}, made again")).await;
+    let report = store.reader().verify(RUN, world.plan.end_time).await.expect("compared");
+    assert!(report.equal, "seed {seed}: {:#?}", report.differences);
+}
+
+async fn damage(database: &Database, sql: &str) {
+    match database {
+        Database::Sqlite(path) => {
+            rusqlite::Connection::open(path).expect("opens").execute_batch(sql).expect("damaged");
+        }
+        Database::Postgres(url) => {
+            let (client, connection) =
+                tokio_postgres::connect(url, tokio_postgres::NoTls).await.expect("connects");
+            tokio::spawn(connection);
+            client.batch_execute(sql).await.expect("damaged");
+        }
+    }
 }
 
 /// In the order of a live run, but for what comes up to two days late, and for what comes twice.
@@ -130,7 +136,7 @@ impl Naive {
         }
         let region = |home_id: &str| {
             let home = world.plan.homes.iter().find(|home| home.id == home_id).expect("a home");
-            home.region.name().to_owned()
+            home.address.region.name().to_owned()
         };
         let mut saved: BTreeMap<String, i64> = BTreeMap::new();
         for message in rows.values() {
@@ -159,6 +165,31 @@ impl Naive {
             add(&mut naive.savings, (region(&home_id), String::new(), 202_501), sum);
         }
         naive
+    }
+
+    async fn compare(&self, reader: &Reader, world: &World, what: &str) {
+        let read = async |sql: &'static str| {
+            let rows = reader.query(sql, [RUN.into()]).await.expect("read");
+            let row = |row: &cortexiq_projections::store::Row| {
+                let key = (row.text(0).to_owned(), row.text(1).to_owned(), row.int(2));
+                (key, [3, 4, 5, 6].map(|column| row.int(column)))
+            };
+            rows.iter().map(row).collect::<Sums>()
+        };
+        // The last day has not been left behind by six hours yet.
+        let last = world.plan.end_time - 86_400;
+        let until = |sums: &Sums, unit: i64| -> Sums {
+            sums.iter()
+                .filter(|((.., time), _)| time * unit < last)
+                .map(|(key, sum)| (key.clone(), *sum))
+                .collect()
+        };
+        assert_eq!(read(REGION_HOURS).await, until(&self.region_hours, 3600), "{what}");
+        assert_eq!(read(REGION_DAYS).await, until(&self.region_days, 900), "{what}");
+        assert_eq!(read(MARKET_HOURS).await, until(&self.market_hours, 3600), "{what}");
+        assert_eq!(read(MARKET_DAYS).await, until(&self.market_days, 900), "{what}");
+        assert_eq!(read(MARKET_MONTHS).await, self.january, "{what}");
+        assert_eq!(read(SAVING_MONTHS).await, self.savings, "{what}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::store::{Failure, Reader};
 impl Projector {
     /// Takes up the newest run of the read models, if there is one.
     pub async fn restore(&mut self, reader: &Reader) -> Result<(), Failure> {
-        let Some(number) = reader.newest_run().await? else { return Ok(()) };
+        let Some(number) = reader.newest_stored_run().await? else { return Ok(()) };
         let counts = reader.counts(number).await?;
         let mut run = Run {
             complete: true,

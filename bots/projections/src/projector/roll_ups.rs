@@ -7,7 +7,7 @@ use cortexiq_domain::time::Day;
 use super::{Periods, Projector};
 use crate::ledger::month_of;
 use crate::store::Name;
-use crate::store::roll_up::{ChangedMonth, LateMonth, RegionDay};
+use crate::store::roll_up::{ChangedMonth, LateMonth, RegionDay, SETTLED};
 
 impl Projector {
     /// A row of a day has come.
@@ -97,6 +97,3 @@ impl Periods {
         }
     }
 }
-
-/// How far past its end a day is summed up, seconds: when all homes have told of it, so that it is seldom done again.
-const SETTLED: i64 = 6 * 3600;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::daily::EndedDay;
 use super::record::{Name, Record};
-use super::roll_up::{ChangedMonth, LateMonth, RegionDay};
+use super::roll_up::{ChangedMonth, Cleared, LateMonth, RegionDay};
 use super::rows::{
     BalanceRow, ConnectionRow, ContractEventRow, ContractRow, HomeRow, MeasurementRow, MonthRow, OfferRow,
     OffsetRow, PriceRow, ProviderRow, RejectedRow, RunRow, StateRow, SwitchRow, TradeRow,
@@ -24,6 +24,8 @@ pub struct Batch {
     pub(crate) measurements: Vec<MeasurementRow>,
     /// Days of these measurements that have ended.
     pub(crate) ended_days: BTreeSet<EndedDay>,
+    /// Months whose sums are taken away before they are made again.
+    pub(crate) cleared: BTreeSet<Cleared>,
     /// Months of homes with hours among these trades that come late or again.
     pub(crate) late_months: BTreeSet<LateMonth>,
     /// Days of all homes that are to be summed up after these rows.
@@ -71,6 +73,7 @@ impl Batch {
             && self.prices.is_empty()
             && self.balances.is_empty()
             && self.offsets.is_empty()
+            && self.cleared.is_empty()
             && self.region_days.is_empty()
             && self.changed_months.is_empty()
     }

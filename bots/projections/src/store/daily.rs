@@ -15,7 +15,7 @@ pub(crate) struct EndedDay {
 /// Sums up a day. Parameters: run, home, first quarter-hour, the one after the last.
 pub(super) fn sum_up() -> String {
     format!(
-        "{INSERT} SELECT $1, $2, $3, $4, {SUMS} WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 {RENEW}"
+        "{INSERT} SELECT $1, $2, $3, $4, {SUMS} WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 {SOME} {RENEW}"
     )
 }
 
@@ -24,7 +24,7 @@ pub(super) fn sum_up_all() -> String {
     format!(
         "{INSERT} SELECT d.*, s.* FROM unnest($1::bigint[], $2::integer[], $3::integer[], $4::integer[]) \
             AS d(run, home, quarter, until) CROSS JOIN LATERAL (SELECT {SUMS} m WHERE m.run = d.run AND m.home = d.home \
-            AND m.quarter >= d.quarter AND m.quarter < d.until) s {RENEW}"
+            AND m.quarter >= d.quarter AND m.quarter < d.until {SOME}) s {RENEW}"
     )
 }
 
@@ -34,6 +34,9 @@ const INSERT: &str = "INSERT INTO daily (run, home, quarter, until, pv_wh, load_
 /// The state of charge is that of the last quarter-hour, found without a second look.
 const SUMS: &str = "sum(pv_wh), sum(load_wh), sum(import_wh), sum(export_wh), sum(charge_wh), sum(discharge_wh), \
     max(CAST(quarter AS bigint) * 65536 + state_of_charge) % 65536, max(import_wh), count(*) FROM measurements";
+
+/// A day without rows is none.
+const SOME: &str = "HAVING count(*) > 0";
 
 const RENEW: &str = "ON CONFLICT (run, home, quarter) DO UPDATE SET pv_wh = excluded.pv_wh, load_wh = excluded.load_wh, \
     import_wh = excluded.import_wh, export_wh = excluded.export_wh, charge_wh = excluded.charge_wh, \

@@ -166,6 +166,15 @@ struct Summing<'a> {
 impl Summing<'_> {
     async fn sum_up(&self, transaction: &Transaction<'_>) -> Result<(), tokio_postgres::Error> {
         let Self { sums, home_days: HomeDays { runs, homes, quarters, untils }, batch, keys } = self;
+        for month in &batch.cleared {
+            let run = month.run as i64;
+            for sql in roll_up::CLEAR {
+                transaction.execute(sql, &[&run, &month.quarter, &month.until]).await?;
+            }
+            for sql in roll_up::CLEAR_MONTH {
+                transaction.execute(sql, &[&run, &month.month]).await?;
+            }
+        }
         if !runs.is_empty() {
             transaction.execute(&sums.home_days, &[runs, homes, quarters, untils]).await?;
         }

@@ -20,6 +20,15 @@ pub(crate) struct Money {
 }
 
 impl Reader {
+    /// The newest run of which there is anything, also before its first tick.
+    pub(crate) async fn newest_stored_run(&self) -> Result<Option<u64>, Failure> {
+        const SQL: &str =
+            "SELECT max(run) FROM (SELECT max(run) AS run FROM runs UNION ALL SELECT max(run) FROM homes
+            UNION ALL SELECT max(run) FROM home_states UNION ALL SELECT max(run) FROM monthly) newest";
+        let rows = self.query(SQL, []).await?;
+        Ok(rows.first().filter(|row| row.has(0)).map(|row| row.int(0) as u64))
+    }
+
     /// All registers of a run.
     pub(crate) async fn money(&self, run: u64) -> Result<Vec<Money>, Failure> {
         let rows = self.query(MONEY, [Value::from(run)]).await?;

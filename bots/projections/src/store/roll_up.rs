@@ -37,6 +37,36 @@ pub(crate) struct LateMonth {
     pub(crate) until: i32,
 }
 
+/// A local month of a run whose sums are to be made again from nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cleared {
+    pub(crate) run: u64,
+    /// As 202501.
+    pub(crate) month: i32,
+    /// Its first quarter-hour, and the one after its last.
+    pub(crate) quarter: i32,
+    pub(crate) until: i32,
+}
+
+/// With the parameters run, first quarter-hour, the one after the last.
+pub(super) const CLEAR: [&str; 5] = [
+    "DELETE FROM daily WHERE run = $1 AND quarter >= $2 AND quarter < $3",
+    "DELETE FROM region_hours WHERE run = $1 AND hour >= CAST($2 AS integer) / 4 AND hour < CAST($3 AS integer) / 4",
+    "DELETE FROM region_days WHERE run = $1 AND day >= $2 AND day < $3",
+    "DELETE FROM market_hours WHERE run = $1 AND hour >= CAST($2 AS integer) / 4 AND hour < CAST($3 AS integer) / 4",
+    "DELETE FROM market_days WHERE run = $1 AND day >= $2 AND day < $3",
+];
+
+/// With the parameters run and month.
+pub(super) const CLEAR_MONTH: [&str; 3] = [
+    "DELETE FROM monthly WHERE run = $1 AND month = $2",
+    "DELETE FROM market_months WHERE run = $1 AND month = $2",
+    "DELETE FROM saving_months WHERE run = $1 AND month = $2",
+];
+
+/// How far past its end a day is summed up, seconds: when all homes have told of it, so that it is seldom done again.
+pub(crate) const SETTLED: i64 = 6 * 3600;
+
 /// With the parameters run, home, month, first hour, the one after the last.
 pub(super) const REGISTERS: &str =
     "INSERT INTO monthly (run, home, month, provider, import_wh, export_wh, cost, revenue, saving, hour)

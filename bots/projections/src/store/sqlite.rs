@@ -138,6 +138,7 @@ fn write(
     let mut inserting = Inserting { connection: &transaction, keys: &keys, written: Written::default() };
     batch.visit(&mut inserting)?;
     let written = inserting.written;
+    clear(&transaction, batch)?;
     if !batch.ended_days.is_empty() {
         let mut sum_up = transaction.prepare_cached(&sum_up())?;
         for day in &batch.ended_days {
@@ -150,6 +151,20 @@ fn write(
     roll_up(&transaction, batch, &keys)?;
     transaction.commit()?;
     Ok(written)
+}
+
+fn clear(transaction: &Connection, batch: &Batch) -> Result<(), Failure> {
+    for month in &batch.cleared {
+        for sql in roll_up::CLEAR {
+            let values = named_params! { "$1": month.run as i64, "$2": month.quarter, "$3": month.until };
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+        for sql in roll_up::CLEAR_MONTH {
+            let values = named_params! { "$1": month.run as i64, "$2": month.month };
+            transaction.prepare_cached(sql)?.execute(values)?;
+        }
+    }
+    Ok(())
 }
 
 fn roll_up(transaction: &Connection, batch: &Batch, keys: &[i32]) -> Result<(), Failure> {
