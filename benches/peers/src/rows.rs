@@ -32,7 +32,7 @@ impl Work {
     pub fn expected(&self) -> u64 {
         match self {
             Self::PubSub(work) => work.expected(),
-            Self::Rpc(work) => work.callers as u64 * work.calls,
+            Self::Rpc(work) => work.callers as u64 * u64::from(work.calls),
             Self::Storm(work) => work.clients as u64,
         }
     }
@@ -169,6 +169,7 @@ pub fn rows() -> Vec<Row> {
             subs,
             topics,
             size: size.parse().expect("a size in this file"),
+            idle_subs: 0,
             messages,
             rate: None,
             slow: 0,

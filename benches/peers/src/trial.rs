@@ -86,14 +86,15 @@ pub fn run(row: &Row, peer: Peer, pair: usize, programs: &Programs, place: &Plac
             Err(error) => return Ok(failed(&work, &error)),
         };
         let before = server::cpu(server.pid())?;
-        let ran = tokio::time::timeout(LONGEST, children.run()).await;
+        let (mut after, mut resident) = (None, None);
+        let ended = || (after, resident) = (server::cpu(server.pid()).ok(), server::resident(server.pid()).ok());
+        let ran = tokio::time::timeout(LONGEST, children.run(ended)).await;
         let part = match ran.unwrap_or_else(|_| Err(anyhow::anyhow!("it did not end within {LONGEST:?}"))) {
             Ok(part) => part,
             Err(error) => return Ok(failed(&work, &error)),
         };
-        let cpu = server::cpu(server.pid())?.saturating_sub(before);
-        let resident = Some(server::resident(server.pid())?);
-        anyhow::Ok(Outcome { expected: work.expected(), part, cpu: Some(cpu), resident })
+        let cpu = after.map(|after| after.saturating_sub(before));
+        anyhow::Ok(Outcome { expected: work.expected(), part, cpu, resident })
     })?;
     Ok(Trial { row: row.name, peer, pair, idle, outcome })
 }
@@ -128,7 +129,7 @@ pub fn client(args: ClientArgs) -> anyhow::Result<()> {
         }
         Peer::Nats => {
             let waiting = match &args.work {
-                Work::PubSub(work) if work.subs < 100 => (work.pubs as u64 * work.messages) as usize + 1,
+                Work::PubSub(work) if work.subs < 100 => work.pubs * work.messages as usize + 1,
                 _ => 64 << 10,
             };
             let system = Nats { port, ca, threads: Threads::Shared, waiting };

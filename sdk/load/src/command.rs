@@ -2,15 +2,15 @@
 
 use crate::macula::Macula;
 use crate::report::{Format, Outcome, Part, print};
-use crate::spread::{Children, Share, await_word, tell};
+use crate::spread::{Children, Share, Working, await_word, tell};
 use crate::{pubsub, rpc, server, storm};
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 use macula_sdk::{Builder, Class, Overflow};
 use std::io::IsTerminal as _;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// A load for a gateway.
@@ -70,19 +70,30 @@ pub enum Kind {
 
 const PUBSUB_EXAMPLES: &str = "\
 Examples:
-  macula bench pubsub                                            One publisher, four subscribers, 128 bytes
-  macula bench pubsub --pubs 16 --subs 16 --topics 16            Sixteen pairs
-  macula bench pubsub --rate 5000 --messages 50000               Latency at 5,000 messages a second
-  macula bench pubsub --size 128:9,16384:1 --processes 2         A mix of sizes, clients in two processes
-  macula bench pubsub --class telemetry --overflow drop-oldest --slow 1   One slow reader beside three others
-  macula bench pubsub --url https://a:9443 --subscribe-url https://b:9443   Through the mesh";
+  One publisher, four subscribers, 128 bytes:
+    macula bench pubsub
+  Sixteen pairs:
+    macula bench pubsub --pubs 16 --subs 16 --topics 16
+  Latency at 5,000 messages a second:
+    macula bench pubsub --rate 5000 --messages 50000
+  A mix of sizes, clients in two processes:
+    macula bench pubsub --size 128:9,16384:1 --processes 2
+  One slow reader beside three others:
+    macula bench pubsub --class telemetry --overflow drop-oldest --slow 1
+  Through the mesh:
+    macula bench pubsub --url https://a:9443 --subscribe-url https://b:9443
+  Among 100,000 other subscriptions:
+    macula bench pubsub --idle-subs 100000";
 const RPC_EXAMPLES: &str = "\
 Examples:
-  macula bench rpc                                               One call after the other
-  macula bench rpc --in-flight 50 --calls 100000                 Fifty in flight";
+  One call after the other:
+    macula bench rpc
+  Fifty in flight:
+    macula bench rpc --in-flight 50 --calls 100000";
 const CONNECT_EXAMPLES: &str = "\
 Examples:
-  macula bench connect --clients 1000 --at-once 100              A storm of a thousand";
+  A storm of a thousand:
+    macula bench connect --clients 1000 --at-once 100";
 
 /// What all loads have.
 #[derive(Debug, clap::Args)]
@@ -93,7 +104,7 @@ pub struct Common {
     /// Process of the gateway, for its CPU time and memory; found by its port when it runs on this machine
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
-    /// Print one line of names and one of values
+    /// Print one line of names and one of values, whatever --output says
     #[arg(long)]
     pub csv: bool,
     /// This process is one of several
@@ -154,14 +165,18 @@ impl Bench {
                 work.check()?;
                 let run = Run { target, common, format, what: "deliveries", expected: work.expected() };
                 run.run(work, async |share, begin: Word, seen| {
-                    pubsub::run(&system, work, share, begin.given(), seen).await
+                    let crowd = if share.index == 0 { work.idle_subs } else { 0 };
+                    let crowd = system.crowd(crowd).await?;
+                    let part = pubsub::run(&system, work, share, begin.given(), seen).await;
+                    crowd.close().await;
+                    part
                 })
                 .await
             }
             Kind::Rpc { work, serve_url, common } => {
                 system.far = far(serve_url);
                 work.check()?;
-                let expected = work.callers as u64 * work.calls;
+                let expected = work.callers as u64 * u64::from(work.calls);
                 let run = Run { target, common, format, what: "answers", expected };
                 run.run(work, async |share, begin: Word, seen| {
                     rpc::run(&system, work, share, begin.given(), seen).await
@@ -197,19 +212,59 @@ impl Target {
 enum Word {
     /// The parent, on the standard input.
     OfParent,
-    /// Nobody: at once, when the CPU clock of the server has been read.
-    AtOnce(tokio::sync::oneshot::Sender<()>),
+    /// Nobody: at once, when the server's CPU time has been read.
+    AtOnce(Clock),
+}
+
+/// The work is under way until this is dropped.
+enum Under {
+    Parent { _working: Working },
+    Clock(Clock),
 }
 
 impl Word {
-    async fn given(self) -> anyhow::Result<()> {
+    async fn given(self) -> anyhow::Result<Under> {
         match self {
-            Self::OfParent => await_word().await,
-            Self::AtOnce(begins) => {
-                let _ = begins.send(());
-                Ok(())
+            Self::OfParent => Ok(Under::Parent { _working: await_word().await? }),
+            Self::AtOnce(clock) => {
+                clock.read();
+                Ok(Under::Clock(clock))
             }
         }
+    }
+}
+
+impl Drop for Under {
+    fn drop(&mut self) {
+        if let Self::Clock(clock) = self {
+            clock.read();
+        }
+    }
+}
+
+/// CPU time of the server at the beginning of the work and at its end, and its memory then.
+#[derive(Clone, Default)]
+struct Clock {
+    pid: Option<u32>,
+    readings: Arc<Mutex<Readings>>,
+}
+
+#[derive(Clone, Default)]
+struct Readings {
+    cpu: Vec<Duration>,
+    resident: Option<u64>,
+}
+
+impl Clock {
+    fn read(&self) {
+        let Some(pid) = self.pid else { return };
+        let mut readings = self.readings.lock().unwrap_or_else(PoisonError::into_inner);
+        readings.cpu.extend(server::cpu(pid).ok());
+        readings.resident = server::resident(pid).ok();
+    }
+
+    fn readings(&self) -> Readings {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -234,21 +289,23 @@ impl Run<'_> {
         }
         ensure!(self.common.processes > 0, "--processes is at least 1");
         let pid = self.target.pid(self.common);
-        let (part, before) = if self.common.processes == 1 {
-            let (begins, begun) = tokio::sync::oneshot::channel();
+        if let Some(pid) = self.common.server_pid {
+            server::cpu(pid).with_context(|| format!("--server-pid {pid}: there is no such process"))?;
+        }
+        let clock = Clock { pid, ..Clock::default() };
+        let part = if self.common.processes == 1 {
             let bar = self.progress(seen.clone(), pid);
-            let watch = async { begun.await.ok().and(pid).and_then(|pid| server::cpu(pid).ok()) };
-            let (part, before) = tokio::join!(load(Share::ALL, Word::AtOnce(begins), seen), watch);
+            let part = load(Share::ALL, Word::AtOnce(clock.clone()), seen).await;
             bar.finish_and_clear();
-            (part?, before)
+            part?
         } else {
             let children = Children::start(self.children()?).await?;
-            let before = pid.and_then(|pid| server::cpu(pid).ok());
-            (children.run().await?, before)
+            clock.read();
+            children.run(|| clock.read()).await?
         };
-        let after = pid.and_then(|pid| server::cpu(pid).ok());
-        let cpu = after.zip(before).map(|(after, before)| after.saturating_sub(before));
-        let resident = part.resident.or_else(|| pid.and_then(|pid| server::resident(pid).ok()));
+        let Readings { cpu, resident } = clock.readings();
+        let cpu = if let [before, after] = cpu[..] { Some(after.saturating_sub(before)) } else { None };
+        let resident = part.resident.or(resident);
         let outcome = Outcome { expected: self.expected, part, cpu, resident };
         let format = if self.common.csv { Format::Csv } else { self.format };
         print(&outcome, self.what, work, format);

@@ -25,6 +25,52 @@ impl Macula {
     }
 }
 
+/// Subscriptions that are only there, until they are closed.
+#[derive(Debug, Default)]
+pub struct Crowd {
+    clients: Vec<(macula_sdk::Client, Vec<macula_sdk::Subscription>)>,
+}
+
+impl Crowd {
+    /// Ends their sessions.
+    pub async fn close(self) {
+        for (client, subscriptions) in self.clients {
+            let _ = client.close().await;
+            drop(subscriptions);
+        }
+    }
+}
+
+impl Macula {
+    /// So many subscriptions, with wildcards and without, that match no topic of a load.
+    ///
+    /// # Errors
+    /// When a client cannot connect or subscribe.
+    pub async fn crowd(&self, subscriptions: usize) -> anyhow::Result<Crowd> {
+        let mut clients = tokio::task::JoinSet::new();
+        for first in (0..subscriptions).step_by(SUBSCRIPTIONS_PER_SESSION) {
+            let (builder, overflow) = (self.far.clone(), self.overflow);
+            let numbers = first..subscriptions.min(first + SUBSCRIPTIONS_PER_SESSION);
+            clients.spawn(async move {
+                let client = builder.connect().await.context("a client with idle subscriptions")?;
+                let mut held = Vec::with_capacity(numbers.len());
+                for number in numbers {
+                    let end = if number % 4 == 0 { "*" } else { "measured" };
+                    let pattern: Pattern = format!("load.crowd.home-{number:07}.{end}").parse()?;
+                    let subscribe = client.subscribe(pattern).overflow_events(overflow);
+                    held.push(subscribe.await.context("an idle subscription")?);
+                }
+                anyhow::Ok((client, held))
+            });
+        }
+        let mut crowd = Crowd::default();
+        while let Some(client) = clients.join_next().await {
+            crowd.clients.push(client??);
+        }
+        Ok(crowd)
+    }
+}
+
 impl System for Macula {
     type Client = MaculaClient;
 
@@ -41,7 +87,14 @@ impl System for Macula {
         // I/O has threads of its own already.
         Threads::Shared
     }
+
+    fn may_lose(&self) -> bool {
+        self.overflow != Overflow::Block
+    }
 }
+
+/// Subscriptions of one client, as the protocol bounds them.
+const SUBSCRIPTIONS_PER_SESSION: usize = 10_000;
 
 /// A client of a gateway.
 #[derive(Debug)]
@@ -86,6 +139,11 @@ impl Client for MaculaClient {
     ) -> anyhow::Result<bool> {
         let reply = self.client.call(topic(procedure)?, payload.to_vec()).await?;
         Ok(check(reply.payload()))
+    }
+
+    async fn close(&self) {
+        // A session that only ends with its process is held for, and holds publishers back, until the gateway is sure.
+        let _ = self.client.close().await;
     }
 }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// Bytes of the head; no payload is shorter.
-pub const HEAD: usize = 20;
+pub const HEAD: usize = 16;
 
 /// The head of a payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Head {
     /// Number of the publisher or caller.
     pub publisher: u32,
     /// Number of the message, from 0 for each publisher.
-    pub sequence: u64,
+    pub sequence: u32,
     /// [When](crate::now) it was due.
     pub due: u64,
 }
@@ -26,8 +26,8 @@ impl Head {
     #[inline]
     pub fn write(&self, payload: &mut [u8]) {
         payload[..4].copy_from_slice(&self.publisher.to_le_bytes());
-        payload[4..12].copy_from_slice(&self.sequence.to_le_bytes());
-        payload[12..HEAD].copy_from_slice(&self.due.to_le_bytes());
+        payload[4..8].copy_from_slice(&self.sequence.to_le_bytes());
+        payload[8..HEAD].copy_from_slice(&self.due.to_le_bytes());
     }
 
     /// Reads it; `None` when the payload is too short.
@@ -35,10 +35,10 @@ impl Head {
     pub fn read(payload: &[u8]) -> Option<Self> {
         let (head, _) = payload.split_first_chunk::<HEAD>()?;
         let (publisher, rest) = head.split_first_chunk::<4>()?;
-        let (sequence, due) = rest.split_first_chunk::<8>()?;
+        let (sequence, due) = rest.split_first_chunk::<4>()?;
         Some(Self {
             publisher: u32::from_le_bytes(*publisher),
-            sequence: u64::from_le_bytes(*sequence),
+            sequence: u32::from_le_bytes(*sequence),
             due: u64::from_le_bytes(due.try_into().ok()?),
         })
     }
@@ -56,10 +56,10 @@ pub struct Sizes {
 impl Sizes {
     /// Size of the message of this number.
     #[inline]
-    pub fn of(&self, sequence: u64) -> usize {
+    pub fn of(&self, sequence: u32) -> usize {
         match self.round.as_slice() {
             [only] => *only,
-            round => round[(sequence % round.len() as u64) as usize],
+            round => round[sequence as usize % round.len()],
         }
     }
 
@@ -129,7 +129,7 @@ mod tests {
 
     #[test]
     fn a_head_is_read_as_it_was_written() {
-        let head = Head { publisher: 7, sequence: 1 << 40, due: 99 };
+        let head = Head { publisher: 7, sequence: 1 << 30, due: 99 };
         let mut payload = [0; HEAD + 3];
         head.write(&mut payload);
         assert_eq!(Head::read(&payload), Some(head));
@@ -143,7 +143,7 @@ mod tests {
         assert_eq!(first.iter().filter(|&&size| size == 1024).count(), 2);
         assert!(!first.windows(2).any(|pair| pair == [1024, 1024]));
         assert_eq!(mix.largest(), 1024);
-        for bad in ["", "19", "128:0", "128:x", "128:1001"] {
+        for bad in ["", "15", "128:0", "128:x", "128:1001"] {
             assert!(bad.parse::<Sizes>().is_err(), "{bad}");
         }
     }

@@ -4,7 +4,7 @@ use crate::payload::{Head, Sizes};
 use crate::report::Part;
 use crate::sink::{Sink, Strictness};
 use crate::spread::Share;
-use crate::system::{Client, Publisher as _, Role, Subscription as _, System, run_on};
+use crate::system::{Client, Publisher as _, Role, Subscription as _, System, close_all, run_on};
 use anyhow::{Context as _, ensure};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 /// Connections that are made at a time.
 const CONNECTING: usize = 32;
 /// A publisher that is not paced gives way after so many messages, so that others of its thread have their turn.
-const TURN: u64 = 64;
+const TURN: u32 = 64;
 
 /// Work of publishers and subscribers.
 #[derive(Clone, Debug, Serialize, Deserialize, clap::Args)]
@@ -30,12 +30,15 @@ pub struct Work {
     /// Topics; publisher and subscriber number n use topic n modulo this
     #[arg(long, default_value_t = 1)]
     pub topics: usize,
-    /// Bytes of payload, at least 20, or a mix: 128:8,1024:2
+    /// Bytes of payload, at least 16, or a mix: 128:8,1024:2
     #[arg(long, default_value = "128")]
     pub size: Sizes,
+    /// Subscriptions of other clients, 10,000 each at most, that match nothing of what is published
+    #[arg(long, default_value_t = 0)]
+    pub idle_subs: usize,
     /// Messages of each publisher
     #[arg(long, default_value_t = 300_000)]
-    pub messages: u64,
+    pub messages: u32,
     /// Messages a second of each publisher; as fast as it goes when not given. Latency counts from when a message was due
     #[arg(long)]
     pub rate: Option<f64>,
@@ -57,8 +60,8 @@ impl Work {
     /// What is wrong.
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(
-            self.topics > 0 && self.pubs > 0 && self.subs > 0,
-            "--pubs, --subs and --topics are at least 1"
+            self.topics > 0 && self.pubs > 0 && self.subs > 0 && self.messages > 0,
+            "--pubs, --subs, --topics and --messages are at least 1"
         );
         ensure!(self.slow <= self.subs, "--slow {}: there are {} subscribers", self.slow, self.subs);
         ensure!(self.rate.is_none_or(|rate| rate > 0.0), "--rate is more than 0");
@@ -68,7 +71,8 @@ impl Work {
     /// Messages that this subscriber gets.
     fn expected_by(&self, subscriber: usize) -> u64 {
         let topic = subscriber % self.topics;
-        (0..self.pubs).filter(|publisher| publisher % self.topics == topic).count() as u64 * self.messages
+        (0..self.pubs).filter(|publisher| publisher % self.topics == topic).count() as u64
+            * u64::from(self.messages)
     }
 
     /// Deliveries of the whole work.
@@ -82,22 +86,22 @@ impl Work {
 }
 
 /// Does the share of a process, counting in `seen`. All clients are connected and subscribed when `begin` is awaited,
-/// and start when it is done.
+/// and start when it is done; what it gives is dropped when the work is done, before they leave.
 ///
 /// # Errors
 /// When a client cannot connect, subscribe or publish. What is missing is in the result.
-pub async fn run<S: System>(
+pub async fn run<S: System, W>(
     system: &S,
     work: &Work,
     share: Share,
-    begin: impl Future<Output = anyhow::Result<()>>,
+    begin: impl Future<Output = anyhow::Result<W>>,
     seen: Arc<AtomicU64>,
 ) -> anyhow::Result<Part> {
     work.check()?;
     let (ready, mut readiness) = mpsc::unbounded_channel();
     let (start, started) = watch::channel(0);
     let gate = Arc::new(Semaphore::new(CONNECTING));
-    let mut subscribers: Vec<JoinHandle<anyhow::Result<Part>>> = Vec::new();
+    let mut subscribers = Vec::new();
     for number in share.of(work.subs) {
         let task =
             subscriber(system.clone(), work.clone(), number, gate.clone(), ready.clone(), seen.clone());
@@ -111,20 +115,26 @@ pub async fn run<S: System>(
         publishers.push(run_on(system.threads(), task)?);
     }
     await_all(&mut readiness, publishers.len(), &mut publishers).await?;
-    begin.await?;
+    let working = begin.await?;
     let mut part = Part { first: crate::now(), ..Part::default() };
     start.send_replace(part.first);
     // Not every client says when all that it was given has left: they stay until the subscribers have it.
-    let mut stay = Vec::new();
+    let (mut stay, mut clients) = (Vec::new(), Vec::new());
     for task in publishers {
-        stay.push(task.await??);
-        part.sent += work.messages;
+        let (client, publisher) = task.await??;
+        stay.push(publisher);
+        clients.push(client);
+        part.sent += u64::from(work.messages);
     }
     let deadline = tokio::time::Instant::now() + Duration::from_secs(work.patience);
     for task in subscribers {
         let abort = task.abort_handle();
         match tokio::time::timeout_at(deadline, task).await {
-            Ok(result) => part.add(result??),
+            Ok(result) => {
+                let (client, got) = result??;
+                clients.push(client);
+                part.add(got);
+            }
             Err(_) => {
                 abort.abort();
                 part.faulty += 1;
@@ -135,7 +145,9 @@ pub async fn run<S: System>(
             }
         }
     }
+    drop(working);
     drop(stay);
+    close_all(system, clients).await?;
     part.received = part.received.max(seen.load(Ordering::Relaxed));
     Ok(part)
 }
@@ -168,7 +180,7 @@ async fn subscriber<S: System>(
     gate: Arc<Semaphore>,
     ready: mpsc::UnboundedSender<()>,
     seen: Arc<AtomicU64>,
-) -> anyhow::Result<Part> {
+) -> anyhow::Result<(S::Client, Part)> {
     let (client, subscription) = {
         let _permit = gate.acquire().await?;
         let client = system.connect(Role::Subscriber).await?;
@@ -176,7 +188,7 @@ async fn subscriber<S: System>(
         (client, subscription)
     };
     let slow = work.is_slow(number);
-    let strictness = if slow { Strictness::Told } else { Strictness::Complete };
+    let strictness = if slow || system.may_lose() { Strictness::Told } else { Strictness::Complete };
     let sizes = work.size.clone();
     let mut sink =
         Sink::new(work.expected_by(number), work.pubs, sizes, work.rate.is_some(), strictness, seen);
@@ -184,9 +196,8 @@ async fn subscriber<S: System>(
         sink = sink.slow(Duration::from_micros(work.slow_us));
     }
     let _ = ready.send(());
-    let sink = subscription.run(sink).await;
-    drop(client);
-    Ok(sink.finish())
+    let part = subscription.run(sink).await.finish();
+    Ok((client, part))
 }
 
 async fn publisher<S: System>(
@@ -213,7 +224,7 @@ async fn publisher<S: System>(
     for sequence in 0..work.messages {
         if let Some(interval) = interval {
             // The time at which it should leave counts, so that a stall is seen by all that it delays.
-            due = start + (offset + interval * sequence as f64) as u64;
+            due = start + (offset + interval * f64::from(sequence)) as u64;
             let now = crate::now();
             if due > now {
                 tokio::time::sleep(Duration::from_nanos(due - now)).await;

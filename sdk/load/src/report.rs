@@ -41,9 +41,9 @@ pub struct Part {
     pub sent: u64,
     /// Messages, answers or connections that came.
     pub received: u64,
-    /// Messages that were missing where others came after them, which slow readers may have.
+    /// Messages that were missing where others came after them, where some may be lost.
     pub missing: u64,
-    /// Messages of which slow readers were told that they are lost.
+    /// Messages of which subscribers were told that they are lost.
     pub told: u64,
     /// How much was wrong.
     pub faulty: u64,
@@ -110,7 +110,7 @@ pub enum Format {
 }
 
 impl Outcome {
-    /// Whether nothing is missing but what slow readers were told of, and nothing was wrong.
+    /// Whether nothing is missing but what subscribers were told of, and nothing was wrong.
     pub fn is_valid(&self) -> bool {
         self.part.faulty == 0 && self.part.received + self.part.told.max(self.part.missing) == self.expected
     }
@@ -203,9 +203,9 @@ fn print_text(outcome: &Outcome, what: &str) {
     if let Some(resident) = outcome.resident {
         println!("server memory   {:.1} MB", resident as f64 / 1e6);
     }
-    let quantile = |share| part.latency.quantile(share);
+    let quantile = |share| milliseconds(part.latency.quantile(share));
     println!(
-        "latency         p50 {} µs, p90 {} µs, p99 {} µs, p99.9 {} µs, max {} µs",
+        "latency         p50 {}, p90 {}, p99 {}, p99.9 {}, max {}",
         quantile(0.5),
         quantile(0.9),
         quantile(0.99),
@@ -213,7 +213,7 @@ fn print_text(outcome: &Outcome, what: &str) {
         quantile(1.0)
     );
     if part.told > 0 {
-        println!("lost and told   {}, to slow readers", part.told);
+        println!("lost and told   {}, to who did not keep up", part.told);
     }
     for fault in part.faults.iter().take(5) {
         println!("FAULT           {fault}");
@@ -222,6 +222,11 @@ fn print_text(outcome: &Outcome, what: &str) {
         let missing = outcome.expected.saturating_sub(part.received + part.told);
         println!("INVALID         {missing} are missing, {} faults", part.faulty);
     }
+}
+
+fn milliseconds(microseconds: u64) -> String {
+    let decimals = if microseconds < 10_000 { 2 } else { 0 };
+    format!("{:.decimals$} ms", microseconds as f64 / 1e3)
 }
 
 #[cfg(test)]

@@ -3,13 +3,12 @@
 use crate::payload::{Head, Sizes};
 use crate::report::{Latency, Part};
 use crate::spread::Share;
-use crate::system::{Client as _, Role, System, run_on};
+use crate::system::{Client as _, Role, System, close_all, run_on};
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use tokio::task::JoinHandle;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 /// Work of callers and callees.
 #[derive(Clone, Debug, Serialize, Deserialize, clap::Args)]
@@ -23,12 +22,12 @@ pub struct Work {
     /// Calls in flight of each caller
     #[arg(long, default_value_t = 1)]
     pub in_flight: usize,
-    /// Bytes of payload, at least 20, or a mix: 128:8,1024:2
+    /// Bytes of payload, at least 16, or a mix: 128:8,1024:2
     #[arg(long, default_value = "128")]
     pub size: Sizes,
     /// Calls of each caller
     #[arg(long, default_value_t = 20_000)]
-    pub calls: u64,
+    pub calls: u32,
 }
 
 impl Work {
@@ -38,22 +37,23 @@ impl Work {
     /// What is wrong.
     pub fn check(&self) -> anyhow::Result<()> {
         ensure!(
-            self.callers > 0 && self.callees > 0 && self.in_flight > 0,
-            "--callers, --callees and --in-flight are at least 1"
+            self.callers > 0 && self.callees > 0 && self.in_flight > 0 && self.calls > 0,
+            "--callers, --callees, --in-flight and --calls are at least 1"
         );
         Ok(())
     }
 }
 
-/// Does the share of a process, counting answers in `seen`. `begin` is awaited when all are connected.
+/// Does the share of a process, counting answers in `seen`. `begin` is awaited when all are connected; what it gives is dropped
+/// when the work is done, before they leave.
 ///
 /// # Errors
 /// When a client cannot connect or register. A call that fails or is answered wrongly is in the result.
-pub async fn run<S: System>(
+pub async fn run<S: System, W>(
     system: &S,
     work: &Work,
     share: Share,
-    begin: impl Future<Output = anyhow::Result<()>>,
+    begin: impl Future<Output = anyhow::Result<W>>,
     seen: Arc<AtomicU64>,
 ) -> anyhow::Result<Part> {
     work.check()?;
@@ -67,7 +67,8 @@ pub async fn run<S: System>(
             let service = client.serve(number).await?;
             let _ = ready.send(());
             stopped.wait_for(|stopped| *stopped).await?;
-            drop((service, client));
+            drop(service);
+            client.close().await;
             Ok(())
         })?);
         if is_ready.await.is_err()
@@ -77,7 +78,7 @@ pub async fn run<S: System>(
         }
     }
     let (start, started) = tokio::sync::watch::channel(false);
-    let mut callers: Vec<JoinHandle<anyhow::Result<Part>>> = Vec::new();
+    let mut callers = Vec::new();
     for number in share.of(work.callers) {
         let (ready, is_ready) = tokio::sync::oneshot::channel();
         let task = caller(system.clone(), work.clone(), number, ready, started.clone(), seen.clone());
@@ -88,12 +89,17 @@ pub async fn run<S: System>(
         }
         callers.push(task);
     }
-    begin.await?;
+    let working = begin.await?;
     let mut part = Part { first: crate::now(), ..Part::default() };
     start.send_replace(true);
+    let mut clients = Vec::new();
     for task in callers {
-        part.add(task.await??);
+        let (client, got) = task.await??;
+        clients.push(client);
+        part.add(got);
     }
+    drop(working);
+    close_all(system, clients.into_iter().filter_map(Arc::into_inner).collect()).await?;
     stop.send_replace(true);
     for task in callees {
         task.await??;
@@ -108,11 +114,11 @@ async fn caller<S: System>(
     ready: tokio::sync::oneshot::Sender<()>,
     mut started: tokio::sync::watch::Receiver<bool>,
     seen: Arc<AtomicU64>,
-) -> anyhow::Result<Part> {
+) -> anyhow::Result<(Arc<S::Client>, Part)> {
     let client = Arc::new(system.connect(Role::Caller).await?);
     let _ = ready.send(());
     started.wait_for(|started| *started).await?;
-    let next = Arc::new(AtomicU64::new(0));
+    let next = Arc::new(AtomicU32::new(0));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..work.in_flight {
         let (client, work, next, seen) = (client.clone(), work.clone(), next.clone(), seen.clone());
@@ -151,5 +157,5 @@ async fn caller<S: System>(
     while let Some(part) = workers.join_next().await {
         whole.add(part?);
     }
-    Ok(whole)
+    Ok((client, whole))
 }

@@ -21,7 +21,7 @@ pub enum Strictness {
 pub struct Sink {
     expected: u64,
     strictness: Strictness,
-    next: Vec<u64>,
+    next: Vec<u32>,
     sizes: Sizes,
     every: u64,
     seen: Arc<AtomicU64>,
@@ -87,7 +87,7 @@ impl Sink {
         match self.next.get_mut(head.publisher as usize) {
             Some(next) if *next == head.sequence => *next += 1,
             Some(next) if *next < head.sequence && self.strictness == Strictness::Told => {
-                self.part.missing += head.sequence - *next;
+                self.part.missing += u64::from(head.sequence - *next);
                 *next = head.sequence + 1;
             }
             expected => {
@@ -152,7 +152,7 @@ mod tests {
         Sink::new(3, 1, "20".parse().unwrap(), true, strictness, Arc::default())
     }
 
-    fn message(sequence: u64) -> [u8; 20] {
+    fn message(sequence: u32) -> [u8; 20] {
         let mut payload = [0; 20];
         Head { publisher: 0, sequence, due: crate::now() }.write(&mut payload);
         payload

@@ -1,7 +1,7 @@
 //! Several client processes for one work: this program again, each with a share of the clients.
 //!
 //! A child says `ready` on its standard output when its clients are connected, begins when it reads `go`, and says what came
-//! of it as one line of JSON.
+//! of it as one line of JSON. Before that it says `ended`, when its work is done and its clients are still there.
 
 use crate::report::Part;
 use anyhow::{Context as _, ensure};
@@ -42,16 +42,27 @@ impl FromStr for Share {
     }
 }
 
+/// The work of a child lasts until this is dropped.
+#[derive(Debug)]
+pub struct Working(());
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        // Who does not hear it finds the end of the output.
+        let _ = say("ended");
+    }
+}
+
 /// In a child: says that it is ready, and waits for the word.
 ///
 /// # Errors
 /// When the parent is gone.
-pub async fn await_word() -> anyhow::Result<()> {
+pub async fn await_word() -> anyhow::Result<Working> {
     say("ready")?;
     let mut line = String::new();
     let read = tokio::task::spawn_blocking(move || std::io::stdin().read_line(&mut line).map(|_| line));
     ensure!(read.await??.trim() == "go", "the process that started this one is gone");
-    Ok(())
+    Ok(Working(()))
 }
 
 /// In a child: says what came of its share.
@@ -95,14 +106,19 @@ impl Children {
         Ok(Self { children })
     }
 
-    /// Gives the word, and puts together what comes of it.
+    /// Gives the word, and puts together what comes of it. `ended` is called when all work is done, before clients leave.
     ///
     /// # Errors
     /// When a child fails.
-    pub async fn run(mut self) -> anyhow::Result<Part> {
+    pub async fn run(mut self, ended: impl FnOnce()) -> anyhow::Result<Part> {
         for (_, input, _) in &mut self.children {
             input.write_all(b"go\n").await?;
         }
+        for (_, _, lines) in &mut self.children {
+            let line = lines.next_line().await?;
+            ensure!(line.as_deref() == Some("ended"), "a process of clients ended before its work");
+        }
+        ended();
         let mut whole = Part::default();
         for (child, _, lines) in &mut self.children {
             let line = lines.next_line().await?.context("a process of clients ended without a result")?;

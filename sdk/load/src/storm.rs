@@ -2,7 +2,7 @@
 
 use crate::report::{Latency, Part};
 use crate::spread::Share;
-use crate::system::{Role, System, run_on};
+use crate::system::{Client as _, Role, System, run_on};
 use anyhow::ensure;
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
@@ -28,19 +28,20 @@ pub struct Work {
     pub server: Option<u32>,
 }
 
-/// Does the share of a process, counting connections in `seen`. Latency is that of connecting.
+/// Does the share of a process, counting connections in `seen`. Latency is that of connecting. What `begin` gives
+/// is dropped when they have rested, before they leave.
 ///
 /// # Errors
 /// When no thread can be made. A client that cannot connect is in the result.
-pub async fn run<S: System>(
+pub async fn run<S: System, W>(
     system: &S,
     work: &Work,
     share: Share,
-    begin: impl Future<Output = anyhow::Result<()>>,
+    begin: impl Future<Output = anyhow::Result<W>>,
     seen: Arc<AtomicU64>,
 ) -> anyhow::Result<Part> {
     ensure!(work.at_once > 0 && work.clients > 0, "--clients and --at-once are at least 1");
-    begin.await?;
+    let working = begin.await?;
     let gate = Arc::new(Semaphore::new(work.at_once));
     let mut part = Part { first: crate::now(), ..Part::default() };
     let (stop, stopped) = tokio::sync::watch::channel(false);
@@ -60,7 +61,9 @@ pub async fn run<S: System>(
             };
             seen.fetch_add(1, Ordering::Relaxed);
             stopped.wait_for(|stopped| *stopped).await?;
-            drop(client);
+            if let Ok(client) = client {
+                client.close().await;
+            }
             Ok(())
         })?);
     }
@@ -81,6 +84,7 @@ pub async fn run<S: System>(
     part.latency = Latency::from(&latency);
     tokio::time::sleep(Duration::from_secs(work.stay)).await;
     part.resident = work.server.and_then(|pid| crate::server::resident(pid).ok());
+    drop(working);
     stop.send_replace(true);
     for task in tasks {
         task.await??;

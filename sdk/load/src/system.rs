@@ -40,6 +40,11 @@ pub trait System: Clone + Send + Sync + 'static {
 
     /// Where its clients run best.
     fn threads(&self) -> Threads;
+
+    /// Whether a subscriber may lose what it is told of, if it does not keep up.
+    fn may_lose(&self) -> bool {
+        false
+    }
 }
 
 /// A connection of a [`System`].
@@ -67,6 +72,11 @@ pub trait Client: Send + Sync + 'static {
         payload: &[u8],
         check: impl FnOnce(&[u8]) -> bool + Send,
     ) -> impl Future<Output = anyhow::Result<bool>> + Send;
+
+    /// Takes leave, where the router waits for those who do not.
+    fn close(&self) -> impl Future<Output = ()> + Send {
+        async {}
+    }
 }
 
 /// Publishes to one topic.
@@ -101,6 +111,21 @@ pub fn run_on<T: Send + 'static>(
             Ok(threads[NEXT.fetch_add(1, Ordering::Relaxed) % threads.len()].spawn(task))
         }
     }
+}
+
+/// Has all these clients take leave.
+pub(crate) async fn close_all<S: System>(system: &S, clients: Vec<S::Client>) -> anyhow::Result<()> {
+    let leave = |client: S::Client| {
+        run_on(system.threads(), async move {
+            client.close().await;
+            Ok(())
+        })
+    };
+    let leaving: Vec<_> = clients.into_iter().map(leave).collect::<anyhow::Result<_>>()?;
+    for task in leaving {
+        task.await??;
+    }
+    Ok(())
 }
 
 /// Threads with runtimes that last as long as the process.

@@ -25,7 +25,18 @@ fn outcome(expected: u64, part: Part) -> Outcome {
 
 fn work(rate: Option<f64>) -> pubsub::Work {
     let size = "64:3,2048:1".parse().expect("a mix");
-    pubsub::Work { pubs: 2, subs: 4, topics: 2, size, messages: 500, rate, slow: 0, slow_us: 0, patience: 30 }
+    pubsub::Work {
+        pubs: 2,
+        subs: 4,
+        topics: 2,
+        size,
+        idle_subs: 0,
+        messages: 500,
+        rate,
+        slow: 0,
+        slow_us: 0,
+        patience: 30,
+    }
 }
 
 #[tokio::test]
@@ -51,6 +62,7 @@ async fn a_slow_reader_is_told_what_it_loses_and_the_others_lose_nothing() {
         subs: 2,
         topics: 1,
         size,
+        idle_subs: 0,
         messages: 2000,
         rate: Some(1000.0),
         slow: 1,

@@ -56,6 +56,12 @@ impl World {
         format!("https://localhost:{}", self.gateway.local_addr().port())
     }
 
+    /// Sessions of the gateway, those included whose client may come back.
+    pub(crate) fn sessions(&self) -> usize {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(self.gateway.status()).expect("the gateway runs").gauges.sessions
+    }
+
     /// The command, connected to this gateway.
     pub(crate) fn macula(&self, args: &[&str]) -> Command {
         let mut command = macula(args);
