@@ -1,19 +1,11 @@
 //! What a mesh costs the core: a publish beside so many peers that want it or do not, and one hop more.
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use macula_core::{ConnKey, Identity, Node, NodeId, Now};
-use macula_proto::frame::{FrameError, Splitter, put_message};
+use macula_benches::driver::{BATCH, Driver, ENDLESS};
+use macula_core::ConnKey;
+use macula_proto::frame::{FrameError, Splitter};
 use macula_proto::kind::{self, StreamKind};
-use macula_proto::v1::{
-    Ack, Continue, Hello, Interest, InterestSnapshot, LinkHello, Received, Subscribe, TopicAlias, Windows,
-};
-use macula_proto::wire::{self, Message};
-
-/// Messages in one batch: what a busy publisher's packet carries.
-const BATCH: usize = 40;
-/// Credit that never ends.
-const ENDLESS: u64 = u64::MAX / 2;
-const NOW: Now = Now { elapsed_ms: 1, unix_ms: 1 };
+use macula_proto::v1::Ack;
 
 /// An event of 128 bytes enters a gateway with so many links. The peers acknowledge what they get.
 fn peers(c: &mut Criterion) {
@@ -64,7 +56,7 @@ fn hop(c: &mut Criterion) {
             near.publish(publisher);
             let mut crossed = Vec::new();
             near.drain(|bytes| crossed.extend_from_slice(bytes));
-            far.node.receive(from, StreamKind::Event, &crossed, NOW);
+            far.core.node.receive(from, StreamKind::Event, &crossed, far.core.now);
             let sent = far.drain(|_| {});
             near.acknowledge(to);
             sent
@@ -74,126 +66,59 @@ fn hop(c: &mut Criterion) {
 }
 
 struct Gateway {
-    node: Node,
-    sequence: u64,
-    batch: Vec<u8>,
+    core: Driver,
     /// Frames of each event stream to a peer so far.
     positions: Vec<(ConnKey, u64)>,
 }
 
 impl Gateway {
     fn new(id: u8) -> Self {
-        let identity = Identity {
-            node: NodeId([id; 16]),
-            name: format!("gateway-{id}"),
-            realm: "bench".to_owned(),
-            epoch: 1,
-            advertise: Vec::new(),
-        };
-        Self { node: Node::new(identity), sequence: 0, batch: Vec::new(), positions: Vec::new() }
+        Self { core: Driver::new(id), positions: Vec::new() }
     }
 
-    fn control(&mut self, key: ConnKey, kind: u8, message: &impl prost::Message) {
-        self.frame(key, StreamKind::Control, kind, message);
-    }
-
-    fn frame(&mut self, key: ConnKey, stream: StreamKind, kind: u8, message: &impl prost::Message) {
-        let mut frame = Vec::new();
-        put_message(&mut frame, kind, message);
-        self.node.receive(key, stream, &frame, NOW);
-    }
-
-    /// A link that is up, to a peer that wants this.
     fn peer(&mut self, id: u8, pattern: &str) -> ConnKey {
-        let key = self.node.open_link(false);
-        let hello = LinkHello {
-            versions: vec![1],
-            realm: "bench".to_owned(),
-            node: vec![id; 16].into(),
-            name: format!("gateway-{id}"),
-            epoch: 1,
-            windows: Some(windows()),
-            ..LinkHello::default()
-        };
-        self.control(key, kind::LINK_HELLO, &hello);
-        self.control(key, kind::RECEIVED, &Received::default());
-        let interests = vec![Interest { pattern: pattern.to_owned(), ..Interest::default() }];
-        self.control(
-            key,
-            kind::INTEREST_SNAPSHOT,
-            &InterestSnapshot { version: 1, interests, offers: vec![] },
-        );
-        self.frame(key, StreamKind::Event, kind::CONTINUE, &Continue::default());
-        self.drain(|_| {});
+        let key = self.core.peer(id, [pattern.to_owned()]);
         self.positions.push((key, 0));
         key
     }
 
-    fn client(&mut self, id: u8) -> ConnKey {
-        let key = self.node.open_session();
-        let hello = Hello {
-            versions: vec![1],
-            realm: "bench".to_owned(),
-            publisher: vec![id; 16].into(),
-            epoch: 1,
-            windows: Some(windows()),
-            ..Hello::default()
-        };
-        self.control(key, kind::HELLO, &hello);
-        key
-    }
-
     fn subscriber(&mut self) {
-        let key = self.client(1);
-        self.control(
-            key,
-            kind::SUBSCRIBE,
-            &Subscribe { subscription: 1, pattern: "bench.*".to_owned(), ..Subscribe::default() },
-        );
+        let conn = self.core.client(1, ENDLESS);
+        self.core.subscribe(conn, 1, "bench.*");
         self.drain(|_| {});
     }
 
     fn publisher(&mut self) -> ConnKey {
-        let key = self.client(2);
-        let alias = TopicAlias { alias: 1, topic: "bench.mesh".to_owned(), content_type: String::new() };
-        self.frame(key, StreamKind::Event, kind::TOPIC_ALIAS, &alias);
+        let conn = self.core.client(2, ENDLESS);
+        self.core.alias(conn, StreamKind::Event, 1, "bench.mesh");
         self.drain(|_| {});
-        key
+        conn
     }
 
     fn publish(&mut self, publisher: ConnKey) {
-        self.batch.clear();
-        for _ in 0..BATCH {
-            self.sequence += 1;
-            wire::encode_publish(&mut self.batch, 1, self.sequence, &Message::new(&[7; 128], ""), false);
-        }
-        self.node.receive(publisher, StreamKind::Event, &self.batch, NOW);
+        self.core.publish(publisher, StreamKind::Event, |_| (1, ""));
     }
 
     /// Takes what there is to send; the events of links are shown to `events`.
     fn drain(&mut self, mut events: impl FnMut(&[u8])) -> usize {
-        let mut sent = 0;
-        while let Some((key, stream)) = self.node.poll_ready() {
-            while let Some(bytes) = self.node.take(key, stream, NOW) {
-                sent += bytes.len();
-                if stream != StreamKind::Event {
-                    continue;
-                }
-                if let Some((_, position)) = self.positions.iter_mut().find(|(link, _)| *link == key) {
-                    // The first has aliases before the events. Counting them all would be most of what is measured.
-                    *position += if *position == 0 { frames(&bytes) } else { BATCH as u64 };
-                    events(&bytes);
-                }
+        let positions = &mut self.positions;
+        self.core.drain_into(|conn, stream, bytes| {
+            if stream != StreamKind::Event {
+                return;
             }
-        }
-        sent
+            if let Some((_, position)) = positions.iter_mut().find(|(link, _)| *link == conn) {
+                // The first has aliases before the events. Counting them all would be most of what is measured.
+                *position += if *position == 0 { frames(bytes) } else { BATCH as u64 };
+                events(bytes);
+            }
+        })
     }
 
     /// The peer has dealt with everything.
     fn acknowledge(&mut self, link: ConnKey) {
         let Some(&(_, position)) = self.positions.iter().find(|(key, _)| *key == link) else { return };
         if position > 0 {
-            self.control(link, kind::ACK, &Ack { position });
+            self.core.control(link, kind::ACK, &Ack { position });
         }
     }
 }
@@ -206,10 +131,6 @@ fn frames(bytes: &[u8]) -> u64 {
     });
     split.expect("gateways send frames");
     count
-}
-
-fn windows() -> Windows {
-    Windows { rpc: ENDLESS, event: ENDLESS, telemetry: ENDLESS }
 }
 
 criterion_group!(benches, peers, hop);
