@@ -1,12 +1,13 @@
 //! The admin port: health, readiness and metrics over HTTP/1.1.
 
+use crate::admin_token::{self, AdminToken};
 use crate::hub::Status;
 use crate::sessions::Sessions;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use macula_core::Peer;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -23,14 +24,17 @@ pub(crate) trait Probe: Send + Sync + 'static {
     fn sessions(&self) -> &Sessions;
 }
 
-/// The routes of the admin port.
-pub(crate) fn router<P: Probe>(probe: Arc<P>) -> Router {
+/// The routes of the admin port: open to all what Kubernetes and Prometheus ask, the rest to this machine and who has the token.
+pub(crate) fn router<P: Probe>(probe: Arc<P>, token: AdminToken) -> Router {
+    let guarded = Router::new()
+        .route("/v1/mesh", get(mesh::<P>))
+        .route("/v1/sessions", get(sessions::<P>))
+        .layer(middleware::from_fn_with_state(token, admin_token::require));
     Router::new()
         .route("/healthz", get(healthz::<P>))
         .route("/readyz", get(readyz::<P>))
         .route("/metrics", get(metrics::<P>))
-        .route("/v1/mesh", get(mesh::<P>))
-        .route("/v1/sessions", get(sessions::<P>))
+        .merge(guarded)
         .with_state(probe)
 }
 

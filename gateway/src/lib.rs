@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod admin_token;
 mod command;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;

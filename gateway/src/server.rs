@@ -2,6 +2,7 @@
 
 use crate::accept;
 use crate::admin::{self, Probe};
+use crate::admin_token::AdminToken;
 use crate::http::Service;
 use crate::hub::{Hub, Status};
 use crate::identity::identity;
@@ -108,6 +109,7 @@ impl Gateway {
         let sessions = Arc::new(Sessions::default());
         let control = Control { commands, readiness: ready, sessions: sessions.clone() };
         let admin_address = settings.admin;
+        let admin_token = AdminToken(settings.admin_token_file.clone().map(Arc::new));
         let (started, outcome) = oneshot::channel();
         let thread = std::thread::Builder::new()
             .name("macula-data".to_owned())
@@ -117,15 +119,16 @@ impl Gateway {
         let local = outcome.await.map_err(|_| stopped())??;
         let mut gateway = Self { control, local, admin: None, admin_task: None, thread: Some(thread) };
         if let Some(address) = admin_address {
-            gateway.serve_admin(address).await?;
+            gateway.serve_admin(address, admin_token).await?;
         }
         Ok(gateway)
     }
 
-    async fn serve_admin(&mut self, address: SocketAddr) -> Result<(), StartError> {
+    async fn serve_admin(&mut self, address: SocketAddr, token: AdminToken) -> Result<(), StartError> {
         let listener = listen_tcp(address).await.map_err(|source| StartError::Admin { address, source })?;
         self.admin = listener.local_addr().ok();
-        let router = admin::router(Arc::new(self.control.clone()));
+        let router = admin::router(Arc::new(self.control.clone()), token);
+        let router = router.into_make_service_with_connect_info::<SocketAddr>();
         self.admin_task = Some(tokio::spawn(async move {
             if let Err(error) = axum::serve(listener, router).await {
                 tracing::error!(%error, "the admin port failed");

@@ -19,6 +19,11 @@ pub const SETTINGS: &[Setting] = &[
     },
     Setting { name: "MACULA_ADMIN_HOST", default: "::", help: "Address that the admin port listens on" },
     Setting {
+        name: "MACULA_ADMIN_TOKEN_FILE",
+        default: "",
+        help: "File with the token that the rest of the admin port asks for from other machines; without it they get none of it",
+    },
+    Setting {
         name: "MACULA_REALM",
         default: DEFAULT_REALM,
         help: "Namespace shared by all gateways of the mesh",
@@ -80,6 +85,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where the admin port listens; `None` for no admin port.
     pub admin: Option<SocketAddr>,
+    /// File with the token for what the admin port does not tell everybody.
+    pub admin_token_file: Option<PathBuf>,
     /// Namespace of the mesh.
     pub realm: String,
     /// Addresses to start from.
@@ -173,12 +180,14 @@ impl Settings {
         if name.as_ref().is_some_and(|name| name.len() > CONTACT_BYTES / 2) {
             vars.problem(format!("MACULA_NODE_NAME: more than {} bytes", CONTACT_BYTES / 2));
         }
+        let admin_token_file = Self::admin_token_file(&mut vars);
         let certificate = Self::certificate(&mut vars);
         let origins = Self::origins(&mut vars);
         let schemas = Self::schemas(&mut vars);
         let settings = Self {
             listen: SocketAddr::new(host, port),
             admin: Some(SocketAddr::new(admin_host, admin_port)),
+            admin_token_file,
             realm,
             peers,
             advertise,
@@ -191,6 +200,20 @@ impl Settings {
         };
         vars.finish()?;
         Ok(settings)
+    }
+
+    fn admin_token_file(vars: &mut Vars) -> Option<PathBuf> {
+        let file = vars.optional("MACULA_ADMIN_TOKEN_FILE").map(PathBuf::from)?;
+        match std::fs::read_to_string(&file) {
+            Ok(token) if token.trim().is_empty() => {
+                vars.problem(format!("MACULA_ADMIN_TOKEN_FILE: {} is empty", file.display()));
+            }
+            Ok(_) => {}
+            Err(error) => {
+                vars.problem(format!("MACULA_ADMIN_TOKEN_FILE: cannot read {}: {error}", file.display()));
+            }
+        }
+        Some(file)
     }
 
     fn origins(vars: &mut Vars) -> Origins {
@@ -322,10 +345,11 @@ mod tests {
             ("MACULA_REALM", "a..b"),
             ("MACULA_ORIGINS", "example.com, https://example.com/page"),
             ("MACULA_SCHEMAS", "/nowhere/a.bin, Cargo.toml"),
+            ("MACULA_ADMIN_TOKEN_FILE", "/nowhere/token"),
         ])
         .unwrap_err()
         .0;
-        assert_eq!(problems.len(), 8, "{problems:#?}");
+        assert_eq!(problems.len(), 9, "{problems:#?}");
         assert!(
             problems.iter().any(|problem| problem.contains("/nowhere/a.bin: No such file")),
             "{problems:#?}"
