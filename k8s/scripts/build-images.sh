@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Builds the images of all binaries, and pushes them to the registry of the clusters.
 #
-# usage: build-images.sh [--version TAG] [--push] [--pin] [--prebuilt] [--only NAME]… [--registry HOST:PORT]
+# usage: build-images.sh [--version TAG] [--push] [--pin] [--prebuilt] [--no-cache] [--only NAME]… [--registry HOST:PORT]
 #                        [--tool docker|podman|buildah] [--dry-run] [--help]
 #   --version TAG      by default the version of the workspace and the commit; a tag is never given twice
 #   --push             pushes them to the registry
 #   --pin              writes the tag into components/release, to be committed: that deploys it
 #   --prebuilt         takes the binaries that image/compile.sh made, instead of compiling in a container
+#   --no-cache         makes every layer again
 #   --only NAME        just this image, such as cortex-iq-homes; may be given several times
 #   --registry HOST    registry.macula.local:5000 by default
 #   --tool TOOL        the first of the three that is installed by default
@@ -21,6 +22,7 @@ version=
 push=false
 pin=false
 prebuilt=false
+cache=true
 tool=
 images=()
 while (($#)); do
@@ -29,6 +31,7 @@ while (($#)); do
     --push) push=true ;;
     --pin) pin=true ;;
     --prebuilt) prebuilt=true ;;
+    --no-cache) cache=false ;;
     --only) images+=("${2:?--only needs a value}") && shift ;;
     --registry) REGISTRY=${2:?--registry needs a value} && shift ;;
     --tool) tool=${2:?--tool needs a value} && shift ;;
@@ -63,9 +66,11 @@ if [[ -z $tool ]]; then
 fi
 [[ $tool =~ ^(docker|podman|buildah)$ ]] || die "--tool $tool: docker, podman or buildah"
 
-if ((${#images[@]} == 0)); then
-  mapfile -t images < <(sed -n 's/^FROM \(base\|labelled\) AS \(.*-.*\)/\2/p' "$K8S/image/Dockerfile")
-fi
+mapfile -t known < <(sed -n 's/^FROM \(base\|labelled\) AS \(.*-.*\)/\2/p' "$K8S/image/Dockerfile")
+for image in "${images[@]}"; do
+  [[ " ${known[*]} " == *" $image "* ]] || die "--only $image: there are ${known[*]}"
+done
+((${#images[@]})) || images=("${known[@]}")
 
 common=(--file "$K8S/image/Dockerfile" --build-arg "VERSION=$version" --build-arg "REVISION=$revision"
   --build-arg "CACHE_BUST=${CACHE_BUST:-none}")
@@ -78,8 +83,10 @@ fi
 case $tool in
   docker) build=(env SOURCE_DATE_EPOCH=0 DOCKER_BUILDKIT=1 docker build) ;;
   podman) build=(podman build --timestamp 0 --ignorefile "$K8S/image/Dockerfile.dockerignore") ;;
-  buildah) build=(buildah bud --timestamp 0 --ignorefile "$K8S/image/Dockerfile.dockerignore") ;;
+  # Without layers and --force-rm buildah leaves a stage that another one is built from behind, and mounted.
+  buildah) build=(buildah bud --layers --force-rm --timestamp 0 --ignorefile "$K8S/image/Dockerfile.dockerignore") ;;
 esac
+$cache || build+=(--no-cache)
 [[ $tool != buildah || -z ${BUILDAH_ISOLATION:-} ]] || build+=(--isolation "$BUILDAH_ISOLATION")
 
 for image in "${images[@]}"; do

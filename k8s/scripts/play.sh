@@ -4,10 +4,11 @@
 # asks everything that it promises: the mesh, contracts across regions, the database, ports, probes, SIGKILL, SIGTERM,
 # sizes and memory. Needs root, and Debian's podman 4.3 or a later one; installs what is missing with apt-get.
 #
-# usage: play.sh [--keep] [--no-compile] [--minutes N] [--dry-run] [--help]
+# usage: play.sh [--keep] [--no-compile] [--minutes N] [--replicas] [--stop] [--dry-run] [--help]
 #   --keep        leaves the clusters running; `play.sh --stop` ends them
 #   --no-compile  takes the binaries that image/compile.sh made before
 #   --minutes N   how long the market runs under load before memory is read; 2 by default
+#   --replicas    also puts three gateways in the place of one, and takes one of them away
 #   --stop        ends what --keep left
 #   --dry-run     prints what the translator changes, and runs nothing
 set -euo pipefail
@@ -16,12 +17,14 @@ set -euo pipefail
 keep=()
 compile=true
 minutes=2
+replicas=()
 stop=false
 while (($#)); do
   case $1 in
     --keep) keep=(--keep) ;;
     --no-compile) compile=false ;;
     --minutes) minutes=${2:?--minutes needs a value} && shift ;;
+    --replicas) replicas=(--replicas) ;;
     --stop) stop=true ;;
     --dry-run) DRY_RUN=true ;;
     -h | --help) help ;;
@@ -89,23 +92,57 @@ EOF
 export CONTAINERS_CONF=$place/containers.conf CONTAINERS_STORAGE_CONF=$place/storage.conf BUILDAH_ISOLATION=chroot
 mkdir -p "$place/networks"
 
-if $stop; then
+exec 8>"$place/lock"
+flock --nonblock 8 || die "another play.sh of this checkout runs"
+
+# Nothing that a run began goes on after it, nor stays mounted.
+child=
+clean() {
+  if [[ -n $child ]]; then
+    kill -TERM -- "-$child" 2>/dev/null || true
+    wait "$child" || true
+  fi
   play --stop
+  buildah rm --all >/dev/null 2>&1 || true
+  podman image prune --force >/dev/null 2>&1 || true
+  findmnt --raw --noheadings --output TARGET | grep "^$place/" | sort --reverse | xargs --no-run-if-empty umount || true
+}
+# In a group of its own, which can be ended whole.
+supervised() {
+  local code=0
+  setsid "$@" &
+  child=$!
+  wait "$child" || code=$?
+  child=
+  return "$code"
+}
+
+if $stop; then
+  clean
   exit
 fi
+# What an earlier run left behind, if its end was sudden or it was to be kept.
+clean
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap clean EXIT
 
 say "== binaries"
-if $compile || [[ ! -x $K8S/../target/image/out/macula ]]; then "$K8S/image/compile.sh" >&2; fi
+if $compile || [[ ! -x $K8S/../target/image/out/macula ]]; then supervised "$K8S/image/compile.sh" >&2; fi
 
 say "== images"
 version=$(sed -n 's/^    newTag: //p' "$K8S/components/release/kustomization.yaml" | sort -u)
 build() {
-  "$scripts/build-images.sh" --tool buildah --prebuilt --version "$version" >"$place/build.log" 2>&1 ||
+  supervised "$scripts/build-images.sh" --tool buildah --prebuilt --version "$version" "$@" >"$place/build.log" 2>&1 ||
     die "the images cannot be built: $(tail -n 5 "$place/build.log")"
+}
+built() {
   podman images --no-trunc --format '{{.Repository}}:{{.Tag}} {{.ID}}' --filter label=org.opencontainers.image.vendor=Macula | sort
 }
-built=$(build)
-[[ $(build) == "$built" ]] || die "the same binaries gave other images the second time"
+build
+first=$(built)
+build --no-cache
+[[ $(built) == "$first" ]] || die "the same binaries gave other images the second time"
 say "ok built twice, every image is the same"
 if [[ ! -s $place/postgres.tar || $scripts/play/postgres-entrypoint.sh -nt $place/postgres.tar ]]; then
   # The official image is in no registry that every machine reaches; this one has the same user and settings.
@@ -131,4 +168,6 @@ made=$(secrets)
 [[ $(secrets) == "$made" ]] || die "create-secrets.sh changed something the second time"
 say "ok made twice, every secret is the same"
 
-play --minutes "$minutes" "${keep[@]}"
+cd "$scripts"
+if ((${#keep[@]})); then trap - EXIT; fi
+supervised python3 -m play --place "$place" --minutes "$minutes" "${replicas[@]}" "${keep[@]}"

@@ -1,6 +1,7 @@
 """`python3 -m play`: runs the clusters and asks everything that they promise. See scripts/play.sh, which prepares it."""
 
 import argparse
+import signal
 import sys
 from pathlib import Path
 
@@ -20,10 +21,13 @@ def main() -> int:
     arguments = argparse.ArgumentParser(prog="play")
     arguments.add_argument("--place", type=Path, required=True)
     arguments.add_argument("--minutes", type=int, default=2)
+    arguments.add_argument("--replicas", action="store_true")
     arguments.add_argument("--keep", action="store_true")
     arguments.add_argument("--stop", action="store_true")
     arguments.add_argument("--dry-run", action="store_true")
     options = arguments.parse_args()
+    # Ended from outside, it takes down what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.stop:
         for name in GATEWAYS:
             Cluster(name, options.place).remove()
@@ -36,7 +40,7 @@ def main() -> int:
     try:
         world.images()
         world.start()
-        asks.everything(world, options.minutes)
+        asks.everything(world, options.minutes, options.replicas)
         if not options.keep:
             asks.stops_politely(world)
         print("play: everything holds")

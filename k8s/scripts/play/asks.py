@@ -4,14 +4,18 @@ import json
 import os
 import re
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
 from check.metrics import exported
+from check.objects import build
 
 from .podman import Failed, command, write_files
+from .translate import Workload
 from .world import REGISTRY, World, all_images, container_of
 
+K8S = Path(__file__).resolve().parents[2]
 GATEWAY = "macula-gateway-service"
 # From the promise of the gateway: everyone is back within ten seconds of its return.
 BACK = 10
@@ -19,9 +23,9 @@ LARGEST_GATEWAY_IMAGE = 15_000_000
 REGIONS = {"antwerp", "brabant", "east-flanders"}
 
 
-def everything(world: World, minutes: int):
+def everything(world: World, minutes: int, replicas: bool):
     images(world)
-    ask("the mesh is whole: every gateway has three links", lambda: mesh_is_whole(world), 30)
+    ask("the mesh is whole: every gateway has a link to every other", lambda: mesh_is_whole(world), 30)
     doctors_agree(world)
     host_ports(world)
     ask("homes of Antwerp have contracts with providers of Brabant", lambda: signed(world, "antwerp", "brabant"), 120)
@@ -33,6 +37,8 @@ def everything(world: World, minutes: int):
     under_load(world, minutes)
     certificates_are_taken_up(world)
     a_killed_gateway_heals(world)
+    if replicas:
+        gateways_are_replicated(world)
     probes_hold(world)
 
 
@@ -73,10 +79,13 @@ def images(world: World):
 
 
 def scrape(world: World, cluster: str, name: str) -> dict[str, float]:
+    return scrape_pod(world, cluster, world.find(cluster, name))
+
+
+def scrape_pod(world: World, cluster: str, workload: Workload) -> dict[str, float]:
     """Metrics, summed over labels."""
-    workload = world.find(cluster, name)
     ok, text = world.get(world.clusters[cluster], workload, 9444, "/metrics")
-    require(ok, f"{cluster}: {name} has no metrics: {text}")
+    require(ok, f"{cluster}: {workload.pod} has no metrics: {text}")
     values = {}
     for line in text.splitlines():
         if line and not line.startswith("#"):
@@ -85,10 +94,18 @@ def scrape(world: World, cluster: str, name: str) -> dict[str, float]:
     return values
 
 
+def gateways(world: World) -> list[tuple[str, Workload]]:
+    named = ((cluster, workload) for cluster, workloads in world.workloads.items() for workload in workloads)
+    return [(cluster, workload) for cluster, workload in named if workload.name == GATEWAY]
+
+
 def mesh_is_whole(world: World) -> str:
-    links = {name: scrape(world, name, GATEWAY)["macula_mesh_peers_connected"] for name in world.clusters}
-    require(all(count == len(world.clusters) - 1 for count in links.values()), f"links: {links}")
-    return "6 links"
+    links = {}
+    for cluster, workload in gateways(world):
+        links[f"{cluster}/{workload.pod}"] = scrape_pod(world, cluster, workload)["macula_mesh_peers_connected"]
+    count = len(links)
+    require(all(found == count - 1 for found in links.values()), f"links: {links}")
+    return f"{count} gateways, {count * (count - 1) // 2} links"
 
 
 def doctors_agree(world: World):
@@ -96,8 +113,9 @@ def doctors_agree(world: World):
         app = next(workload for workload in world.workloads[name] if workload.name not in (GATEWAY, "postgres"))
         done = cluster.podman("exec", container_of(app), "/macula", "doctor", check=False)
         require(done.returncode == 0, f"{name}: /macula doctor in {app.name}: {done.stdout}{done.stderr}")
-        require("4 gateways know" in done.stdout, f"{name}: the doctor does not see four gateways: {done.stdout}")
-    print("ok /macula doctor in a pod of every cluster reaches all four gateways")
+        count = len(gateways(world))
+        require(f"{count} gateways know" in done.stdout, f"{name}: the doctor does not see {count} gateways: {done.stdout}")
+    print(f"ok /macula doctor in a pod of every cluster reaches all {count} gateways")
 
 
 def host_ports(world: World):
@@ -111,6 +129,18 @@ def host_ports(world: World):
     with urllib.request.urlopen("http://localhost:30081/readyz", timeout=5) as response:
         require(response.status == 200, "the admin port at 30081")
     print("ok its admin port answers at 30081")
+    token = (world.place / "secrets/admin-token").read_text().strip()
+    for given, wanted in ((None, 401), (token[:-1], 403), (token, 200)):
+        request = urllib.request.Request("http://localhost:30081/v1/mesh")
+        if given:
+            request.add_header("Authorization", f"Bearer {given}")
+        try:
+            with urllib.request.urlopen(request, timeout=5) as response:
+                status = response.status
+        except urllib.error.HTTPError as error:
+            status = error.code
+        require(status == wanted, f"the admin port shows the mesh with status {status}, where {wanted} is right")
+    print("ok and shows the mesh to who has the admin token, and to nobody else")
     page = fetch("http://localhost:30000/")
     require('<div id="app">' in page, f"the dashboard was compiled without its page: {page[:200]}")
     for part in re.findall(r'(?:src|href)="(/[^"]+\.(?:js|css))"', page):
@@ -172,7 +202,7 @@ def metrics(world: World):
         for workload in workloads:
             if workload.name != "postgres":
                 seen |= set(scrape(world, name, workload.name))
-    listing = Path(__file__).resolve().parents[2] / "base/observability/metrics.txt"
+    listing = K8S / "base/observability/metrics.txt"
     known = exported(listing)
     seen -= {metric for metric in seen if metric.startswith("go_")}
     require(not seen - known, f"{listing.name} lacks {sorted(seen - known)}")
@@ -248,7 +278,7 @@ def certificates_are_taken_up(world: World):
         "--gateway", cluster, "--days", "13", "--name", "gateway-brabant", "--name", "macula-gateway-service",
         "--name", "localhost",
     )  # fmt: skip
-    folder = next(iter(workload.files))
+    folder = next(folder for folder, (files, _) in workload.files.items() if "tls.crt" in files)
     write_files(folder, {file.name: file.read_bytes() for file in (world.place / "renewed").iterdir()}, workload.files[folder][1])
 
     def taken_up():
@@ -275,14 +305,42 @@ def a_killed_gateway_heals(world: World):
 
     ask("a gateway that is killed comes back", restarted, 60)
     ask("the mesh is whole again", lambda: mesh_is_whole(world), 30 + BACK)
+    ask("its homes go on", lambda: homes_go_on(world, homes_before), BACK)
 
-    def goes_on():
-        homes = scrape(world, "be-antwerp", "cortex-iq-homes")
-        require(homes["cortexiq_homes_ready"] == 1, "the homes have no gateway")
-        require(homes["cortexiq_homes_measured_total"] != homes_before, "the homes measure nothing")
-        return f"{homes['cortexiq_homes_measured_total'] - homes_before:.0f} more quarter-hours"
 
-    ask("its homes go on", goes_on, BACK)
+def homes_go_on(world: World, before: float) -> str:
+    homes = scrape(world, "be-antwerp", "cortex-iq-homes")
+    require(homes["cortexiq_homes_ready"] == 1, "the homes have no gateway")
+    require(homes["cortexiq_homes_measured_total"] != before, "the homes measure nothing")
+    return f"{homes['cortexiq_homes_measured_total'] - before:.0f} more quarter-hours"
+
+
+def gateways_are_replicated(world: World):
+    """Antwerp gets the gateways of the component production: they find each other by the headless Service, applications any of
+    them by the other one, and when one is lost for good its applications are served by the rest."""
+    cluster = "be-antwerp"
+    world.replace(cluster, world.find(cluster, GATEWAY), build(K8S / "examples/production"))
+    replicas = [workload for place, workload in gateways(world) if place == cluster]
+    require(len(replicas) > 1, f"the component production makes {len(replicas)} gateway")
+    ask(f"{len(replicas)} gateways of {cluster} join, and the mesh is whole", lambda: mesh_is_whole(world), 60)
+    doctors_agree(world)
+    measured = scrape(world, cluster, "cortex-iq-homes")["cortexiq_homes_measured_total"]
+    ask("its homes go on", lambda: homes_go_on(world, measured), BACK)
+    sessions = [scrape_pod(world, cluster, replica)["macula_sessions"] for replica in replicas]
+    busiest = replicas[sessions.index(max(sessions))]
+    require(max(sessions) > 0, "nobody is connected to any of them")
+    print(f"   sessions of the replicas: {', '.join(f'{count:.0f}' for count in sessions)}; {busiest.pod} is lost now")
+    world.remove_pod(cluster, busiest)
+    ask("the others are a whole mesh", lambda: mesh_is_whole(world), 30 + BACK)
+
+    def are_served():
+        rest = [scrape_pod(world, cluster, replica)["macula_sessions"] for replica in replicas if replica is not busiest]
+        require(sum(rest) >= sum(sessions), f"of {sum(sessions):.0f} sessions {sum(rest):.0f} are back")
+        return f"{sum(rest):.0f} sessions"
+
+    ask("all that were connected are again", are_served, 30 + BACK)
+    measured = scrape(world, cluster, "cortex-iq-homes")["cortexiq_homes_measured_total"]
+    ask("its homes go on", lambda: homes_go_on(world, measured), BACK)
 
 
 def probes_hold(world: World):

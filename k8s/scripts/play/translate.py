@@ -60,9 +60,14 @@ class Translator:
         self.note = lambda text: note(f"{cluster}: {text}")
 
     def workloads(self) -> list[Workload]:
-        """All pods, in no order."""
+        """All pods, in no order; replicas one after the other."""
         kinds = ("Deployment", "StatefulSet")
-        return [self.workload(thing) for thing in self.objects if thing["kind"] in kinds]
+        return [
+            self.workload(thing, replica)
+            for thing in self.objects
+            if thing["kind"] in kinds
+            for replica in range(thing["spec"].get("replicas", 1))
+        ]
 
     def not_run(self) -> dict[str, int]:
         """What is left out, counted by kind."""
@@ -72,15 +77,16 @@ class Translator:
                 counts[thing["kind"]] = counts.get(thing["kind"], 0) + 1
         return counts
 
-    def workload(self, thing: dict) -> Workload:
+    def workload(self, thing: dict, replica=0) -> Workload:
         deployment = copy.deepcopy(thing)
         name = deployment["metadata"]["name"]
-        pod = f"{name}-pod-0"
+        self.replicas(deployment, replica)
+        pod = f"{deployment['metadata']['name']}-pod-0"
         spec = deployment["spec"]["template"]["spec"]
         done = Workload(name, pod, deployment, grace=spec.get("terminationGracePeriodSeconds", 30))
         self.stateful_set(deployment)
         self.service_names(thing, done)
-        host_ports = self.host_ports(thing)
+        host_ports = {} if replica else self.host_ports(thing)
         for container in spec.get("initContainers", []) + spec["containers"]:
             where = f"{name}/{container['name']}"
             self.image(container, where)
@@ -91,6 +97,16 @@ class Translator:
         self.secret_volumes(spec, done)
         self.init_containers(spec, done)
         return done
+
+    def replicas(self, deployment, replica):
+        """One Deployment for each, since not every podman makes more than one pod of it."""
+        if deployment["spec"].get("replicas", 1) == 1:
+            return
+        deployment["spec"]["replicas"] = 1
+        if replica:
+            name = deployment["metadata"]["name"]
+            deployment["metadata"]["name"] = f"{name}-{replica}"
+            self.note(f"{name}: replica {replica + 1} becomes a Deployment of its own")
 
     def stateful_set(self, deployment):
         if deployment["kind"] != "StatefulSet":

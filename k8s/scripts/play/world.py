@@ -80,6 +80,22 @@ class World:
                 self.start_one(self.clusters[name], workload)
         print(f"== all pods are ready after {time.monotonic() - began:.0f} s")
 
+    def replace(self, cluster: str, workload: Workload, objects: list[dict]):
+        """The pods of other manifests in the place of one, under the same names for other clusters."""
+        self.clusters[cluster].podman("pod", "rm", "--force", "--time", workload.grace, workload.pod, timeout=180)
+        self.workloads[cluster].remove(workload)
+        folder = self.place / cluster / "files"
+        translator = Translator(cluster, objects, self.secrets(cluster), local_images(objects), folder, self.note)
+        for other in translator.workloads():
+            other.outside = workload.outside
+            self.workloads[cluster].append(other)
+            self.start_one(self.clusters[cluster], other)
+
+    def remove_pod(self, cluster: str, workload: Workload):
+        """As when its node is lost: without a word, and for good."""
+        self.clusters[cluster].podman("pod", "rm", "--force", "--time", "0", workload.pod)
+        self.workloads[cluster].remove(workload)
+
     def network(self, name: str):
         if command("podman", "network", "exists", name, check=False).returncode != 0:
             command("podman", "network", "create", name)

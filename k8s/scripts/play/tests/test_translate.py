@@ -51,6 +51,21 @@ class Translate(unittest.TestCase):
     def container(self, *objects, secrets=()):
         return self.translate(*objects, secrets=secrets)[0].deployment["spec"]["template"]["spec"]["containers"][0]
 
+    def test_replicas_are_pods_with_the_same_names(self):
+        port = {"name": "web", "containerPort": 4000, "protocol": "TCP"}
+        given = deployment("dashboard", ports=[port], env=[{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}])
+        given["spec"]["replicas"] = 2
+        ports = [{"port": 4000, "targetPort": "web", "nodePort": 30000, "protocol": "TCP"}]
+        first, second = self.translate(given, service("web", "dashboard", ports, type="NodePort"))
+        self.assertEqual([first.pod, second.pod], ["dashboard-pod-0", "dashboard-1-pod-0"])
+        self.assertEqual([first.name, first.aliases], [second.name, second.aliases])
+        containers = [done.deployment["spec"]["template"]["spec"]["containers"][0] for done in (first, second)]
+        self.assertEqual([container["env"][0]["value"] for container in containers], [first.pod, second.pod])
+        self.assertIn("ports", containers[0])
+        self.assertNotIn("ports", containers[1], "the host has the port once")
+        self.assertEqual({done.deployment["spec"]["replicas"] for done in (first, second)}, {1})
+        self.assertTrue(any("replica 2" in note for note in self.notes))
+
     def test_nothing_else_is_changed(self):
         given = deployment(args=["-c", "x"], env=[{"name": "A", "value": "b"}])
         before = copy.deepcopy(given)
