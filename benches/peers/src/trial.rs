@@ -87,7 +87,8 @@ pub fn run(row: &Row, peer: Peer, pair: usize, programs: &Programs, place: &Plac
         };
         let before = server::cpu(server.pid())?;
         let (mut after, mut resident) = (None, None);
-        let ended = || (after, resident) = (server::cpu(server.pid()).ok(), server::resident(server.pid()).ok());
+        let ended =
+            || (after, resident) = (server::cpu(server.pid()).ok(), server::resident(server.pid()).ok());
         let ran = tokio::time::timeout(LONGEST, children.run(ended)).await;
         let part = match ran.unwrap_or_else(|_| Err(anyhow::anyhow!("it did not end within {LONGEST:?}"))) {
             Ok(part) => part,
