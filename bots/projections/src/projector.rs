@@ -29,6 +29,8 @@ pub struct Projector {
     stale: BTreeSet<(u64, String)>,
     /// Others write rows of the same runs.
     shared: bool,
+    /// How far past its end a day is summed up, where it is not as usual.
+    settled: Option<i64>,
 }
 
 /// Who published a message, and its place among theirs.
@@ -101,6 +103,12 @@ impl Projector {
     /// again where an hour does not follow the one before.
     pub fn shared() -> Self {
         Self { shared: true, ..Self::default() }
+    }
+
+    /// Sums days up so many seconds after their ends, by the newest row.
+    pub fn settling(mut self, seconds: i64) -> Self {
+        self.settled = Some(seconds);
+        self
     }
 
     /// Whether others write rows of the same runs.

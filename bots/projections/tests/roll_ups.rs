@@ -37,7 +37,7 @@ async fn roll_ups_are_naive_sums(database: &Database, seed: u64) {
     let mut world = World::new(6, 2);
     disorder(&mut world, Random::new(seed, of_name("roll ups")));
     let store = Store::open(database).await.expect("opens");
-    let mut projector = Projector::default();
+    let mut projector = Projector::default().settling(6 * 3600);
     let random = Random::new(seed, of_name("batches"));
     for (index, (topic, payload)) in (0_i64..).zip(&world.said) {
         projector.apply(Message::decode(topic, payload).expect("a right message"), payload);
@@ -47,7 +47,7 @@ async fn roll_ups_are_naive_sums(database: &Database, seed: u64) {
             // A process that starts again knows what is stored, and nothing else.
             if random.at(2, index).is_multiple_of(5) {
                 store.write(projector.take().into()).await.expect("written");
-                projector = Projector::default();
+                projector = Projector::default().settling(6 * 3600);
                 projector.restore(store.reader()).await.expect("restored");
             }
         }

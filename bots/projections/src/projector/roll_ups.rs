@@ -12,6 +12,7 @@ use crate::store::roll_up::{ChangedMonth, LateMonth, RegionDay, SETTLED};
 impl Projector {
     /// A row of a day has come.
     pub(super) fn on_row(&mut self, run: u64, day: (i64, i64), time: i64) {
+        let settled = self.settled.unwrap_or(SETTLED);
         let periods = &mut self.run(run).periods;
         if day.0 < periods.summed {
             // It comes late; the day is in its place already.
@@ -31,7 +32,7 @@ impl Projector {
         // The days that are over now: nearly always none.
         let mut over = Vec::new();
         for (first, until) in periods.days.range(periods.summed..) {
-            if until + SETTLED > time {
+            if until + settled > time {
                 break;
             }
             over.push((*first, *until));
@@ -85,11 +86,12 @@ impl Periods {
         Self { summed: i64::MAX, ..Self::default() }
     }
 
-    /// Takes up a run whose newest row is of this instant and of which these days were summed up. A day is summed up in the
-    /// transaction that brings a row well past it, so all days that were over by then have been.
+    /// Takes up a run whose newest row is of this instant and of which these days were summed up, one after the other.
     pub(super) fn restore(&mut self, newest: i64, days: impl IntoIterator<Item = (i64, i64)>) {
         self.days.extend(days);
-        let (mut day, end) = (Day::containing(newest - SETTLED), Day::containing(newest));
+        let summed = self.days.values().next_back().copied();
+        let first = summed.unwrap_or(newest - SETTLED);
+        let (mut day, end) = (Day::containing(first), Day::containing(newest));
         (self.newest, self.summed) = (newest, day.start().time());
         while day <= end {
             self.days.insert(day.start().time(), day.end().time());

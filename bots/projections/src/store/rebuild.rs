@@ -7,7 +7,7 @@ use cortexiq_domain::time::{Day, Month};
 
 use super::daily::EndedDay;
 use super::error::Failure;
-use super::roll_up::{ChangedMonth, Cleared, LateMonth, RegionDay, SETTLED};
+use super::roll_up::{ChangedMonth, Cleared, LateMonth, RegionDay};
 use super::{Batch, Reader, Store, Value};
 
 impl Store {
@@ -70,7 +70,7 @@ impl Source {
                 batch.ended_days.insert(EndedDay { run, home, quarter, until });
             }
         }
-        for day in days().filter(|day| day.end().time() + SETTLED <= newest) {
+        for day in days().filter(|day| day.end().time() + 6 * 3600 <= newest) {
             let [quarter, until] = [day.start(), day.end()].map(|quarter| quarter.number() as i32);
             batch.region_days.insert(RegionDay { run, month: number, quarter, until });
         }
