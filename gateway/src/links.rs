@@ -103,6 +103,8 @@ pub(crate) async fn keep_all(hub: Hub, dialler: Dialler, starts: Vec<(PeerAddres
 async fn keep(hub: Hub, dialler: Dialler, goal: Goal) -> Option<NodeId> {
     let mut pause = FIRST_PAUSE;
     let mut told = String::new();
+    // A name may lead to several gateways, as that of a headless Service does: each dial begins with another of them.
+    let mut turn = 0;
     loop {
         // A link that the peer dialled does as well as ours.
         if goal.is_linked(&hub) || hub.look(|node| node.is_replaced()) {
@@ -120,10 +122,15 @@ async fn keep(hub: Hub, dialler: Dialler, goal: Goal) -> Option<NodeId> {
         }
         let mut failure = None;
         for address in &addresses {
-            match dial(&hub, &dialler, address, &goal).await {
+            turn += 1;
+            match dial(&hub, &dialler, address, &goal, turn).await {
                 Ok(linked) => {
                     if linked.own_address {
                         goal.give_up();
+                        if linked.is_one_of_several {
+                            failure = None;
+                            continue;
+                        }
                         let Goal::Member(_) = goal else {
                             tracing::debug!(%address, "the address leads to this gateway itself; not dialled again");
                             return None;
@@ -224,14 +231,23 @@ impl Goal {
 struct Linked {
     up_for: Duration,
     own_address: bool,
+    /// The name has other addresses, too.
+    is_one_of_several: bool,
     refused: Option<String>,
 }
 
-async fn dial(hub: &Hub, dialler: &Dialler, address: &PeerAddress, goal: &Goal) -> Result<Linked, String> {
+async fn dial(
+    hub: &Hub,
+    dialler: &Dialler,
+    address: &PeerAddress,
+    goal: &Goal,
+    first: usize,
+) -> Result<Linked, String> {
     let turn = dialler.turns.acquire().await.map_err(|error| error.to_string())?;
-    let connection = tokio::time::timeout(DIAL_TIMEOUT, connect(dialler, address))
-        .await
-        .map_err(|_| format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))??;
+    let (connection, is_one_of_several) =
+        tokio::time::timeout(DIAL_TIMEOUT, connect(dialler, address, first))
+            .await
+            .map_err(|_| format!("no answer within {} s", DIAL_TIMEOUT.as_secs()))??;
     drop(turn);
     let remote = connection.remote_address().ip();
     let gateway = match check_identity(hub, &connection) {
@@ -261,7 +277,9 @@ async fn dial(hub: &Hub, dialler: &Dialler, address: &PeerAddress, goal: &Goal) 
         }
     };
     let up_for = up.map_or(Duration::ZERO, |up| up.elapsed());
-    let End::Core(closing) = end else { return Ok(Linked { up_for, own_address: false, refused: None }) };
+    let End::Core(closing) = end else {
+        return Ok(Linked { up_for, own_address: false, is_one_of_several, refused: None });
+    };
     if let Some(node) = closing.node.filter(|_| closing.code == Code::AlreadyExists) {
         // The link that is there already stays; this address need not be dialled while it is up.
         goal.lead_to(node);
@@ -270,14 +288,30 @@ async fn dial(hub: &Hub, dialler: &Dialler, address: &PeerAddress, goal: &Goal) 
     if is_refusal {
         hub.mesh().refuse(remote, closing.code, &closing.message);
     }
-    Ok(Linked { up_for, own_address: closing.own_address, refused: is_refusal.then_some(closing.message) })
+    let refused = is_refusal.then_some(closing.message);
+    Ok(Linked { up_for, own_address: closing.own_address, is_one_of_several, refused })
 }
 
-async fn connect(dialler: &Dialler, address: &PeerAddress) -> Result<quinn::Connection, String> {
-    let resolved: Vec<SocketAddr> = tokio::net::lookup_host((address.host.as_str(), address.port))
+/// Connects to the first of a name's addresses that answers, beginning with another one for each `first`; tells whether there are
+/// several.
+async fn connect(
+    dialler: &Dialler,
+    address: &PeerAddress,
+    first: usize,
+) -> Result<(quinn::Connection, bool), String> {
+    let mut resolved: Vec<SocketAddr> = tokio::net::lookup_host((address.host.as_str(), address.port))
         .await
         .map_err(|error| format!("the name cannot be resolved: {error}"))?
         .collect();
+    // One address of each family is the same gateway.
+    let four = resolved.iter().filter(|address| address.is_ipv4()).count();
+    let several = four.max(resolved.len() - four) > 1;
+    if several {
+        // Whatever order the resolver gives.
+        resolved.sort_unstable();
+        let by = first % resolved.len();
+        resolved.rotate_left(by);
+    }
     let mut last = "the name has no address".to_owned();
     for socket in resolved {
         match endpoint::connect(
@@ -289,7 +323,7 @@ async fn connect(dialler: &Dialler, address: &PeerAddress) -> Result<quinn::Conn
         )
         .await
         {
-            Ok(connection) => return Ok(connection),
+            Ok(connection) => return Ok((connection, several)),
             Err(error) => last = crate::chain(&error),
         }
     }
