@@ -29,6 +29,14 @@ pub(crate) struct Remembered {
     uses: u32,
 }
 
+/// An alias that a message uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Touched {
+    pub(crate) alias: u32,
+    /// The stream has been told it before.
+    pub(crate) told: bool,
+}
+
 #[derive(Debug)]
 struct Entry {
     name: Name,
@@ -63,21 +71,22 @@ impl Aliases {
         Some(Remembered { alias, uses: self.entries[index].uses })
     }
 
-    /// Notes that message `sequence` uses the alias. Gives the alias and, when the stream has not been told it,
-    /// its name; `None` when the alias means something else by now.
+    /// Notes that message `sequence` uses the alias, and whether the stream has been told it; `None` when the alias means
+    /// something else by now.
     #[inline]
-    pub(crate) fn touch(
-        &mut self,
-        remembered: Remembered,
-        sequence: u64,
-    ) -> Option<(u32, Option<v1::TopicAlias>)> {
+    pub(crate) fn touch(&mut self, remembered: Remembered, sequence: u64) -> Option<Touched> {
         let entry = self.entries.get_mut(remembered.alias as usize)?;
         if entry.uses != remembered.uses {
             return None;
         }
         entry.last = sequence;
         let told = std::mem::replace(&mut entry.told, true);
-        Some((remembered.alias, (!told).then(|| entry.frame(remembered.alias))))
+        Some(Touched { alias: remembered.alias, told })
+    }
+
+    /// What the stream has to be told of an alias.
+    pub(crate) fn frame(&self, alias: u32) -> v1::TopicAlias {
+        self.entries[alias as usize].frame(alias)
     }
 
     /// A new connection has been told nothing. Writes the aliases that messages after `settled` use, which may be
@@ -139,8 +148,9 @@ mod tests {
     fn a_stream_is_told_an_alias_once() {
         let mut aliases = Aliases::default();
         let first = aliases.find(&name("a"), 0).unwrap();
-        assert_eq!(aliases.touch(first, 1).unwrap().1.unwrap().topic, "a");
-        assert_eq!(aliases.touch(first, 2), Some((0, None)));
+        assert_eq!(aliases.touch(first, 1), Some(Touched { alias: 0, told: false }));
+        assert_eq!(aliases.frame(0).topic, "a");
+        assert_eq!(aliases.touch(first, 2), Some(Touched { alias: 0, told: true }));
         assert_eq!(aliases.find(&name("a"), 0), Some(first));
     }
 
@@ -153,7 +163,8 @@ mod tests {
         assert_eq!(aliases.find(&name("b"), 4), None);
         let second = aliases.find(&name("b"), 5).unwrap();
         assert_eq!(aliases.touch(first, 6), None, "it is b's now");
-        assert_eq!(aliases.touch(second, 6).unwrap().1.unwrap().topic, "b");
+        let Touched { alias, told } = aliases.touch(second, 6).unwrap();
+        assert_eq!((aliases.frame(alias).topic.as_str(), told), ("b", false));
     }
 
     #[test]
@@ -170,7 +181,7 @@ mod tests {
             &v1::TopicAlias { alias: 1, topic: "b".into(), ..Default::default() },
         );
         assert_eq!(told, expected);
-        assert!(aliases.touch(b, 3).unwrap().1.is_none());
-        assert!(aliases.touch(a, 4).unwrap().1.is_some());
+        assert!(aliases.touch(b, 3).unwrap().told);
+        assert!(!aliases.touch(a, 4).unwrap().told);
     }
 }

@@ -39,7 +39,8 @@ pub(crate) struct Block {
 #[derive(Debug)]
 enum Item {
     Message(Place),
-    Notice(Notification),
+    /// Rare, and much larger than a place.
+    Notice(Box<Notification>),
 }
 
 /// Where a message lies and what its numbers are in the block's tables.
@@ -79,7 +80,7 @@ impl Block {
     }
 
     pub(crate) fn notice(&mut self, notice: Notification, bytes: u64, position: u64) {
-        self.items.push(Item::Notice(notice));
+        self.items.push(Item::Notice(Box::new(notice)));
         self.bytes += bytes;
         self.note(position);
     }
@@ -141,7 +142,7 @@ impl Block {
         let place = match item {
             Item::Message(place) => *place,
             Item::Notice(notice) => {
-                return Some(Some(std::mem::replace(notice, Notification::RetainedEnd)));
+                return Some(Some(std::mem::replace(&mut **notice, Notification::RetainedEnd)));
             }
         };
         let body = self.chunks[place.chunk as usize].slice(place.start as usize..place.end as usize);

@@ -7,7 +7,7 @@
 
 mod waiters;
 
-use crate::aliases::{Aliases, Name, Remembered};
+use crate::aliases::{Aliases, Name, Remembered, Touched};
 use crate::batches::{Batch, Batches, Taken};
 use crate::error::PublishError;
 use crate::message::Class;
@@ -154,7 +154,7 @@ impl Outbox {
             return Err(NotPushed::Full);
         }
         let next = self.sequence + 1;
-        let (remembered, (alias, untold)) =
+        let (remembered, Touched { alias, told }) =
             match remembered.and_then(|known| Some((known, self.aliases.touch(known, next)?))) {
                 Some(touched) => touched,
                 None => self.look_up(name, next)?,
@@ -162,8 +162,8 @@ impl Outbox {
         self.sequence = next;
         self.counts.sent += 1;
         let wake = self.batches.append(Some(next), |out| {
-            if let Some(untold) = untold {
-                frame::put_message(out, kind::TOPIC_ALIAS, &untold);
+            if !told {
+                frame::put_message(out, kind::TOPIC_ALIAS, &self.aliases.frame(alias));
             }
             wire::encode_publish(out, alias, next, message, report);
         });
@@ -417,8 +417,6 @@ impl Outbox {
         }
     }
 }
-
-type Touched = (u32, Option<macula_proto::v1::TopicAlias>);
 
 #[cfg(test)]
 mod tests;
