@@ -84,9 +84,9 @@ mod tests {
     async fn another_machine_needs_the_token_and_this_one_does_not() {
         const THERE: [u8; 4] = [10, 0, 0, 7];
         let directory = tempfile::tempdir().expect("a directory");
-        let file = directory.path().join("token");
-        std::fs::write(&file, "secret\n").expect("written");
-        let file = Some(&*file);
+        let path = directory.path().join("token");
+        std::fs::write(&path, "secret\n").expect("written");
+        let file = Some(&*path);
         assert_eq!(ask([127, 0, 0, 1], file, "").await, "200");
         assert_eq!(ask(THERE, None, "authorization: Bearer secret\r\n").await, "403", "there is no token");
         assert_eq!(ask(THERE, file, "").await, "401");
@@ -95,10 +95,10 @@ mod tests {
         assert_eq!(ask(THERE, file, "authorization: bearer secret\r\n").await, "200");
 
         // A Secret that has changed, and one that is empty.
-        std::fs::write(file.expect("above"), "other").expect("written");
+        std::fs::write(&path, "other").expect("written");
         assert_eq!(ask(THERE, file, "authorization: Bearer secret\r\n").await, "403");
         assert_eq!(ask(THERE, file, "authorization: Bearer other\r\n").await, "200");
-        std::fs::write(file.expect("above"), "\n").expect("written");
+        std::fs::write(&path, "\n").expect("written");
         assert_eq!(ask(THERE, file, "authorization: Bearer other\r\n").await, "403");
     }
 }
