@@ -1073,7 +1073,7 @@ impl ::prost::Name for HomeSummary {
         "/cortexiq.v1.HomeSummary".into()
     }
 }
-/// Argument of get_homes.
+/// Argument of get_homes. With a provider one of the two heavy questions, since all homes are looked at: 50 ms at 99 of 100 for 500 homes, not 20.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetHomesRequest {
     #[prost(uint32, tag = "1")]
@@ -1535,7 +1535,7 @@ impl ::prost::Name for ProvidersPage {
         "/cortexiq.v1.ProvidersPage".into()
     }
 }
-/// Argument of get_provider.
+/// Argument of get_provider. One of the two heavy questions, since all homes are looked at: 50 ms at 99 of 100 for 500 homes, not 20.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct GetProviderRequest {
     #[prost(string, tag = "1")]
