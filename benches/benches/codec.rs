@@ -16,7 +16,7 @@ fn codec(c: &mut Criterion) {
         Deliver { topic: 7, publisher: 3, sequence: 123_456, message: &encoded, ..Deliver::default() };
     let mut deliver = Vec::new();
     wire::encode_subscriptions(&mut deliver, &[1]);
-    shared.shared().append_to(&mut deliver);
+    shared.encode_shared(&mut deliver);
 
     let mut group = c.benchmark_group("codec");
     group.throughput(Throughput::Elements(1));

@@ -140,8 +140,8 @@ fn deliver(out: &mut Vec<u8>, sequence: u64) {
     Message::new(&[7; 128], "ant_001").encode(&mut message);
     let mut body = Vec::with_capacity(200);
     wire::encode_subscriptions(&mut body, &[1]);
-    let deliver = Deliver { topic: 7, publisher: 3, sequence, message: &message, ..Deliver::default() };
-    deliver.shared().append_to(&mut body);
+    Deliver { topic: 7, publisher: 3, sequence, message: &message, ..Deliver::default() }
+        .encode_shared(&mut body);
     frame::put(out, kind::DELIVER, &body);
 }
 

@@ -127,7 +127,7 @@ pub fn views(data: &[u8]) {
         let mut again = Vec::new();
         wire::encode_subscriptions(&mut again, &full.subscriptions);
         wire::encode_members(&mut again, &full.members);
-        view.shared().append_to(&mut again);
+        view.encode_shared(&mut again);
         let ours = v1::Deliver::decode(&again[..]).expect("what we encode is protobuf");
         assert_eq!(
             ours,

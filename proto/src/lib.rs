@@ -6,7 +6,6 @@
 pub mod frame;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
-pub mod head;
 pub mod kind;
 pub mod limits;
 pub mod pattern;

@@ -5,11 +5,11 @@
 //! The bytes are plain protobuf; tests hold the two implementations against each other. Every view takes
 //! fields in any order and skips unknown ones; of repeated scalars it takes the packed form only.
 
-use crate::{head, varint};
+use crate::varint;
 
-pub(crate) const VARINT: u64 = 0;
+const VARINT: u64 = 0;
 const FIXED64: u64 = 1;
-pub(crate) const BYTES: u64 = 2;
+const BYTES: u64 = 2;
 const FIXED32: u64 = 5;
 
 /// The body of a frame is not what its kind says.
@@ -69,7 +69,7 @@ fn fields<'a>(
     Ok(())
 }
 
-#[inline(always)]
+#[inline]
 fn number(body: &mut &[u8]) -> Result<u64, Malformed> {
     match varint::get(body) {
         Ok(Some((value, taken))) => {
@@ -189,57 +189,25 @@ impl<'a> Deliver<'a> {
         std::iter::from_fn(move || number(&mut rest).ok())
     }
 
-    /// What is the same for every receiver, ready to be appended: all but the subscriptions and members.
+    /// Appends the part of the body that is the same for every receiver: all but the subscriptions and members.
     #[inline]
-    pub fn shared(self) -> Shared<'a> {
-        let number = |value: u64| 1 + varint::len(value);
-        let message = self.message.len();
-        let mut length = number(self.topic.into()) + number(self.publisher.into()) + number(self.sequence);
-        length += number(message as u64) + message;
-        length += if self.stamp == 0 { 0 } else { number(self.stamp) };
-        length += 2 * [self.retained, self.resent, self.redirected].map(usize::from).iter().sum::<usize>();
-        Shared { deliver: self, length }
-    }
-}
-
-/// The part of a [`Deliver`] that is the same for every receiver.
-#[derive(Clone, Copy, Debug)]
-pub struct Shared<'a> {
-    deliver: Deliver<'a>,
-    length: usize,
-}
-
-impl Shared<'_> {
-    /// Bytes that [`Shared::append_to`] writes.
-    #[inline]
-    #[expect(clippy::len_without_is_empty, reason = "a message has its fields at least")]
-    pub fn len(&self) -> usize {
-        self.length
-    }
-
-    /// Appends it.
-    #[inline]
-    pub fn append_to(&self, out: &mut Vec<u8>) {
-        let deliver = &self.deliver;
-        head::append(out, |head| {
-            head.number(2, u64::from(deliver.topic));
-            head.number(3, u64::from(deliver.publisher));
-            head.number(4, deliver.sequence);
-            if deliver.retained {
-                head.number(5, 1);
-            }
-            if deliver.stamp != 0 {
-                head.number(6, deliver.stamp);
-            }
-            if deliver.resent {
-                head.number(8, 1);
-            }
-            if deliver.redirected {
-                head.number(10, 1);
-            }
-            head.bytes_follow(7, deliver.message.len());
-        });
-        out.extend_from_slice(deliver.message);
+    pub fn encode_shared(&self, out: &mut Vec<u8>) {
+        put_number(out, 2, u64::from(self.topic));
+        put_number(out, 3, u64::from(self.publisher));
+        put_number(out, 4, self.sequence);
+        if self.retained {
+            put_number(out, 5, 1);
+        }
+        if self.stamp != 0 {
+            put_number(out, 6, self.stamp);
+        }
+        put_bytes(out, 7, self.message);
+        if self.resent {
+            put_number(out, 8, 1);
+        }
+        if self.redirected {
+            put_number(out, 10, 1);
+        }
     }
 }
 
@@ -270,16 +238,17 @@ pub fn encode_publish(out: &mut Vec<u8>, topic: u32, sequence: u64, message: &Me
     let body =
         1 + varint::len(u64::from(topic)) + 1 + varint::len(sequence) + 1 + varint::len(inner as u64) + inner;
     let body = if report { body + 2 } else { body };
-    head::append(out, |head| {
-        head.frame(crate::kind::PUBLISH, body);
-        head.number(1, u64::from(topic));
-        head.number(2, sequence);
-        if report {
-            head.number(4, 1);
-        }
-        head.bytes_follow(3, inner);
-    });
+    out.reserve(body + 2 * varint::MAX_BYTES);
+    varint::put(out, body as u64 + 1);
+    out.push(crate::kind::PUBLISH);
+    put_number(out, 1, u64::from(topic));
+    put_number(out, 2, sequence);
+    varint::put(out, 3 << 3 | BYTES);
+    varint::put(out, inner as u64);
     message.encode(out);
+    if report {
+        put_number(out, 4, 1);
+    }
 }
 
 /// What the application wrote, borrowed.
@@ -487,9 +456,7 @@ mod tests {
             let mut body = Vec::new();
             encode_subscriptions(&mut body, &subscriptions);
             encode_members(&mut body, &members);
-            let (shared, before) = (view.shared(), body.len());
-            shared.append_to(&mut body);
-            prop_assert_eq!(body.len() - before, shared.len());
+            view.encode_shared(&mut body);
             let theirs = v1::Deliver::decode(&body[..]).unwrap();
             prop_assert_eq!(&theirs, &v1::Deliver {
                 subscriptions: subscriptions.clone(), topic, publisher, sequence, retained, resent, redirected, stamp,

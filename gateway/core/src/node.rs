@@ -110,6 +110,8 @@ pub struct Node {
     payload_bytes: usize,
     /// Bytes of frames that have begun to arrive, on all connections.
     unfinished: usize,
+    /// Encoded shared part of the message under way.
+    shared: Vec<u8>,
 }
 
 /// Who a gateway is.
@@ -245,6 +247,7 @@ impl Node {
             counters: Counters::default(),
             payload_bytes: limits::PAYLOAD_BYTES,
             unfinished: 0,
+            shared: Vec::new(),
         }
     }
 

@@ -17,8 +17,7 @@ use bytes::Bytes;
 use held::{Frame, Held};
 use losses::Losses;
 use macula_proto::v1::{Class, Overflow};
-use macula_proto::wire::Shared;
-use macula_proto::{frame, head, kind};
+use macula_proto::{frame, kind, varint};
 pub(crate) use replay::Alias;
 use std::collections::VecDeque;
 use wait::Wait;
@@ -92,7 +91,7 @@ pub(crate) struct Entry<'a> {
     /// Encoded subscriptions field, own to the receiver; empty on links.
     pub(crate) subscriptions: &'a [u8],
     /// The rest of the frame's body, the same for all receivers.
-    pub(crate) shared: &'a Shared<'a>,
+    pub(crate) shared: &'a [u8],
     /// Conflation key: topic alias and record key.
     pub(crate) topic: u32,
     pub(crate) key: &'a str,
@@ -100,14 +99,6 @@ pub(crate) struct Entry<'a> {
     pub(crate) mark: Mark,
     /// When the message is of no use any more, 0 for never.
     pub(crate) expires_ms: u64,
-}
-
-impl Entry<'_> {
-    /// Bytes of the frame's body.
-    #[inline]
-    fn body_len(&self) -> usize {
-        self.subscriptions.len() + self.shared.len()
-    }
 }
 
 /// What holds for one message in a queue that is behind.
@@ -198,7 +189,7 @@ impl Queue {
     #[inline]
     pub(crate) fn push(&mut self, entry: Entry<'_>, terms: Terms, origins: &mut Origins) -> Pushed {
         let full = terms.full && self.weight() > SHARE_BYTES;
-        let backlog = self.backlog() + entry.body_len();
+        let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
         if (backlog <= self.soft || self.takes_alone()) && self.held.is_empty() && !full {
             self.append(entry, origins);
             return Pushed::Queued;
@@ -210,7 +201,7 @@ impl Queue {
     #[inline]
     pub(crate) fn refuses(&self, entry: Entry<'_>, terms: Terms) -> bool {
         let full = terms.full && self.weight() > SHARE_BYTES;
-        let backlog = self.backlog() + entry.body_len();
+        let backlog = self.backlog() + entry.subscriptions.len() + entry.shared.len();
         (full || backlog > self.soft && !self.takes_alone())
             && self.refuses_behind(Terms { full, ..terms }, backlog)
     }
@@ -448,15 +439,17 @@ impl Queue {
 
 #[inline]
 fn write(out: &mut Vec<u8>, entry: Entry<'_>) {
-    head::append(out, |head| head.frame(kind::DELIVER, entry.body_len()));
+    let length = 1 + entry.subscriptions.len() + entry.shared.len();
+    out.reserve(length + varint::MAX_BYTES);
+    varint::put(out, length as u64);
+    out.push(kind::DELIVER);
     out.extend_from_slice(entry.subscriptions);
-    entry.shared.append_to(out);
+    out.extend_from_slice(entry.shared);
 }
 
 fn encode(entry: Entry<'_>, origins: &mut Origins) -> Frame {
-    let mut bytes = Vec::with_capacity(entry.body_len() + 2 * head::ROOM);
+    let mut bytes = Vec::new();
     write(&mut bytes, entry);
-    bytes.shrink_to_fit();
     origins.refer(entry.mark);
     Frame { bytes, mark: entry.mark, expires_ms: entry.expires_ms }
 }

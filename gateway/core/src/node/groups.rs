@@ -1,6 +1,6 @@
 //! Messages for groups: each goes to one member, chosen by the gateway where the message enters the mesh.
 
-use super::messages::{Moving, expires_ms, tell_aliases};
+use super::messages::{Moving, encode_shared, expires_ms, tell_aliases};
 use super::wanted::parse;
 use super::{Node, Violation};
 use crate::conn::Conn;
@@ -256,7 +256,8 @@ impl Node {
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[subscription.number]);
         let route = Route::to(subscription);
-        self.push(&route, &subscriptions, &moving.shared(), moving, now);
+        encode_shared(&mut self.shared, moving);
+        self.push(&route, &subscriptions, moving, now);
     }
 
     /// What a link does with telemetry for the members of a group behind it.
@@ -276,7 +277,8 @@ impl Node {
         let mut field = Vec::new();
         wire::encode_members(&mut field, members);
         let route = Route::to_peer(link, telemetry);
-        self.push(&route, &field, &moving.shared(), moving, now);
+        encode_shared(&mut self.shared, moving);
+        self.push(&route, &field, moving, now);
     }
 
     /// Gives a message that has been to a member before to another.

@@ -19,7 +19,6 @@ use macula_proto::v1::{
     Accepted, Code, Dropped, Expired, Gap, NotHere, Overflow, Pause, PublishRefused, PublisherAlias, Resent,
     Resume, TopicAlias,
 };
-use macula_proto::wire::Shared;
 use macula_proto::{Topic, frame, limits, wire};
 use prost::Message as _;
 
@@ -40,25 +39,6 @@ pub(super) struct Moving<'a> {
     pub(super) mark: Mark,
     /// When it is of no use any more, 0 for never.
     pub(super) expires_ms: u64,
-}
-
-impl Moving<'_> {
-    /// What is the same for all receivers of it.
-    #[inline]
-    pub(super) fn shared(&self) -> Shared<'_> {
-        let delivery = wire::Deliver {
-            topic: self.topic,
-            publisher: self.publisher,
-            sequence: self.sequence,
-            retained: self.retained,
-            stamp: self.stamp,
-            message: self.message,
-            resent: self.resent,
-            redirected: self.redirected,
-            ..wire::Deliver::default()
-        };
-        delivery.shared()
-    }
 }
 
 impl Node {
@@ -431,7 +411,7 @@ impl Node {
         if !groups.is_empty() && !from_link {
             matches += self.share_out(&groups, moving, &mut targets, now);
         }
-        let shared = moving.shared();
+        encode_shared(&mut self.shared, moving);
         let waiting = moving.class == MessageClass::Event
             && self.recovery.as_ref().is_some_and(Recovery::awaits_sessions);
         // What a publisher said elsewhere before it came here is its own, too.
@@ -445,20 +425,17 @@ impl Node {
             if waiting && self.recovery.as_ref().is_some_and(|recovery| recovery.awaits(route.conn)) {
                 continue;
             }
-            if route.link
-                && !targets.is_empty()
-                && self.push_with_members(route, &mut targets, &shared, moving, now)
-            {
+            if route.link && !targets.is_empty() && self.push_with_members(route, &mut targets, moving, now) {
                 continue;
             }
             let subscriptions = if own { &route.echo } else { &route.subscriptions };
-            self.push(route, subscriptions, &shared, moving, now);
+            self.push(route, subscriptions, moving, now);
         }
         for Target { link, members, telemetry } in targets.drain(..) {
             self.give_peer(link, &members, telemetry, moving, now);
         }
         if moving.stamp != 0 && !from_link {
-            self.forward_retained(&routes, &shared, moving, now);
+            self.forward_retained(&routes, moving, now);
         }
         let entry = self.topics.get_mut(moving.topic);
         (entry.routes, entry.groups) = (routes, groups);
@@ -471,7 +448,6 @@ impl Node {
         &mut self,
         route: &Route,
         targets: &mut Vec<Target>,
-        shared: &Shared<'_>,
         moving: Moving<'_>,
         now: Now,
     ) -> bool {
@@ -480,13 +456,13 @@ impl Node {
         let mut field = Vec::new();
         wire::encode_members(&mut field, &members);
         let telemetry = stronger(route.policy[MessageClass::Telemetry as usize], telemetry);
-        self.push(&Route::to_peer(route.conn, telemetry), &field, shared, moving, now);
+        self.push(&Route::to_peer(route.conn, telemetry), &field, moving, now);
         true
     }
 
     /// Retained values belong to the whole mesh: peers without interest get them too. A peer that will be sent what is logged
     /// gets them then, so that they come in order.
-    fn forward_retained(&mut self, routes: &[Route], shared: &Shared<'_>, moving: Moving<'_>, now: Now) {
+    fn forward_retained(&mut self, routes: &[Route], moving: Moving<'_>, now: Now) {
         let logged = moving.class == MessageClass::Event && self.recovery.is_some();
         for index in 0..self.links.len() {
             let conn = self.links[index];
@@ -503,20 +479,13 @@ impl Node {
                 subscriptions: Box::default(),
                 echo: Box::default(),
             };
-            self.push(&route, &[], shared, moving, now);
+            self.push(&route, &[], moving, now);
         }
     }
 
-    /// Queues a message for one receiver.
+    /// Queues the message whose shared part is encoded for one receiver.
     #[inline]
-    pub(super) fn push(
-        &mut self,
-        route: &Route,
-        subscriptions: &[u8],
-        shared: &Shared<'_>,
-        moving: Moving<'_>,
-        now: Now,
-    ) {
+    pub(super) fn push(&mut self, route: &Route, subscriptions: &[u8], moving: Moving<'_>, now: Now) {
         let class = moving.class;
         let Some(conn) = self.conns.get_mut(route.conn) else { return };
         // A retained value that a link dropped would be missing in the peer's store for good.
@@ -530,7 +499,7 @@ impl Node {
         let before = queue.weight();
         let entry = Entry {
             subscriptions,
-            shared,
+            shared: &self.shared,
             topic: moving.topic,
             key: moving.key,
             mark: moving.mark,
@@ -698,6 +667,24 @@ pub(super) fn expires_ms(time_to_live_ms: u32, now: Now) -> u64 {
 
 fn never_told() -> Violation {
     Violation::invalid("a forward names an alias that was never told")
+}
+
+/// Encodes what is the same for all receivers.
+#[inline]
+pub(super) fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
+    let shared = wire::Deliver {
+        topic: moving.topic,
+        publisher: moving.publisher,
+        sequence: moving.sequence,
+        retained: moving.retained,
+        stamp: moving.stamp,
+        message: moving.message,
+        resent: moving.resent,
+        redirected: moving.redirected,
+        ..wire::Deliver::default()
+    };
+    out.clear();
+    shared.encode_shared(out);
 }
 
 /// Tells a stream the aliases that the message uses, if it has not been told.

@@ -2,7 +2,7 @@
 //! and subscribers ask for it, in whatever order they come.
 
 use super::absent::Absent;
-use super::messages::{Moving, tell_aliases};
+use super::messages::{Moving, encode_shared, tell_aliases};
 use super::{Node, Parked, Violation};
 use crate::hash::HashSet;
 use crate::key::{ConnKey, GroupKey, MessageClass, NodeId, SubscriptionKey};
@@ -10,7 +10,6 @@ use crate::origins::Mark;
 use crate::queue::Entry;
 use crate::seen::Met;
 use crate::time::Now;
-use macula_proto::wire::Shared;
 use macula_proto::{Pattern, kind, wire};
 use std::collections::VecDeque;
 
@@ -413,8 +412,9 @@ impl Node {
         };
         for (_, logged) in (recovery.left..).zip(&recovery.log).filter(wanted) {
             let moving = logged.moving();
+            encode_shared(&mut self.shared, moving);
             tell_aliases(queue, &self.topics, &self.publishers, moving);
-            queue.append(logged.entry(&[], &moving.shared()), &mut self.origins);
+            queue.append(logged.entry(&[], &self.shared), &mut self.origins);
         }
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
@@ -447,8 +447,9 @@ impl Node {
         let queue = conn.messages(MessageClass::Event);
         let before = queue.weight();
         let moving = logged.moving();
+        encode_shared(&mut self.shared, moving);
         tell_aliases(queue, &self.topics, &self.publishers, moving);
-        queue.append(logged.entry(&subscriptions, &moving.shared()), &mut self.origins);
+        queue.append(logged.entry(&subscriptions, &self.shared), &mut self.origins);
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
     }
@@ -460,7 +461,7 @@ impl Logged {
     }
 
     /// On its way into a queue, with what was encoded for it.
-    fn entry<'a>(&'a self, subscriptions: &'a [u8], shared: &'a Shared<'a>) -> Entry<'a> {
+    fn entry<'a>(&'a self, subscriptions: &'a [u8], shared: &'a [u8]) -> Entry<'a> {
         let Self { topic, ref key, mark, expires_ms, .. } = *self;
         Entry { subscriptions, shared, topic, key, mark, expires_ms }
     }

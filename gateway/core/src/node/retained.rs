@@ -1,7 +1,7 @@
 //! The store of retained values as connections see it: what is kept, and sending what is kept, page by page.
 
 use super::Node;
-use super::messages::{Moving, tell_aliases};
+use super::messages::{Moving, encode_shared, tell_aliases};
 use crate::key::{ConnKey, MessageClass};
 use crate::origins::{Mark, Origins};
 use crate::publishers::Publishers;
@@ -215,7 +215,14 @@ impl Node {
         let (class, topics) = (reading.class, &self.topics);
         let queue = conn.messages(class);
         let (before, weight) = (queue.backlog(), queue.weight());
-        let mut out = Out { queue, topics, publishers: &self.publishers, origins: &mut self.origins, now };
+        let mut out = Out {
+            queue,
+            topics,
+            publishers: &self.publishers,
+            origins: &mut self.origins,
+            shared: &mut self.shared,
+            now,
+        };
         let wanted = |value: &Value| value.class == class && reading.wanted.includes(value, topics);
         let field = reading.wanted.field();
         let named = reading.wanted.topic().filter(|_| reading.next == 0);
@@ -279,6 +286,7 @@ pub(super) struct Out<'a> {
     pub(super) topics: &'a Topics,
     pub(super) publishers: &'a Publishers,
     pub(super) origins: &'a mut Origins,
+    pub(super) shared: &'a mut Vec<u8>,
     pub(super) now: Now,
 }
 
@@ -301,9 +309,10 @@ impl Out<'_> {
                 .over_ms()
                 .map_or(0, |over| self.now.elapsed_ms + over.saturating_sub(self.now.unix_ms)),
         };
+        encode_shared(self.shared, moving);
         tell_aliases(self.queue, self.topics, self.publishers, moving);
         let Moving { topic, key, mark, expires_ms, .. } = moving;
-        let entry = Entry { subscriptions, shared: &moving.shared(), topic, key, mark, expires_ms };
+        let entry = Entry { subscriptions, shared: self.shared, topic, key, mark, expires_ms };
         self.queue.append(entry, self.origins);
     }
 }
