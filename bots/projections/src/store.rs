@@ -91,7 +91,7 @@ impl Reader {
         })
     }
 
-    /// Runs a query; `$1` and so on stand for the values.
+    /// Runs a query; `$1` and so on stand for the values, of which there may be more than it asks for.
     pub async fn query(
         &self,
         sql: &'static str,

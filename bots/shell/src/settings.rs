@@ -60,24 +60,24 @@ impl Mesh {
     /// Connects under a name for the gateway's logs, trying until a gateway is there. A gateway that is there and will
     /// never take this client, for instance because it serves another realm, is an error.
     pub async fn connect(&self, name: &str) -> Result<Client, RunError> {
-        Self::until_connected(|| self.0.clone().name(name)).await
+        until_connected(self.0.clone().name(name)).await
     }
 
     /// As [`connect`](Self::connect), with a session that the next process of this session's name takes over; without one if
     /// that name is empty.
     pub async fn connect_session(&self, name: &str, session: &str) -> Result<Client, RunError> {
-        Self::until_connected(|| self.0.clone().name(name).session_name(session)).await
+        until_connected(self.0.clone().name(name).session_name(session)).await
     }
+}
 
-    async fn until_connected(builder: impl Fn() -> Builder) -> Result<Client, RunError> {
-        loop {
-            match builder().connect().await {
-                Ok(client) => return Ok(client),
-                Err(error) if is_final(&error) => return Err(error.into()),
-                Err(error) => tracing::warn!(%error, "no gateway yet; trying again"),
-            }
-            tokio::time::sleep(AGAIN).await;
+async fn until_connected(builder: Builder) -> Result<Client, RunError> {
+    loop {
+        match builder.clone().connect().await {
+            Ok(client) => return Ok(client),
+            Err(error) if is_final(&error) => return Err(error.into()),
+            Err(error) => tracing::warn!(%error, "no gateway yet; trying again"),
         }
+        tokio::time::sleep(AGAIN).await;
     }
 }
 

@@ -7,7 +7,7 @@ use cortexiq_domain::time::Day;
 use super::{Periods, Projector};
 use crate::ledger::month_of;
 use crate::store::Name;
-use crate::store::roll_up::{ChangedMonth, LateMonth, RegionDay, SETTLED};
+use crate::store::roll_up::{ChangedMonth, LateMonth, SETTLED, Span};
 
 impl Projector {
     /// A row of a day has come.
@@ -76,7 +76,7 @@ impl Projector {
     fn sum_day(&mut self, run: u64, (first, until): (i64, i64)) {
         let [quarter, end] = [first, until].map(|time| (time / 900) as i32);
         let month = month_of((first / 3600) as i32);
-        self.batch.region_days.insert(RegionDay { run, month, quarter, until: end });
+        self.batch.region_days.insert(Span { run, month, quarter, until: end });
     }
 }
 

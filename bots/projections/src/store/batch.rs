@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::daily::EndedDay;
 use super::record::{Name, Record};
-use super::roll_up::{ChangedMonth, Cleared, LateMonth, RegionDay};
+use super::roll_up::{ChangedMonth, LateMonth, Span};
 use super::rows::{
     BalanceRow, ConnectionRow, ContractEventRow, ContractRow, HomeRow, MeasurementRow, MonthRow, OfferRow,
     OffsetRow, PriceRow, ProviderRow, RejectedRow, RunRow, StateRow, SwitchRow, TradeRow,
@@ -25,11 +25,11 @@ pub struct Batch {
     /// Days of these measurements that have ended.
     pub(crate) ended_days: BTreeSet<EndedDay>,
     /// Months whose sums are taken away before they are made again.
-    pub(crate) cleared: BTreeSet<Cleared>,
+    pub(crate) cleared: BTreeSet<Span>,
     /// Months of homes with hours among these trades that come late or again.
     pub(crate) late_months: BTreeSet<LateMonth>,
     /// Days of all homes that are to be summed up after these rows.
-    pub(crate) region_days: BTreeSet<RegionDay>,
+    pub(crate) region_days: BTreeSet<Span>,
     /// Months whose registers are among these.
     pub(crate) changed_months: BTreeSet<ChangedMonth>,
     pub(crate) trades: Vec<TradeRow>,

@@ -7,7 +7,7 @@ use cortexiq_domain::time::{Day, Month};
 
 use super::daily::EndedDay;
 use super::error::Failure;
-use super::roll_up::{ChangedMonth, Cleared, LateMonth, RegionDay};
+use super::roll_up::{ChangedMonth, LateMonth, Span};
 use super::{Batch, Reader, Store, Value};
 
 impl Store {
@@ -59,7 +59,7 @@ impl Source {
             [month.first_day(), month.first_day().plus_months(1)].map(|day| day.start().time());
         let quarters = [begin, end].map(|time| (time / 900) as i32);
         let mut batch = Batch::default();
-        batch.cleared.insert(Cleared { run, month: number, quarter: quarters[0], until: quarters[1] });
+        batch.cleared.insert(Span { run, month: number, quarter: quarters[0], until: quarters[1] });
         let days = || (0..month.days()).map(|day| month.first_day().plus(day.into()));
         for (home_id, _, last) in &self.homes {
             let home = batch.name(home_id);
@@ -70,9 +70,10 @@ impl Source {
                 batch.ended_days.insert(EndedDay { run, home, quarter, until });
             }
         }
-        for day in days().filter(|day| day.end().time() + 6 * 3600 <= newest) {
+        // Whatever comes of a day that is summed sums it again, so none has to be left behind by two weeks here.
+        for day in days().filter(|day| day.end().time() <= newest + 900) {
             let [quarter, until] = [day.start(), day.end()].map(|quarter| quarter.number() as i32);
-            batch.region_days.insert(RegionDay { run, month: number, quarter, until });
+            batch.region_days.insert(Span { run, month: number, quarter, until });
         }
         // With this month the one before it is over, also where its registers had gone.
         let before = month.first_day().previous().month();

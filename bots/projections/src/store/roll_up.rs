@@ -5,11 +5,11 @@
 
 use super::record::Name;
 
-/// A local day of a run whose hours and sums are to be made, again where they were before.
+/// A local day or month of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct RegionDay {
+pub(crate) struct Span {
     pub(crate) run: u64,
-    /// The local month, as 202501.
+    /// The local month that it is or lies in, as 202501.
     pub(crate) month: i32,
     /// Its first quarter-hour, and the one after its last.
     pub(crate) quarter: i32,
@@ -34,17 +34,6 @@ pub(crate) struct LateMonth {
     pub(crate) month: i32,
     /// Its first hour, and the one after its last.
     pub(crate) hour: i32,
-    pub(crate) until: i32,
-}
-
-/// A local month of a run whose sums are to be made again from nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Cleared {
-    pub(crate) run: u64,
-    /// As 202501.
-    pub(crate) month: i32,
-    /// Its first quarter-hour, and the one after its last.
-    pub(crate) quarter: i32,
     pub(crate) until: i32,
 }
 

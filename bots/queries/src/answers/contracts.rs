@@ -1,6 +1,6 @@
 //! What happened to contracts.
 
-use cortexiq_projections::store::Row;
+use cortexiq_projections::store::{Row, Value};
 use cortexiq_proto::{
     ContractConfirmed, ContractEvent, ContractEventsPage, ContractRejected, ContractSwitched,
     GetContractEventsRequest,
@@ -28,20 +28,16 @@ impl Answers {
             provider_id => self.provider(&now, provider_id).await?,
         };
         let Place([time, by_home, event, subject]) = before;
-        let limit = (size as i64 + 1).into();
-        let values = [now.run.into(), time.into(), by_home.into(), event.into(), subject.into(), limit];
-        let [run, time, by_home, event, subject, limit] = values.clone();
-        let of = |key: i64| [run, time, by_home, event, subject, limit, key.into()];
-        let mut rows = match (home, provider) {
-            (0, 0) => self.read(EVENTS, values).await?,
-            (home, 0) => self.read(EVENTS_OF_HOME, of(home)).await?,
-            (0, provider) => self.read(EVENTS_OF_PROVIDER, of(provider)).await?,
-            (home, provider) => {
-                let [run, time, by_home, event, subject, limit, home] = of(home);
-                let values = [run, time, by_home, event, subject, limit, home, provider.into()];
-                self.read(EVENTS_OF_BOTH, values).await?
-            }
+        let (sql, of) = match (home, provider) {
+            (0, 0) => (EVENTS, 0),
+            (home, 0) => (EVENTS_OF_HOME, home),
+            (0, provider) => (EVENTS_OF_PROVIDER, provider),
+            (home, _) => (EVENTS_OF_BOTH, home),
         };
+        let numbers = [time, by_home, event, subject, size as i64 + 1, of, provider];
+        let [time, by_home, event, subject, limit, of, provider] = numbers.map(Value::from);
+        let values = [now.run.into(), time, by_home, event, subject, limit, of, provider];
+        let mut rows = self.read(sql, values).await?;
         let next_cursor =
             cut(&mut rows, size, |row| Place([0, 1, 2, 3].map(|column| row.int(column))).show());
         Ok(ContractEventsPage { events: rows.iter().map(event_of).collect(), next_cursor })

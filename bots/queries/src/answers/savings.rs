@@ -26,24 +26,14 @@ impl Answers {
         };
         let [first, last] = [from, (until - 1).max(from)].map(|time| number(Day::containing(time).month()));
         let mut months: BTreeMap<i64, SavingsPoint> = BTreeMap::new();
-        let of_home = [now.run.into(), first.into(), last.into(), home.into()];
-        let [run, from_month, until_month, _] = of_home.clone();
-        let rows = match home {
-            0 => self.read(SAVINGS, [run, from_month, until_month]).await?,
-            _ => self.read(SAVINGS_OF_HOME, of_home).await?,
-        };
-        for row in rows {
+        let (savings, switches) =
+            if home == 0 { (SAVINGS, SWITCHES) } else { (SAVINGS_OF_HOME, SWITCHES_OF_HOME) };
+        for row in self.read(savings, [now.run.into(), first.into(), last.into(), home.into()]).await? {
             let point = months.entry(row.int(0)).or_default();
             point.savings += row.int(1);
             point.commission += row.int(2);
         }
-        let of_home = [now.run.into(), from.into(), until.into(), home.into()];
-        let [run, from_time, until_time, _] = of_home.clone();
-        let rows = match home {
-            0 => self.read(SWITCHES, [run, from_time, until_time]).await?,
-            _ => self.read(SWITCHES_OF_HOME, of_home).await?,
-        };
-        for row in rows {
+        for row in self.read(switches, [now.run.into(), from.into(), until.into(), home.into()]).await? {
             months.entry(number(Day::containing(row.int(0)).month())).or_default().switches += 1;
         }
         let named = |(month, point): (i64, SavingsPoint)| {
