@@ -43,10 +43,21 @@ async fn postgresql_conforms() {
 
     let database = server.database().await.expect("a database");
     let store = Store::open(&database).await.expect("opens");
-    let client = client(&database).await;
+    let client = self::client(&database).await;
     client.batch_execute("ALTER TABLE prices ADD CONSTRAINT never CHECK (time < 0)").await.expect("added");
     interrupted(&world, &store, async || {
         client.batch_execute("ALTER TABLE prices DROP CONSTRAINT never").await.expect("dropped");
+    })
+    .await;
+
+    // A month that cannot be made, since another partition has its rows.
+    let database = server.database().await.expect("a database");
+    let store = Store::open(&database).await.expect("opens");
+    let client = self::client(&database).await;
+    let ever = "CREATE TABLE ever PARTITION OF measurements FOR VALUES FROM (MINVALUE) TO (MAXVALUE)";
+    client.batch_execute(ever).await.expect("made");
+    interrupted(&world, &store, async || {
+        client.batch_execute("DROP TABLE ever").await.expect("dropped");
     })
     .await;
 

@@ -302,11 +302,12 @@ async fn make_partitions(client: &Client, known: &mut BTreeSet<Month>, batch: &B
     while month <= until {
         if !known.contains(&month) {
             let [from, to] = [month, after(month)].map(|month| month.first_day().start().number());
-            // Two that create the same at once would both find it missing.
+            // One transaction, since sent as one, which ends also when it fails. Two that create the same at once would both find it
+            // missing.
             let sql = format!(
-                "BEGIN; SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); \
+                "SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); \
                 CREATE TABLE IF NOT EXISTS measurements_{:04}_{:02} PARTITION OF measurements \
-                FOR VALUES FROM ({from}) TO ({to}); COMMIT",
+                FOR VALUES FROM ({from}) TO ({to})",
                 month.year, month.month
             );
             client.batch_execute(&sql).await?;
