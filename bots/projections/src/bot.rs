@@ -107,6 +107,7 @@ pub async fn rebuild(config: Config, run: Option<u64>, shutdown: CancellationTok
     let Config { database, .. } = config;
     let failed = |source| RunError::Database { database: database.shown(), source };
     let rebuilding = async {
+        must_exist(&database)?;
         let store = writer::open(&database).await.map_err(failed)?;
         let run = which(store.reader(), run, &database).await?;
         // Whether there is such a run.
@@ -124,12 +125,7 @@ pub async fn rebuild(config: Config, run: Option<u64>, shutdown: CancellationTok
 pub async fn verify(config: Config, run: Option<u64>, shutdown: CancellationToken) -> Result<(), RunError> {
     let Config { database, .. } = config;
     let verifying = async {
-        if let Database::Sqlite(path) = &database
-            && !path.exists()
-        {
-            let source = Failure::Refused(format!("there is no file {}", path.display()));
-            return Err(RunError::Database { database: database.shown(), source });
-        }
+        must_exist(&database)?;
         let reader = Reader::new(&database);
         let run = which(&reader, run, &database).await?;
         let end_time = reader.recorded(run).await?.end_time;
@@ -150,6 +146,18 @@ pub async fn verify(config: Config, run: Option<u64>, shutdown: CancellationToke
     }
 }
 
+/// What is only looked at or mended is not to be made.
+fn must_exist(database: &Database) -> Result<(), RunError> {
+    match database {
+        Database::Sqlite(path) if !path.exists() => {
+            let source = Failure::Refused(format!("there is no file {}", path.display()));
+            Err(RunError::Database { database: database.shown(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The run that is meant: the newest unless told.
 async fn which(reader: &Reader, run: Option<u64>, database: &Database) -> Result<u64, RunError> {
     let failed = |source| RunError::Database { database: database.shown(), source };
     let newest = reader.newest_run().await.map_err(failed)?;

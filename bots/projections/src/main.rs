@@ -22,6 +22,7 @@ fn main() -> ExitCode {
     let command = clap::Command::new(program.name).version(program.version).about(program.about);
     let which = clap::Arg::new("run")
         .long("run")
+        .value_name("N")
         .value_parser(clap::value_parser!(u64).range(1..))
         .help("Which run; the newest unless given");
     let again = clap::Command::new("rebuild").arg(which.clone()).about(
