@@ -18,6 +18,7 @@ use crate::gauges::Gauges;
 use crate::message::{Message, Unfit};
 use crate::projector::{Origin, Projector};
 use crate::store::{Database, Failure, Reader, Store, VerifyError, Written};
+use crate::summer::Summer;
 use crate::writer::{self, Writer};
 
 /// Why the projections stopped before they were told to. A lost connection is no reason, nor is a database that has gone:
@@ -67,6 +68,8 @@ pub struct Projections {
     reader: Reader,
     projector: Projector,
     writer: Writer,
+    /// None where a database takes one writer only.
+    summer: Option<Summer>,
     gauges: Arc<Gauges>,
     totals: Channel<TotalsCalculated>,
     told: Told,
@@ -178,6 +181,12 @@ impl Projections {
         let store: Arc<Store> = Arc::new(writer::open(&database).await.map_err(failed)?);
         let mut projector = if group.is_empty() { Projector::default() } else { Projector::shared() };
         projector.restore(store.reader()).await.map_err(failed)?;
+        let summer = match &database {
+            Database::Sqlite(_) => None,
+            Database::Postgres(_) => {
+                Some(Summer::new(writer::open(&database).await.map_err(failed)?, Arc::clone(&gauges)))
+            }
+        };
         gauges.set_database(Ok(()));
         tracing::info!(database = database.shown(), run = projector.newest_run(), "the read models are open");
 
@@ -198,7 +207,8 @@ impl Projections {
             heard: Vec::new(),
             reader: store.reader().clone(),
             projector,
-            writer: Writer::new(store, Arc::clone(&gauges)),
+            writer: Writer::new(store, Arc::clone(&gauges), summer.as_ref().map(Summer::sums)),
+            summer,
             told: Told { at: Instant::now(), messages: 0, measurements: 0 },
             gauges,
             _admin: admin,
@@ -323,7 +333,7 @@ impl Projections {
         }
     }
 
-    /// 1. Hear what is on its way. 2. Write all of it. 3. Tell the last totals and leave the mesh.
+    /// 1. Hear what is on its way. 2. Write all of it. 3. Tell the last totals. 4. Finish the sums and leave the mesh.
     async fn finish(mut self) -> Result<(), RunError> {
         let begun = Instant::now();
         while begun.elapsed() < LONGEST_FINISH {
@@ -342,6 +352,12 @@ impl Projections {
             );
         }
         self.tell().await;
+        drop(self.writer);
+        if let Some(summer) = self.summer.take()
+            && timeout(LONGEST_FINISH, summer.finish()).await.is_err()
+        {
+            tracing::warn!("sums of days that are over are left to the next start");
+        }
         drop(self.subscription);
         close(&self.client).await;
         Ok(())

@@ -12,6 +12,7 @@ mod ledger;
 pub mod message;
 pub mod projector;
 pub mod store;
+mod summer;
 mod writer;
 
 pub use bot::{Projections, RunError, migrate, rebuild, run, verify};

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cortexiq_shell::Health as _;
 use macula_sdk::Acknowledgement;
+use tokio::sync::mpsc;
 use tokio::task::JoinError;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -16,12 +17,14 @@ use crate::store::{Batch, Database, Failure, Store, Written};
 pub(crate) struct Writer {
     store: Arc<Store>,
     gauges: Arc<Gauges>,
+    /// Who makes the first sums of days, where that is not done with the rows.
+    sums: Option<mpsc::Sender<Batch>>,
     writing: Option<AbortOnDropHandle<Written>>,
 }
 
 impl Writer {
-    pub(crate) fn new(store: Arc<Store>, gauges: Arc<Gauges>) -> Self {
-        Self { store, gauges, writing: None }
+    pub(crate) fn new(store: Arc<Store>, gauges: Arc<Gauges>, sums: Option<mpsc::Sender<Batch>>) -> Self {
+        Self { store, gauges, sums, writing: None }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -32,10 +35,19 @@ impl Writer {
     /// made of is acknowledged.
     pub(crate) fn write(&mut self, batch: Batch, heard: Vec<Acknowledgement>) {
         debug_assert!(self.is_idle());
-        let (store, gauges) = (Arc::clone(&self.store), Arc::clone(&self.gauges));
+        let (store, gauges, sums) = (Arc::clone(&self.store), Arc::clone(&self.gauges), self.sums.clone());
         let writing = tokio::spawn(async move {
-            let written = until_written(&store, &gauges, Arc::new(batch)).await;
+            let (rows, later) = match &sums {
+                Some(_) => batch.split(),
+                None => (batch, Batch::default()),
+            };
+            let written = until_written(&store, &gauges, Arc::new(rows)).await;
             heard.into_iter().for_each(Acknowledgement::ack);
+            if let Some(sums) = sums.filter(|_| !later.is_empty())
+                && sums.send(later).await.is_err()
+            {
+                tracing::error!("sums of days are not made until the next start");
+            }
             written
         });
         self.writing = Some(AbortOnDropHandle::new(writing));
@@ -50,7 +62,8 @@ impl Writer {
     }
 }
 
-async fn until_written(store: &Store, gauges: &Gauges, batch: Arc<Batch>) -> Written {
+/// Writes a batch, again and again until it is committed.
+pub(crate) async fn until_written(store: &Store, gauges: &Gauges, batch: Arc<Batch>) -> Written {
     let mut pause = FIRST_PAUSE;
     loop {
         match store.write(Arc::clone(&batch)).await {

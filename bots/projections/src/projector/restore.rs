@@ -32,11 +32,11 @@ impl Projector {
             run.periods.months.insert(money.month);
             run.homes.entry(money.home_id.clone()).or_default().ledger.restore(money);
         }
-        let latest = run.homes.values().filter_map(|facts| Some(facts.latest?.time));
-        if let Some(newest) = latest.max() {
-            run.periods.restore(newest, reader.summed_days(number).await?);
+        if let Some(extent) = reader.extent(number).await? {
+            run.periods.restore(extent, &reader.summed_days(number).await?);
         }
         self.runs.insert(number, run);
+        self.sum_over(number);
         Ok(())
     }
 

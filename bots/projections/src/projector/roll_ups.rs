@@ -2,9 +2,11 @@
 //!
 //! A day is summed when a row has come that is well past its end, and again in every batch that brings a row of it later.
 
+use std::collections::BTreeSet;
+
 use cortexiq_domain::time::Day;
 
-use super::{Periods, Projector};
+use super::{Periods, Projector, Run};
 use crate::ledger::month_of;
 use crate::store::Name;
 use crate::store::roll_up::{ChangedMonth, LateMonth, SETTLED, Span};
@@ -12,12 +14,12 @@ use crate::store::roll_up::{ChangedMonth, LateMonth, SETTLED, Span};
 impl Projector {
     /// A row of a day has come.
     pub(super) fn on_row(&mut self, run: u64, day: (i64, i64), time: i64) {
-        let settled = self.settled.unwrap_or(SETTLED);
         let periods = &mut self.run(run).periods;
         if day.0 < periods.summed {
             // It comes late; the day is in its place already.
             periods.days.insert(day.0, day.1);
-            self.sum_day(run, day);
+            let day = span(run, day);
+            self.batch.late_days.insert(day);
             return;
         }
         // Homes live side by side: it is seldom another day than that of the row before.
@@ -29,26 +31,33 @@ impl Projector {
             return;
         }
         periods.newest = time;
-        // The days that are over now: nearly always none.
-        let mut over = Vec::new();
-        for (first, until) in periods.days.range(periods.summed..) {
-            if until + settled > time {
-                break;
-            }
-            over.push((*first, *until));
-        }
+        self.sum_over(run);
+    }
+
+    /// Sums the days of a run that are over by now: nearly always none.
+    pub(super) fn sum_over(&mut self, run: u64) {
+        let settled = self.settled.unwrap_or(SETTLED);
+        let periods = &mut self.run(run).periods;
+        let newest = periods.newest;
+        let days = periods.days.range(periods.summed..).map(|(first, until)| (*first, *until));
+        let over: Vec<_> = days.take_while(|(_, until)| until + settled <= newest).collect();
         if let Some((_, until)) = over.last() {
             periods.summed = *until;
         }
-        over.into_iter().for_each(|day| self.sum_day(run, day));
+        self.batch.over_days.extend(over.into_iter().map(|day| span(run, day)));
     }
 
     /// A register of a month is written.
     pub(super) fn on_register(&mut self, run: u64, month: i32) {
-        let months = &mut self.run(run).periods.months;
-        let before = months.last().copied();
-        months.insert(month);
-        self.batch.changed_months.insert(ChangedMonth { run, month });
+        let shared = self.shared;
+        let Run { complete, periods, .. } = self.run(run);
+        let alone = *complete && !shared;
+        let before = periods.months.last().copied();
+        periods.months.insert(month);
+        // The newest month of who writes alone is not over.
+        if !alone || before.is_some_and(|before| month < before) {
+            self.batch.changed_months.insert(ChangedMonth { run, month });
+        }
         // With the first register of a month the one before it is over.
         if let Some(before) = before.filter(|before| *before < month) {
             self.batch.changed_months.insert(ChangedMonth { run, month: before });
@@ -69,15 +78,15 @@ impl Projector {
         let Periods { days, summed, months, .. } = &self.run(run).periods;
         let days: Vec<_> = days.range(..*summed).map(|(first, until)| (*first, *until)).collect();
         let months: Vec<_> = months.iter().map(|month| ChangedMonth { run, month: *month }).collect();
-        days.into_iter().for_each(|day| self.sum_day(run, day));
+        self.batch.late_days.extend(days.into_iter().map(|day| span(run, day)));
         self.batch.changed_months.extend(months);
     }
+}
 
-    fn sum_day(&mut self, run: u64, (first, until): (i64, i64)) {
-        let [quarter, end] = [first, until].map(|time| (time / 900) as i32);
-        let month = month_of((first / 3600) as i32);
-        self.batch.region_days.insert(Span { run, month, quarter, until: end });
-    }
+fn span(run: u64, (first, until): (i64, i64)) -> Span {
+    let [quarter, end] = [first, until].map(|time| (time / 900) as i32);
+    let month = month_of((first / 3600) as i32);
+    Span { run, month, quarter, until: end }
 }
 
 impl Periods {
@@ -86,16 +95,19 @@ impl Periods {
         Self { summed: i64::MAX, ..Self::default() }
     }
 
-    /// Takes up a run whose newest row is of this instant and of which these days were summed up, one after the other.
-    pub(super) fn restore(&mut self, newest: i64, days: impl IntoIterator<Item = (i64, i64)>) {
-        self.days.extend(days);
-        let summed = self.days.values().next_back().copied();
-        let first = summed.unwrap_or(newest - SETTLED);
-        let (mut day, end) = (Day::containing(first), Day::containing(newest));
-        (self.newest, self.summed) = (newest, day.start().time());
+    /// Takes up a run with rows from one instant to another, of which days were summed up: all but the last ones, or any of
+    /// which somebody has died before it was done.
+    pub(super) fn restore(&mut self, (oldest, newest): (i64, i64), days: &BTreeSet<i64>) {
+        let (mut day, end) = (Day::containing(oldest), Day::containing(newest));
+        (self.newest, self.summed) = (newest, i64::MAX);
         while day <= end {
-            self.days.insert(day.start().time(), day.end().time());
-            day = day.plus(1);
+            let first = day.start().time();
+            self.days.insert(first, day.end().time());
+            if !days.contains(&first) {
+                self.summed = self.summed.min(first);
+            }
+            day = day.next();
         }
+        self.summed = self.summed.min(end.end().time());
     }
 }

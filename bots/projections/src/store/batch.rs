@@ -28,8 +28,10 @@ pub struct Batch {
     pub(crate) cleared: BTreeSet<Span>,
     /// Months of homes with hours among these trades that come late or again.
     pub(crate) late_months: BTreeSet<LateMonth>,
-    /// Days of all homes that are to be summed up after these rows.
-    pub(crate) region_days: BTreeSet<Span>,
+    /// Days of all homes that are over with these rows, and are to be summed up for the first time.
+    pub(crate) over_days: BTreeSet<Span>,
+    /// Days of all homes that were summed up before some of these rows came.
+    pub(crate) late_days: BTreeSet<Span>,
     /// Months whose registers are among these.
     pub(crate) changed_months: BTreeSet<ChangedMonth>,
     pub(crate) trades: Vec<TradeRow>,
@@ -74,8 +76,16 @@ impl Batch {
             && self.balances.is_empty()
             && self.offsets.is_empty()
             && self.cleared.is_empty()
-            && self.region_days.is_empty()
+            && self.over_days.is_empty()
+            && self.late_days.is_empty()
             && self.changed_months.is_empty()
+    }
+
+    /// Rows, and the first sums of days that are over with them. These may be written later, each of them once the rows are
+    /// there and in this order: what a process leaves undone is done by the one after it.
+    pub fn split(mut self) -> (Self, Self) {
+        let over_days = std::mem::take(&mut self.over_days);
+        (self, Self { over_days, ..Self::default() })
     }
 
     /// The place of a name; an empty one is none.

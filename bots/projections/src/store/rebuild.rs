@@ -34,21 +34,22 @@ impl Store {
 }
 
 /// What a run is made of.
-struct Source {
+pub(super) struct Source {
     start_time: i64,
     /// Homes with the instants of their first and last quarter-hours.
     homes: Vec<(String, i64, i64)>,
 }
 
 impl Source {
-    async fn read(reader: &Reader, run: u64) -> Result<Self, Failure> {
+    pub(super) async fn read(reader: &Reader, run: u64) -> Result<Self, Failure> {
         let start_time = reader.query(START, [Value::from(run)]).await?.first().map_or(0, |row| row.int(0));
         let rows = reader.query(HOMES, [Value::from(run)]).await?;
         let home = |row: &super::Row| (row.text(0).to_owned(), row.int(1) * 900, row.int(2) * 900);
         Ok(Self { start_time, homes: rows.iter().filter(|row| row.has(1)).map(home).collect() })
     }
 
-    fn extent(&self) -> Option<(i64, i64)> {
+    /// The instants of the oldest and of the newest quarter-hour.
+    pub(super) fn extent(&self) -> Option<(i64, i64)> {
         let oldest = self.homes.iter().map(|(_, first, _)| *first).min();
         oldest.zip(self.homes.iter().map(|(.., last)| *last).max())
     }
@@ -73,7 +74,7 @@ impl Source {
         // Whatever comes of a day that is summed sums it again, so none has to be left behind by two weeks here.
         for day in days().filter(|day| day.end().time() <= newest + 900) {
             let [quarter, until] = [day.start(), day.end()].map(|quarter| quarter.number() as i32);
-            batch.region_days.insert(Span { run, month: number, quarter, until });
+            batch.late_days.insert(Span { run, month: number, quarter, until });
         }
         // With this month the one before it is over, also where its registers had gone.
         let before = month.first_day().previous().month();

@@ -1,6 +1,9 @@
 //! The registers of money, as they stand in the database.
 
+use std::collections::BTreeSet;
+
 use super::error::Failure;
+use super::rebuild::Source;
 use super::{Reader, Value};
 
 /// A home's month with a provider.
@@ -78,11 +81,16 @@ impl Reader {
         Ok(rows.iter().map(|row| row.text(0).to_owned()).collect())
     }
 
-    /// Local days of a run that were summed up for its regions, from their first instants to those after them.
-    pub(crate) async fn summed_days(&self, run: u64) -> Result<Vec<(i64, i64)>, Failure> {
-        const SQL: &str = "SELECT DISTINCT day, until FROM region_days WHERE run = $1";
+    /// Local days of a run that were summed up for its regions, by their first instants.
+    pub(crate) async fn summed_days(&self, run: u64) -> Result<BTreeSet<i64>, Failure> {
+        const SQL: &str = "SELECT DISTINCT day FROM region_days WHERE run = $1";
         let rows = self.query(SQL, [Value::from(run)]).await?;
-        Ok(rows.iter().map(|row| (row.int(0) * 900, row.int(1) * 900)).collect())
+        Ok(rows.iter().map(|row| row.int(0) * 900).collect())
+    }
+
+    /// The instants of the oldest and of the newest quarter-hour of a run.
+    pub(crate) async fn extent(&self, run: u64) -> Result<Option<(i64, i64)>, Failure> {
+        Ok(Source::read(self, run).await?.extent())
     }
 
     /// The latest measurements of a run, encoded.

@@ -175,7 +175,7 @@ fn roll_up(transaction: &Connection, batch: &Batch, keys: &[i32]) -> Result<(), 
         };
         transaction.prepare_cached(roll_up::REGISTERS)?.execute(values)?;
     }
-    for day in &batch.region_days {
+    for day in batch.over_days.union(&batch.late_days) {
         for sql in roll_up::DAY {
             let values =
                 named_params! { "$1": day.run as i64, "$2": day.month, "$3": day.quarter, "$4": day.until };

@@ -5,6 +5,8 @@ use cortexiq_proto::{
     GetHomeRequest, GetHomesByLocationRequest, GetHomesRequest, HomeSummary, HomesPage, SearchHomesRequest,
 };
 
+use tokio::try_join;
+
 use super::{Answers, message};
 use crate::arguments::{cut, page_size, region, required};
 use crate::error::QueryError;
@@ -104,13 +106,11 @@ impl Answers {
         let (one, other) = wanted.values();
         let (run, limit) = (now.run.into(), (size as i64 + 1).into());
         let values = [run, cursor.into(), limit, now.month().into(), one.clone(), other.clone()];
-        let mut homes: Vec<HomeSummary> = self.read(homes, values).await?.iter().map(summary).collect();
+        let (homes, total) =
+            try_join!(self.read(homes, values), self.read(count, [now.run.into(), one, other]))?;
+        let (mut homes, total) = (homes.iter().map(summary).collect(), total[0].int(0) as u32);
         let id = |home: &HomeSummary| home.home.as_ref().map(|home| home.home_id.clone()).unwrap_or_default();
         let next_cursor = cut(&mut homes, size, id);
-        let total = match cursor.is_empty() && next_cursor.is_empty() {
-            true => homes.len() as u32,
-            false => self.read(count, [now.run.into(), one, other]).await?[0].int(0) as u32,
-        };
         Ok(HomesPage { homes, next_cursor, total })
     }
 }

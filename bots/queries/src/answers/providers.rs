@@ -9,6 +9,8 @@ use cortexiq_proto::{
     CustomerCount, GetProviderRequest, GetProvidersRequest, ProviderDetail, ProviderSummary, ProvidersPage,
 };
 
+use tokio::try_join;
+
 use super::{Answers, Now, message};
 use crate::arguments::{cut, no_cursor, page_size, region, required};
 use crate::error::QueryError;
@@ -42,13 +44,14 @@ impl Answers {
     pub async fn get_provider(&self, request: &GetProviderRequest) -> Result<ProviderDetail, QueryError> {
         let provider_id = required("provider_id", &request.provider_id)?;
         let now = self.now().await?;
-        let summary = self.summaries(&now, "", provider_id).await?.pop();
-        let summary = summary.ok_or_else(|| unknown(provider_id))?;
         let provider = self.provider(&now, provider_id).await?;
-        let offers = self.read(OFFERS, [now.run.into(), provider.into()]).await?;
+        let (mut summary, offers, customers) = try_join!(
+            self.summaries(&now, "", provider_id),
+            self.read(OFFERS, [now.run.into(), provider.into()]),
+            self.customers(&now, provider_id, provider),
+        )?;
         let offers = offers.iter().map(|row| message(row, 0)).collect();
-        let customers = self.customers(&now, provider_id, provider).await?;
-        Ok(ProviderDetail { summary: Some(summary), offers, customers })
+        Ok(ProviderDetail { summary: summary.pop(), offers, customers })
     }
 
     /// The short key of a provider of the run.
@@ -64,13 +67,10 @@ impl Answers {
         region: &str,
         only: &str,
     ) -> Result<Vec<ProviderSummary>, QueryError> {
-        let mut shares: HashMap<String, u32> = HashMap::new();
-        for row in self.read(SHARES, [now.run.into()]).await? {
-            shares.insert(row.text(0).to_owned(), row.int(1) as u32);
-        }
-        let homes = u64::from(shares.values().sum::<u32>());
         let values = [now.run.into(), region.into(), only.into(), now.time.into()];
-        let rows = self.read(PROVIDERS, values).await?;
+        let (shares, rows) = try_join!(self.read(SHARES, [now.run.into()]), self.read(PROVIDERS, values))?;
+        let shares: HashMap<&str, u32> = shares.iter().map(|row| (row.text(0), row.int(1) as u32)).collect();
+        let homes = u64::from(shares.values().sum::<u32>());
         let summary = |row: &Row| {
             let customers = shares.get(row.text(0)).copied().unwrap_or(0);
             ProviderSummary {
