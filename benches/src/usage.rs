@@ -22,6 +22,16 @@ pub fn threads() -> anyhow::Result<BTreeMap<String, Duration>> {
     Ok(sums)
 }
 
+/// Processor time since the machine began that its host gave to others while something here wanted it.
+///
+/// # Errors
+/// Where there is no `/proc`.
+pub fn stolen() -> anyhow::Result<Duration> {
+    let text = fs::read_to_string("/proc/stat")?;
+    let ticks: Option<u64> = text.split_whitespace().nth(8).and_then(|ticks| ticks.parse().ok());
+    Ok(Duration::from_millis(ticks.context("/proc/stat tells no stolen time")? * 10))
+}
+
 /// A process with its children.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Family {

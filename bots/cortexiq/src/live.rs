@@ -13,7 +13,7 @@ use crate::ledger::Sizes;
 use crate::mesh::{Place, Ports};
 use crate::outcome::{Meant, Outcome};
 use crate::view::View;
-use crate::world::{Config, World};
+use crate::world::{Config, Replicas, World};
 
 /// What was asked for on the command line.
 #[derive(Debug)]
@@ -70,6 +70,7 @@ async fn live(request: &Request, view: &View) -> anyhow::Result<Option<Outcome>>
         ports: request.ports,
         database,
         page: Some(request.page),
+        replicas: Replicas::default(),
     };
     let shown = config.database.shown();
     let mut world = tokio::select! {

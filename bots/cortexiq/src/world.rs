@@ -33,6 +33,23 @@ pub struct Config {
     pub database: Database,
     /// TCP port of the page, 0 for a free one; none for no page.
     pub page: Option<u16>,
+    /// How many share the work of a bot.
+    pub replicas: Replicas,
+}
+
+/// How many there are of the bots that may be several.
+#[derive(Debug, Clone, Copy)]
+pub struct Replicas {
+    /// Projections, which share the homes when they are several, in a PostgreSQL database.
+    pub projections: usize,
+    /// Queries, of which callers get the least loaded one.
+    pub queries: usize,
+}
+
+impl Default for Replicas {
+    fn default() -> Self {
+        Self { projections: 1, queries: 1 }
+    }
 }
 
 /// A running world. Call [`World::stop`]; dropping it tells the bots to stop and does not wait.
@@ -41,8 +58,8 @@ pub struct World {
     config: Config,
     begun: Instant,
     mesh: Mesh,
-    projections: Thread,
-    queries: Thread,
+    projections: Vec<Thread>,
+    queries: Vec<Thread>,
     utilities: Vec<Thread>,
     homes: Vec<Thread>,
     simulation: Thread,
@@ -51,7 +68,7 @@ pub struct World {
     lives: Vec<Arc<cortexiq_homes::Progress>>,
     sales: Vec<Arc<cortexiq_utilities::Progress>>,
     reader: Reader,
-    written: Arc<Gauges>,
+    written: Vec<Arc<Gauges>>,
 }
 
 /// Why there is no world, or no more.
@@ -102,10 +119,21 @@ impl World {
         let at = |place: Place| Access::at(mesh.url(place));
         let hub = || at(Place::Hub);
 
-        let settings = cortexiq_projections::Config::new(hub(), config.database.clone());
-        let (projections, written) = projections(settings).await?;
-        let settings = cortexiq_queries::Config::new(hub(), config.database.clone());
-        let queries = Thread::spawn("queries", || Queries::start(settings), Queries::run).await?;
+        let (mut projections, mut written) = (Vec::new(), Vec::new());
+        for _ in 0..config.replicas.projections {
+            let mut settings = cortexiq_projections::Config::new(hub(), config.database.clone());
+            if config.replicas.projections > 1 {
+                (settings.session, settings.group) = (String::new(), GROUP.to_owned());
+            }
+            let (thread, gauges) = start_projections(settings).await?;
+            projections.push(thread);
+            written.push(gauges);
+        }
+        let mut queries = Vec::new();
+        for _ in 0..config.replicas.queries {
+            let settings = cortexiq_queries::Config::new(hub(), config.database.clone());
+            queries.push(Thread::spawn("queries", || Queries::start(settings), Queries::run).await?);
+        }
 
         let (mut utilities, mut sales) = (Vec::new(), Vec::new());
         for region in Region::ALL {
@@ -179,9 +207,9 @@ impl World {
         &self.reader
     }
 
-    /// What projections have written, counted without asking the database.
-    pub fn written(&self) -> &Gauges {
-        &self.written
+    /// Quarter-hours and hours that projections have written, counted without asking the database.
+    pub fn written(&self) -> u64 {
+        self.written.iter().map(|gauges| gauges.measurements() + gauges.trades()).sum()
     }
 
     /// How far it is.
@@ -278,19 +306,20 @@ impl World {
         for thread in self.homes.into_iter().chain(self.utilities) {
             thread.stop().await;
         }
-        self.queries.stop().await;
-        self.projections.stop().await;
+        for thread in self.queries.into_iter().chain(self.projections) {
+            thread.stop().await;
+        }
         self.mesh.shutdown().await;
     }
 
     fn threads(&mut self) -> impl Iterator<Item = &mut Thread> {
-        let single = [&mut self.projections, &mut self.queries, &mut self.simulation];
-        single.into_iter().chain(&mut self.dashboard).chain(&mut self.utilities).chain(&mut self.homes)
+        let several = [&mut self.projections, &mut self.queries, &mut self.utilities, &mut self.homes];
+        several.into_iter().flatten().chain(&mut self.dashboard).chain([&mut self.simulation])
     }
 }
 
 /// Starts projections on a thread of their own, and gives what they count.
-async fn projections(settings: cortexiq_projections::Config) -> Result<(Thread, Arc<Gauges>), Failed> {
+async fn start_projections(settings: cortexiq_projections::Config) -> Result<(Thread, Arc<Gauges>), Failed> {
     let (tell, told) = tokio::sync::oneshot::channel();
     let start = || async {
         let projections = Projections::start(settings).await?;
@@ -317,6 +346,8 @@ async fn page(settings: cortexiq_dashboard::Config) -> Result<(Thread, u16), Fai
     Ok((thread, port))
 }
 
+/// The group of projections that are several.
+const GROUP: &str = "read_models";
 const QUARTER: i64 = 900;
 /// Between two looks at the read models or the homes.
 const LOOK: Duration = Duration::from_millis(200);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cortexiq::ledger::Sizes;
 use cortexiq::mesh::{Place, Ports};
 use cortexiq::outcome::{Meant, Outcome};
-use cortexiq::world::{Config, World};
+use cortexiq::world::{Config, Replicas, World};
 use cortexiq_domain::time::Day;
 use cortexiq_domain::topics;
 use cortexiq_projections::Database;
@@ -36,6 +36,7 @@ fn days_under_contracts_are_those_of_the_ledger() {
         ports: Ports { base: 0 },
         database: Database::Sqlite(directory.path().join("world.db")),
         page: None,
+        replicas: Replicas::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let different = runtime.block_on(async {
@@ -78,6 +79,7 @@ fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
         ports: Ports { base: 0 },
         database: Database::Sqlite(directory.path().join("world.db")),
         page: None,
+        replicas: Replicas::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

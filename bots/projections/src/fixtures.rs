@@ -1,5 +1,6 @@
 //! What tests and benchmarks put things into, and what they put there (feature `fixtures`).
 
+pub mod plans;
 mod postgres;
 mod world;
 

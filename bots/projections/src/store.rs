@@ -97,6 +97,8 @@ impl Reader {
         sql: &'static str,
         values: impl IntoIterator<Item = Value>,
     ) -> Result<Vec<Row>, Failure> {
+        #[cfg(feature = "fixtures")]
+        crate::fixtures::plans::note(sql);
         let values: Vec<Value> = values.into_iter().collect();
         match &self.0 {
             Source::Sqlite(reader) => reader.query(sql, values).await,

@@ -12,7 +12,7 @@ use cortexiq::duration::Length;
 use cortexiq::ledger::Sizes;
 use cortexiq::mesh::{Place, Ports};
 use cortexiq::outcome::{Meant, Outcome};
-use cortexiq::world::{Config, World};
+use cortexiq::world::{Config, Replicas, World};
 use cortexiq_domain::region::Region;
 use cortexiq_projections::fixtures::Postgres;
 use cortexiq_projections::{Database, Reader};
@@ -44,6 +44,12 @@ struct Args {
     speed: u32,
     #[arg(long, default_value_t = 7)]
     seed: u64,
+    /// Projections that share the homes; more than one need PostgreSQL
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    projections: u8,
+    /// Queries that share the questions
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
+    queries: u8,
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
 }
@@ -69,6 +75,8 @@ struct Result {
     simulated: String,
     speed: u32,
     seed: u64,
+    projections: u8,
+    queries: u8,
     /// Real seconds from the clock's first tick to its last.
     clock_s: f64,
     /// Real seconds from the last tick until the last row was committed.
@@ -83,11 +91,15 @@ struct Result {
     equal: bool,
     /// CPU time from the first tick to the last row, in seconds and in microseconds of each measurement.
     cpu: Vec<Cpu>,
+    /// Seconds of processors that the machine's host gave to others meanwhile.
+    stolen_s: f64,
     peak_resident_bytes: u64,
     /// Of a server; none where the database is a part of this process.
     database_peak_bytes: Option<u64>,
     /// How long queries take when all is stored, asked one after the other over the mesh.
     answers: Vec<questions::Answered>,
+    /// Pages of homes that are answered in a second when 32 are asked for at once.
+    pages_per_s: f64,
     differences: Vec<String>,
 }
 
@@ -126,7 +138,18 @@ fn main() -> ExitCode {
     }
 }
 
+impl Args {
+    fn replicas(&self) -> Replicas {
+        Replicas { projections: self.projections.into(), queries: self.queries.into() }
+    }
+}
+
 async fn run(args: &Args) -> anyhow::Result<Result> {
+    ensure!(
+        args.projections == 1 || args.database == Kind::Postgres,
+        "--projections {}: one process writes a SQLite file; use --database postgres",
+        args.projections
+    );
     let sizes = Sizes { seed: args.seed, homes: Some(args.homes as usize), ..Sizes::default() };
     let until = sizes.start_time + args.length.seconds();
     let directory = tempfile::tempdir()?;
@@ -146,6 +169,7 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
         ports: Ports { base: 0 },
         database,
         page: None,
+        replicas: args.replicas(),
     };
     let mut world = World::start(config).await?;
     let mut watch = Watch::new(args, sizes.start_time, server.as_ref())?;
@@ -164,7 +188,7 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
     eprintln!("asking every query over the mesh");
     // Queries answer at the hub.
     let url = world.mesh().url(Place::Region(Region::Antwerp));
-    let answers = questions::ask(&url, sizes.start_time, until).await?;
+    let (answers, pages_per_s) = questions::ask(&url, sizes.start_time, until).await?;
     world.stop().await;
     Ok(Result {
         homes: args.homes,
@@ -172,6 +196,8 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
         simulated: args.length.to_string(),
         speed: args.speed,
         seed: args.seed,
+        projections: args.projections,
+        queries: args.queries,
         clock_s: watch.clock_s(),
         last_row_after_s: watch.last_row_after_s(),
         newest_row_behind_s: quantiles(&watch.newest),
@@ -188,9 +214,11 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
                 us_per_measurement: cpu.as_secs_f64() * 1e6 / outcome.measured as f64,
             })
             .collect(),
+        stolen_s: watch.stolen_s,
         peak_resident_bytes: watch.peak_resident,
         database_peak_bytes: server.as_ref().map(|_| watch.database_peak),
         answers,
+        pages_per_s,
         differences: outcome.differences,
     })
 }
@@ -205,6 +233,8 @@ struct Watch<'a> {
     last_tick: Option<Instant>,
     last_row: Option<Instant>,
     before: BTreeMap<String, Duration>,
+    stolen_before: Duration,
+    stolen_s: f64,
     /// Milliseconds.
     newest: Histogram<u64>,
     slowest: Histogram<u64>,
@@ -222,6 +252,8 @@ impl<'a> Watch<'a> {
             last_tick: None,
             last_row: None,
             before: cpu_by_part(server)?,
+            stolen_before: usage::stolen()?,
+            stolen_s: 0.0,
             newest: Histogram::new(3)?,
             slowest: Histogram::new(3)?,
             peak_resident: 0,
@@ -247,7 +279,7 @@ impl<'a> Watch<'a> {
             if clock + QUARTER > until {
                 self.last_tick.get_or_insert(now);
             }
-            let done = (written.measurements() + written.trades(), seen.measured + seen.traded);
+            let done = (written, seen.measured + seen.traded);
             if world.is_lived() && done.0 == done.1 {
                 self.last_row = Some(now);
                 return Ok(());
@@ -266,14 +298,16 @@ impl<'a> Watch<'a> {
             }
             if told.elapsed() > TELL {
                 told = now;
-                self.remember_memory()?;
+                self.remember_usage()?;
                 let days = (clock - self.start_time) / 86_400;
                 eprintln!(
-                    "day {days}: {} of {} rows stored, homes {:.2} s behind, database {:.2} s at 99 of 100",
+                    "day {days}: {} of {} rows stored, homes {:.2} s behind, database {:.2} s at 99 of 100, \
+                     {:.1} s of processors stolen by the host",
                     done.0,
                     done.1,
                     seen.lag as f64 / self.speed,
-                    quantiles(&self.newest).p99
+                    quantiles(&self.newest).p99,
+                    self.stolen_s,
                 );
             }
         }
@@ -292,7 +326,8 @@ impl<'a> Watch<'a> {
         Ok(())
     }
 
-    fn remember_memory(&mut self) -> anyhow::Result<()> {
+    fn remember_usage(&mut self) -> anyhow::Result<()> {
+        self.stolen_s = usage::stolen()?.saturating_sub(self.stolen_before).as_secs_f64();
         if let Some(server) = self.server {
             let process = server.process().map_err(anyhow::Error::msg)?;
             self.database_peak = self.database_peak.max(usage::family(process)?.memory);
@@ -303,7 +338,7 @@ impl<'a> Watch<'a> {
 
     /// CPU time since the beginning, by part.
     fn finish(&mut self) -> anyhow::Result<Vec<(String, Duration)>> {
-        self.remember_memory()?;
+        self.remember_usage()?;
         let after = cpu_by_part(self.server)?;
         let taken = after.into_iter().map(|(part, cpu)| {
             let before = self.before.get(&part).copied().unwrap_or_default();
@@ -371,6 +406,7 @@ fn text(result: &Result) -> String {
         result.newest_row_behind_s.max,
         result.peak_resident_bytes >> 20,
     );
+    text += &format!("{:.1} s of processors stolen by the host meanwhile\n", result.stolen_s);
     if let Some(bytes) = result.database_peak_bytes {
         text += &format!("memory of the database server {} MiB\n\n", bytes >> 20);
     }
@@ -379,6 +415,7 @@ fn text(result: &Result) -> String {
     }
     text += &format!("\n{}", questions::Answered::HEAD);
     result.answers.iter().for_each(|answered| text += &answered.line());
+    text += &format!("\n32 pages of homes asked for at once: {:.0} a second\n", result.pages_per_s);
     text + &match (result.equal, result.lost) {
         (true, 0) => "\nequal to the watt-hour and the nano-euro; nothing is lost\n".to_owned(),
         (_, lost) => {

@@ -10,6 +10,7 @@ use cortexiq_proto::{
     GetOverviewRequest, GetPricesRequest, GetProviderRequest, GetProvidersRequest, GetRegionsRequest,
     GetSavingsHistoryRequest, Payload, Resolution, SearchHomesRequest,
 };
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hdrhistogram::Histogram;
 use macula_sdk::Client;
 use serde::Serialize;
@@ -37,7 +38,9 @@ impl Answered {
 }
 
 /// Asks every query so many times, one after the other, each time of another home, provider or day.
-pub(crate) async fn ask(url: &str, start: i64, end: i64) -> anyhow::Result<Vec<Answered>> {
+///
+/// Then many pages of homes at once; how many of them are answered in a second comes with the rest.
+pub(crate) async fn ask(url: &str, start: i64, end: i64) -> anyhow::Result<(Vec<Answered>, f64)> {
     let client = Client::connect(url).await?;
     let mut questions = Questions { client, answered: Vec::new() };
     let known = questions.known().await?;
@@ -142,8 +145,9 @@ pub(crate) async fn ask(url: &str, start: i64, end: i64) -> anyhow::Result<Vec<A
             ..Default::default()
         })
         .await?;
+    let per_s = questions.many(&known).await?;
     questions.client.close().await?;
-    Ok(questions.answered)
+    Ok((questions.answered, per_s))
 }
 
 struct Questions {
@@ -218,6 +222,18 @@ impl Questions {
         Ok(())
     }
 
+    /// How many pages of homes are answered in a second when [`AT_ONCE`] are asked for all the time.
+    async fn many(&self, known: &Known) -> anyhow::Result<f64> {
+        let begun = Instant::now();
+        let asked = stream::iter(0..MANY).map(|call| {
+            let cursor = known.cursors[call % known.cursors.len()].clone();
+            let request = GetHomesRequest { cursor, ..Default::default() };
+            async move { self.call(&topics::GET_HOMES, &request).await.map(|_| ()) }
+        });
+        let () = asked.buffer_unordered(AT_ONCE).try_collect().await?;
+        Ok(MANY as f64 / begun.elapsed().as_secs_f64())
+    }
+
     async fn call<Req: Payload, Res: Payload>(
         &self,
         procedure: &Procedure<Req, Res>,
@@ -232,6 +248,9 @@ impl Questions {
 
 /// Calls of each question.
 const CALLS: usize = 300;
+/// Questions when many are asked at once, and how many of them at a time.
+const MANY: usize = 2_000;
+const AT_ONCE: usize = 32;
 /// Longest time for one question, all its calls together.
 const LONGEST: Duration = Duration::from_secs(20);
 const PATIENCE: Duration = Duration::from_secs(30);

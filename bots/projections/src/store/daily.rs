@@ -13,7 +13,7 @@ pub(crate) struct EndedDay {
 }
 
 /// Sums up a day. Parameters: run, home, first quarter-hour, the one after the last.
-pub(super) fn sum_up() -> String {
+pub(crate) fn sum_up() -> String {
     format!(
         "{INSERT} SELECT $1, $2, $3, $4, {SUMS} WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 {SOME} {RENEW}"
     )

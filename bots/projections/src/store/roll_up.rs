@@ -58,7 +58,7 @@ pub(super) const CLEAR_MONTH: [&str; 3] = [
 pub(crate) const SETTLED: i64 = 14 * 86_400;
 
 /// With the parameters run, home, month, first hour, the one after the last.
-pub(super) const REGISTERS: &str =
+pub(crate) const REGISTERS: &str =
     "INSERT INTO monthly (run, home, month, provider, import_wh, export_wh, cost, revenue, saving, hour)
     SELECT run, home, CAST($3 AS integer), provider, sum(import_wh), sum(export_wh), sum(cost), sum(revenue),
         sum(CASE WHEN left_contract = 0 THEN 0 ELSE (left_cost - left_revenue) - (cost - revenue) END), max(hour)
@@ -66,8 +66,9 @@ pub(super) const REGISTERS: &str =
     ON CONFLICT (run, home, month, provider) DO UPDATE SET import_wh = excluded.import_wh, export_wh = excluded.export_wh,
         cost = excluded.cost, revenue = excluded.revenue, saving = excluded.saving, hour = excluded.hour";
 
-/// In this order, with the parameters run, month, first quarter-hour, the one after the last.
-pub(super) const DAY: [&str; 4] = [REGION_HOURS, REGION_DAYS, MARKET_HOURS, MARKET_DAYS];
+/// In this order, with the parameters run, month, first quarter-hour, the one after the last. SQLite would read all of a run to find
+/// a day of it; where it is told `CROSS JOIN` it goes from home to home, as it stands there.
+pub(crate) const DAY: [&str; 4] = [REGION_HOURS, REGION_DAYS, MARKET_HOURS, MARKET_DAYS];
 
 /// With the parameters run and month.
 pub(super) const MONTH: [&str; 2] = [MARKET_MONTHS, SAVING_MONTHS];
@@ -76,8 +77,8 @@ const REGION_HOURS: &str =
     "INSERT INTO region_hours (run, region, hour, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh, quarters)
     SELECT h.run, h.region, m.quarter / 4, sum(m.pv_wh), sum(m.load_wh), sum(m.import_wh), sum(m.export_wh), sum(m.charge_wh),
         sum(m.discharge_wh), count(*)
-    FROM homes h JOIN measurements m ON m.run = h.run AND m.home = h.home
-    WHERE h.run = $1 AND m.run = $1 AND m.quarter >= $3 AND m.quarter < $4 AND $2 > 0
+    FROM homes h CROSS JOIN measurements m
+    WHERE m.run = h.run AND m.home = h.home AND h.run = $1 AND m.run = $1 AND m.quarter >= $3 AND m.quarter < $4 AND $2 > 0
     GROUP BY h.run, h.region, m.quarter / 4
     ON CONFLICT (run, region, hour) DO UPDATE SET pv_wh = excluded.pv_wh, load_wh = excluded.load_wh,
         import_wh = excluded.import_wh, export_wh = excluded.export_wh, charge_wh = excluded.charge_wh,
@@ -96,8 +97,8 @@ const REGION_DAYS: &str = "INSERT INTO region_days (run, region, month, day, unt
 const MARKET_HOURS: &str =
     "INSERT INTO market_hours (run, hour, region, provider, import_wh, export_wh, cost, revenue, trades)
     SELECT h.run, t.hour, h.region, t.provider, sum(t.import_wh), sum(t.export_wh), sum(t.cost), sum(t.revenue), count(*)
-    FROM homes h JOIN trades t ON t.run = h.run AND t.home = h.home
-    WHERE h.run = $1 AND t.run = $1 AND t.hour >= CAST($3 AS integer) / 4 AND t.hour < CAST($4 AS integer) / 4 AND $2 > 0
+    FROM homes h CROSS JOIN trades t
+    WHERE t.run = h.run AND t.home = h.home AND h.run = $1 AND t.run = $1 AND t.hour >= CAST($3 AS integer) / 4 AND t.hour < CAST($4 AS integer) / 4 AND $2 > 0
     GROUP BY h.run, t.hour, h.region, t.provider
     ON CONFLICT (run, hour, region, provider) DO UPDATE SET import_wh = excluded.import_wh, export_wh = excluded.export_wh,
         cost = excluded.cost, revenue = excluded.revenue, trades = excluded.trades";
