@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use cortexiq::ledger::Sizes;
 use cortexiq::mesh::{Place, Ports};
 use cortexiq::thread::Thread;
-use cortexiq::world::{Config, World};
+use cortexiq::world::{Config, Replicas, World};
 use cortexiq_dashboard::{Certificate, Config as Page, Dashboard, DashboardError, Password};
 use cortexiq_domain::time::Day;
 use cortexiq_projections::Database;
@@ -50,6 +50,7 @@ impl Fixture {
             ports: Ports { base: 0 },
             database: Database::Sqlite(directory.path().join("world.db")),
             page: Some(0),
+            replicas: Replicas::default(),
         };
         let world = runtime.block_on(World::start(config)).expect("the world starts");
         let page = format!("http://localhost:{}", world.page().expect("it has one"));
