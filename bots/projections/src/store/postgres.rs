@@ -410,8 +410,9 @@ async fn migrate(client: &mut Client) -> Result<(), Failure> {
     Ok(transaction.commit().await?)
 }
 
-/// A month's partition grows from nothing to millions of rows while a plan would be kept, and one that was good for the empty one
-/// reads it whole for every day: 48 ms by the index, 160 ms otherwise, on all cores.
+/// Tables grow by millions of rows while a plan would be kept. Of a month of 500 homes, once analyzed, a day is found home by home in
+/// 48 to 62 ms with these; with the server's own costs in 165 ms by reading all of it in three processes, and with a plan from when
+/// it was empty in 286 ms (`EXPLAIN ANALYZE`). A month that is not analyzed yet takes 210 ms either way.
 const PLANNING: &str = "SET plan_cache_mode = force_custom_plan; SET random_page_cost = 1.1; \
     SET max_parallel_workers_per_gather = 0; SET jit = off";
 /// What is handed to the connection at once; a guess, some socket buffers long.

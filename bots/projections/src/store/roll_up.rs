@@ -78,7 +78,8 @@ const REGION_HOURS: &str =
     SELECT h.run, h.region, m.quarter / 4, sum(m.pv_wh), sum(m.load_wh), sum(m.import_wh), sum(m.export_wh), sum(m.charge_wh),
         sum(m.discharge_wh), count(*)
     FROM homes h CROSS JOIN measurements m
-    WHERE m.run = h.run AND m.home = h.home AND h.run = $1 AND m.run = $1 AND m.quarter >= $3 AND m.quarter < $4 AND $2 > 0
+    WHERE m.run = h.run AND m.home = h.home
+        AND h.run = $1 AND m.run = $1 AND m.quarter >= $3 AND m.quarter < $4 AND $2 > 0
     GROUP BY h.run, h.region, m.quarter / 4
     ON CONFLICT (run, region, hour) DO UPDATE SET pv_wh = excluded.pv_wh, load_wh = excluded.load_wh,
         import_wh = excluded.import_wh, export_wh = excluded.export_wh, charge_wh = excluded.charge_wh,
@@ -98,7 +99,8 @@ const MARKET_HOURS: &str =
     "INSERT INTO market_hours (run, hour, region, provider, import_wh, export_wh, cost, revenue, trades)
     SELECT h.run, t.hour, h.region, t.provider, sum(t.import_wh), sum(t.export_wh), sum(t.cost), sum(t.revenue), count(*)
     FROM homes h CROSS JOIN trades t
-    WHERE t.run = h.run AND t.home = h.home AND h.run = $1 AND t.run = $1 AND t.hour >= CAST($3 AS integer) / 4 AND t.hour < CAST($4 AS integer) / 4 AND $2 > 0
+    WHERE t.run = h.run AND t.home = h.home AND h.run = $1 AND t.run = $1
+        AND t.hour >= CAST($3 AS integer) / 4 AND t.hour < CAST($4 AS integer) / 4 AND $2 > 0
     GROUP BY h.run, t.hour, h.region, t.provider
     ON CONFLICT (run, hour, region, provider) DO UPDATE SET import_wh = excluded.import_wh, export_wh = excluded.export_wh,
         cost = excluded.cost, revenue = excluded.revenue, trades = excluded.trades";

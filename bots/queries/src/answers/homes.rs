@@ -4,10 +4,9 @@ use cortexiq_projections::store::{Row, Value};
 use cortexiq_proto::{
     GetHomeRequest, GetHomesByLocationRequest, GetHomesRequest, HomeSummary, HomesPage, SearchHomesRequest,
 };
-
 use tokio::try_join;
 
-use super::{Answers, message};
+use super::{Answers, Now, message};
 use crate::arguments::{cut, page_size, region, required};
 use crate::error::QueryError;
 
@@ -72,7 +71,8 @@ impl Answers {
     /// One home.
     pub async fn get_home(&self, request: &GetHomeRequest) -> Result<HomeSummary, QueryError> {
         let home_id = required("home_id", &request.home_id)?;
-        let found = self.page(Wanted::Id(home_id), 1, "").await?.homes.pop();
+        let now = self.now().await?;
+        let found = self.homes(&now, &Wanted::Id(home_id), "", 1).await?.pop();
         found.ok_or_else(|| QueryError::Unknown(format!("home {home_id:?}")))
     }
 
@@ -102,16 +102,26 @@ impl Answers {
     async fn page(&self, wanted: Wanted<'_>, size: u32, cursor: &str) -> Result<HomesPage, QueryError> {
         let size = page_size(size)?;
         let now = self.now().await?;
-        let (homes, count) = wanted.sql();
         let (one, other) = wanted.values();
-        let (run, limit) = (now.run.into(), (size as i64 + 1).into());
-        let values = [run, cursor.into(), limit, now.month().into(), one.clone(), other.clone()];
-        let (homes, total) =
-            try_join!(self.read(homes, values), self.read(count, [now.run.into(), one, other]))?;
-        let (mut homes, total) = (homes.iter().map(summary).collect(), total[0].int(0) as u32);
+        let (mut homes, total) = try_join!(
+            self.homes(&now, &wanted, cursor, size as i64 + 1),
+            self.read(wanted.sql().1, [now.run.into(), one, other]),
+        )?;
         let id = |home: &HomeSummary| home.home.as_ref().map(|home| home.home_id.clone()).unwrap_or_default();
         let next_cursor = cut(&mut homes, size, id);
-        Ok(HomesPage { homes, next_cursor, total })
+        Ok(HomesPage { homes, next_cursor, total: total[0].int(0) as u32 })
+    }
+
+    async fn homes(
+        &self,
+        now: &Now,
+        wanted: &Wanted<'_>,
+        cursor: &str,
+        limit: i64,
+    ) -> Result<Vec<HomeSummary>, QueryError> {
+        let (one, other) = wanted.values();
+        let values = [now.run.into(), cursor.into(), limit.into(), now.month().into(), one, other];
+        Ok(self.read(wanted.sql().0, values).await?.iter().map(summary).collect())
     }
 }
 

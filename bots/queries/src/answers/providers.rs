@@ -8,7 +8,6 @@ use cortexiq_projections::store::Row;
 use cortexiq_proto::{
     CustomerCount, GetProviderRequest, GetProvidersRequest, ProviderDetail, ProviderSummary, ProvidersPage,
 };
-
 use tokio::try_join;
 
 use super::{Answers, Now, message};
