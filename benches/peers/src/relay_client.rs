@@ -3,7 +3,7 @@
 use crate::relay::{BATCH, OVERHEAD, PUBLISH, SUBSCRIBE, frame};
 use anyhow::{Context as _, ensure};
 use bytes::{Bytes, BytesMut};
-use macula_load::{Client, HEAD, Publisher, Role, Sink, Subscription, System, Threads};
+use macula_load::{Client, Publisher, Role, Sink, Subscription, System, Threads};
 use macula_transport::endpoint::{client_endpoint, connect};
 use macula_transport::profile::TransportProfile;
 use macula_transport::tls::{ClientTls, roots_from_pem};
@@ -137,9 +137,9 @@ impl Client for RelayClient {
     }
 }
 
-/// The number of the message.
+/// Which call a payload is of: the caller and its count, as the head begins.
 fn number(payload: &[u8]) -> Option<u64> {
-    payload.get(4..HEAD - 8)?.try_into().ok().map(u64::from_le_bytes)
+    payload.first_chunk().copied().map(u64::from_le_bytes)
 }
 
 struct Outgoing {
