@@ -5,7 +5,9 @@ use std::sync::Arc;
 use cortexiq_domain::ledger::RUN;
 use cortexiq_domain::verify::Stored as _;
 use cortexiq_projections::fixtures::{Postgres, World};
+use cortexiq_projections::store::Row;
 use cortexiq_projections::{Counts, Database, Store};
+use futures_util::future::join_all;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_conforms() {
@@ -15,8 +17,11 @@ async fn sqlite_conforms() {
     the_same_rows_come_back(&world, &database("rows")).await;
     a_batch_applied_twice_changes_nothing(&world, &database("twice")).await;
     days_are_the_sums_of_their_quarter_hours(&database("days")).await;
-    two_open_a_new_database_at_once(&database("both")).await;
+    for round in 0..20 {
+        several_open_a_new_database_at_once(&database(&format!("new {round}"))).await;
+    }
     queries_cannot_write(&world, &database("read")).await;
+    peaks_are_found_again(&world, &database("peaks")).await;
 
     // The last table of a batch refuses.
     let database = database("half");
@@ -38,8 +43,9 @@ async fn postgresql_conforms() {
     the_same_rows_come_back(&world, &server.database().await.expect("a database")).await;
     a_batch_applied_twice_changes_nothing(&world, &server.database().await.expect("a database")).await;
     days_are_the_sums_of_their_quarter_hours(&server.database().await.expect("a database")).await;
-    two_open_a_new_database_at_once(&server.database().await.expect("a database")).await;
+    several_open_a_new_database_at_once(&server.database().await.expect("a database")).await;
     queries_cannot_write(&world, &server.database().await.expect("a database")).await;
+    peaks_are_found_again(&world, &server.database().await.expect("a database")).await;
 
     let database = server.database().await.expect("a database");
     let store = Store::open(&database).await.expect("opens");
@@ -139,10 +145,31 @@ async fn days_are_the_sums_of_their_quarter_hours(database: &Database) {
     assert_eq!((rows[0].int(0), rows[0].int(1)), (4 * 9, 4 * 9), "days, and those that are right");
 }
 
-async fn two_open_a_new_database_at_once(database: &Database) {
-    let (one, other) = tokio::join!(Store::open(database), Store::open(database));
-    one.expect("opens");
-    other.expect("opens");
+/// A database of the version before knows the times of its peaks afterwards.
+async fn peaks_are_found_again(world: &World, database: &Database) {
+    let store = Store::open(database).await.expect("opens");
+    world.fill(&store).await;
+    let peaks =
+        "SELECT n.name, d.quarter, d.peak_wh, d.peak_quarter FROM daily d JOIN names n ON n.id = d.home
+        ORDER BY n.name, d.quarter";
+    let known = store.reader().query(peaks, []).await.expect("read");
+    let within = |row: &Row| row.int(3) >= row.int(1) && row.int(3) < row.int(1) + 100;
+    assert!(known.len() == 4 * 9 && known.iter().all(within));
+    let before = "ALTER TABLE daily DROP COLUMN peak_quarter; DROP TABLE retention;
+        DELETE FROM schema_migrations WHERE version = 4";
+    match database {
+        Database::Sqlite(path) => {
+            rusqlite::Connection::open(path).expect("opens").execute_batch(before).expect("done");
+        }
+        Database::Postgres(_) => client(database).await.batch_execute(before).await.expect("done"),
+    }
+    let store = Store::open(database).await.expect("opens");
+    assert_eq!(store.reader().query(peaks, []).await.expect("read"), known);
+}
+
+async fn several_open_a_new_database_at_once(database: &Database) {
+    let opened = join_all((0..6).map(|_| Store::open(database))).await;
+    opened.into_iter().for_each(|store| drop(store.expect("opens")));
 }
 
 async fn queries_cannot_write(world: &World, database: &Database) {

@@ -4,18 +4,19 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, Statement, named_params, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Statement, named_params, params};
 use tokio::sync::oneshot;
 
 use super::batch::{Batch, Visitor};
 use super::daily::sum_up;
 use super::error::{Failure, Written};
+use super::gone::Gone;
 use super::migrations;
 use super::record::{Name, Record, Sink};
-use super::roll_up;
+use super::roll_up::{self, Span};
 use super::value::{Row, Value};
 
 /// Writes batches on a thread of its own, which ends when this is dropped.
@@ -24,10 +25,12 @@ pub(super) struct Writer {
     orders: mpsc::SyncSender<Order>,
 }
 
-struct Order {
-    batch: Arc<Batch>,
-    done: oneshot::Sender<Result<Written, Failure>>,
+enum Order {
+    Write(Arc<Batch>, Reply<Written>),
+    Change(&'static str, Vec<Value>, Reply<u64>),
 }
+
+type Reply<T> = oneshot::Sender<Result<T, Failure>>;
 
 impl Writer {
     /// Opens or creates the file and brings its schema up to date.
@@ -42,7 +45,14 @@ impl Writer {
                 let mut keys = HashMap::new();
                 for order in received {
                     // Whoever asked may have gone; the rows are written all the same.
-                    let _ = order.done.send(write(&mut connection, &mut keys, &order.batch));
+                    match order {
+                        Order::Write(batch, done) => {
+                            drop(done.send(write(&mut connection, &mut keys, &batch)));
+                        }
+                        Order::Change(sql, values, done) => {
+                            drop(done.send(change(&connection, sql, &values)))
+                        }
+                    }
                 }
             })
             .map_err(Failure::other)?;
@@ -50,11 +60,19 @@ impl Writer {
     }
 
     pub(super) async fn write(&self, batch: Arc<Batch>) -> Result<Written, Failure> {
+        self.order(|done| Order::Write(batch, done)).await
+    }
+
+    /// Runs a statement between two batches; tells how many rows it changed.
+    pub(super) async fn change(&self, sql: &'static str, values: Vec<Value>) -> Result<u64, Failure> {
+        self.order(|done| Order::Change(sql, values, done)).await
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(Reply<T>) -> Order) -> Result<T, Failure> {
         let (done, result) = oneshot::channel();
-        let orders = self.orders.clone();
         let gone = || Failure::Gone("the writer of the database has ended".into());
-        // At most one batch is under way, so this never blocks.
-        orders.try_send(Order { batch, done }).map_err(|_| gone())?;
+        // At most one batch and one change are under way, so this never blocks.
+        self.orders.try_send(order(done)).map_err(|_| gone())?;
         result.await.map_err(|_| gone())?
     }
 }
@@ -105,12 +123,27 @@ impl Reader {
 
 fn prepare(connection: &Connection) -> Result<(), Failure> {
     connection.busy_timeout(BUSY)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(connection)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
     connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
     Ok(())
+}
+
+/// Where another process opens the same new file, SQLite refuses at once and not after the time that it was given.
+fn write_ahead(connection: &Connection) -> Result<(), Failure> {
+    let begun = Instant::now();
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error)
+                if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && begun.elapsed() < BUSY =>
+            {
+                thread::sleep(RETRY);
+            }
+            set => return Ok(set?),
+        }
+    }
 }
 
 fn migrate(connection: &mut Connection) -> Result<(), Failure> {
@@ -135,9 +168,11 @@ fn write(
 ) -> Result<Written, Failure> {
     let keys = resolve(connection, keys, batch.texts())?;
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+    let rest = batch.without(&Gone::of(&read(&transaction, Gone::READ, &[])?));
+    let (batch, expired) = rest.as_ref().map_or((batch, 0), |(rest, expired)| (rest, *expired));
     let mut inserting = Inserting { connection: &transaction, keys: &keys, written: Written::default() };
     batch.visit(&mut inserting)?;
-    let written = inserting.written;
+    let written = Written { expired, ..inserting.written };
     clear(&transaction, batch)?;
     if !batch.ended_days.is_empty() {
         let mut sum_up = transaction.prepare_cached(&sum_up())?;
@@ -175,11 +210,19 @@ fn roll_up(transaction: &Connection, batch: &Batch, keys: &[i32]) -> Result<(), 
         };
         transaction.prepare_cached(roll_up::REGISTERS)?.execute(values)?;
     }
+    let sum = |day: &Span, sql| {
+        let values =
+            named_params! { "$1": day.run as i64, "$2": day.month, "$3": day.quarter, "$4": day.until };
+        transaction.prepare_cached(sql)?.execute(values)
+    };
     for day in batch.over_days.union(&batch.late_days) {
         for sql in roll_up::DAY {
-            let values =
-                named_params! { "$1": day.run as i64, "$2": day.month, "$3": day.quarter, "$4": day.until };
-            transaction.prepare_cached(sql)?.execute(values)?;
+            sum(day, sql)?;
+        }
+    }
+    for day in &batch.late_money_days {
+        for sql in &roll_up::DAY[roll_up::DAY_IN_ENERGY..] {
+            sum(day, sql)?;
         }
     }
     for month in &batch.changed_months {
@@ -291,8 +334,13 @@ impl Sink for Binding<'_, '_> {
     }
 }
 
-fn read(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
+fn change(connection: &Connection, sql: &str, values: &[Value]) -> Result<u64, Failure> {
     let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, values)?;
+    Ok(statement.raw_execute()? as u64)
+}
+
+fn bind(statement: &mut Statement<'_>, values: &[Value]) -> Result<(), Failure> {
     for (index, value) in values.iter().enumerate() {
         // `$1` is a name to SQLite: found by it, wherever it stands first.
         let place = statement.parameter_index(&format!("${}", index + 1))?;
@@ -305,6 +353,12 @@ fn read(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>
             Value::Bytes(value) => statement.raw_bind_parameter(place, value)?,
         }
     }
+    Ok(())
+}
+
+fn read(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>, Failure> {
+    let mut statement = connection.prepare_cached(sql)?;
+    bind(&mut statement, values)?;
     let columns = statement.column_count();
     let mut found = statement.raw_query();
     let mut rows = Vec::new();
@@ -329,6 +383,8 @@ fn read(connection: &Connection, sql: &str, values: &[Value]) -> Result<Vec<Row>
 const ORDERS: usize = 4;
 /// How long a statement waits for another process's lock; a guess, longer than any of our transactions.
 const BUSY: Duration = Duration::from_secs(10);
+/// How long until a lock that SQLite does not wait for is asked for again.
+const RETRY: Duration = Duration::from_millis(5);
 /// Negative means KiB to SQLite: 64 MiB of pages.
 const CACHE_KIB: i64 = -64 * 1024;
 /// 4 KiB pages until the log is folded into the file: 64 MiB.
