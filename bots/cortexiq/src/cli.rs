@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use cortexiq_domain::time::Day;
-use cortexiq_projections::Database;
+use cortexiq_projections::{Database, Keep};
 use cortexiq_simulation::clock::check_speed;
 
 use crate::duration::Length;
@@ -75,6 +75,12 @@ struct Live {
     /// in a temporary file until the end
     #[arg(long, value_name = "URL")]
     database: Option<Database>,
+    /// Newest simulated months of which quarter-hours are kept; sums of days and trades stay. All unless given
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(2..))]
+    keep_months: Option<u32>,
+    /// Newest runs that are kept, the current one among them. All unless given
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    keep_runs: Option<u32>,
 }
 
 /// What decides a run, live or not.
@@ -176,6 +182,7 @@ impl Live {
             ports: Ports { base: self.base_port },
             page: self.page_port.unwrap_or(if self.base_port == 0 { 0 } else { DEFAULT_PAGE_PORT }),
             database: self.database,
+            keep: Keep { months: self.keep_months.unwrap_or(0), runs: self.keep_runs.unwrap_or(0) },
         })
     }
 }

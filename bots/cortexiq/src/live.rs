@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use cortexiq_domain::time::Day;
-use cortexiq_projections::Database;
+use cortexiq_projections::{Database, Keep};
 use cortexiq_shell::Signals;
 
 use crate::cli::{Output, print_json};
@@ -25,6 +25,7 @@ pub(crate) struct Request {
     pub(crate) ports: Ports,
     pub(crate) page: u16,
     pub(crate) database: Option<Database>,
+    pub(crate) keep: Keep,
 }
 
 pub(crate) fn run(request: Request) -> ExitCode {
@@ -69,6 +70,7 @@ async fn live(request: &Request, view: &View) -> anyhow::Result<Option<Outcome>>
         until: request.length.map(|length| request.sizes.start_time + length.seconds()),
         ports: request.ports,
         database,
+        keep: request.keep,
         page: Some(request.page),
         replicas: Replicas::default(),
     };

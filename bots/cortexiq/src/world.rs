@@ -8,7 +8,7 @@ use cortexiq_domain::ledger::quarters_between;
 use cortexiq_domain::region::Region;
 use cortexiq_homes::Homes;
 use cortexiq_projections::store::Failure;
-use cortexiq_projections::{Counts, Database, Gauges, Projections, Reader, RunError};
+use cortexiq_projections::{Counts, Database, Gauges, Keep, Projections, Reader, RunError};
 use cortexiq_queries::Queries;
 use cortexiq_shell::Mesh as Access;
 use cortexiq_simulation::Simulation;
@@ -31,6 +31,8 @@ pub struct Config {
     pub ports: Ports,
     /// Where the read models are.
     pub database: Database,
+    /// What is not removed from there.
+    pub keep: Keep,
     /// TCP port of the page, 0 for a free one; none for no page.
     pub page: Option<u16>,
     /// How many share the work of a bot.
@@ -122,6 +124,7 @@ impl World {
         let (mut projections, mut written) = (Vec::new(), Vec::new());
         for _ in 0..config.replicas.projections {
             let mut settings = cortexiq_projections::Config::new(hub(), config.database.clone());
+            settings.keep = config.keep;
             if config.replicas.projections > 1 {
                 (settings.session, settings.group) = (String::new(), GROUP.to_owned());
             }

@@ -10,7 +10,7 @@ use cortexiq::outcome::{Meant, Outcome};
 use cortexiq::world::{Config, Replicas, World};
 use cortexiq_domain::time::Day;
 use cortexiq_domain::topics;
-use cortexiq_projections::Database;
+use cortexiq_projections::{Database, Keep};
 use cortexiq_proto::{ControlResult, ResetRequest};
 use macula_sdk::Client;
 
@@ -37,6 +37,7 @@ fn days_under_contracts_are_those_of_the_ledger() {
         database: Database::Sqlite(directory.path().join("world.db")),
         page: None,
         replicas: Replicas::default(),
+        keep: Keep::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let different = runtime.block_on(async {
@@ -80,6 +81,7 @@ fn live(meanwhile: impl AsyncFnOnce(&mut World) -> u64) -> Outcome {
         database: Database::Sqlite(directory.path().join("world.db")),
         page: None,
         replicas: Replicas::default(),
+        keep: Keep::default(),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {

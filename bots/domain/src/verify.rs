@@ -60,12 +60,39 @@ pub struct StoredMeasurement {
     pub registers_wh: Option<[u64; 4]>,
 }
 
+/// The stored sums of a home's local day.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct StoredDay {
+    /// Its first instant.
+    pub time: i64,
+    /// Production, Wh.
+    pub pv_wh: u64,
+    /// Consumption, Wh.
+    pub load_wh: u64,
+    /// Import, Wh.
+    pub import_wh: u64,
+    /// Export, Wh.
+    pub export_wh: u64,
+    /// Into the battery, Wh.
+    pub charge_wh: u64,
+    /// Out of the battery, Wh.
+    pub discharge_wh: u64,
+    /// Of how many quarter-hours.
+    pub quarters: u64,
+}
+
 /// What the read models hold. Rows of a home come in order of time; a row that is stored twice comes twice.
 pub trait Stored {
     /// Why reading failed.
     type Error: fmt::Display;
 
-    /// The home's quarter-hours from the start of the run.
+    /// The first instant of which quarter-hours are kept, the begin of a local day. What was before is compared day by day.
+    fn kept_from(&mut self) -> Result<i64, Self::Error>;
+
+    /// The home's days before that instant.
+    fn days(&mut self, home_id: &str) -> Result<Vec<StoredDay>, Self::Error>;
+
+    /// The home's quarter-hours from that instant on.
     fn measurements(&mut self, home_id: &str) -> Result<Vec<StoredMeasurement>, Self::Error>;
 
     /// The home's hours from the start of the run.
@@ -152,6 +179,7 @@ pub fn verify<S: Stored>(recorded: &Recorded, stored: &mut S) -> Result<Report, 
     }
     let mut environment = Environment::new(recorded.seed);
     let mut report = Report::default();
+    let kept_from = stored.kept_from().map_err(|error| Error::Stored(error.to_string()))?;
     // Homes of one place share its days.
     let mut homes: Vec<_> = recorded.homes.iter().map(|home| (Place::of(home), home)).collect();
     homes.sort_by(|left, right| (left.0, &left.1.id).cmp(&(right.0, &right.1.id)));
@@ -163,7 +191,14 @@ pub fn verify<S: Stored>(recorded: &Recorded, stored: &mut S) -> Result<Report, 
         must.trades.iter().for_each(|trade| report.totals.region(region).trade(trade.cost, trade.revenue));
         let rows = stored.measurements(&home.id).map_err(|error| Error::Stored(error.to_string()))?;
         report.computed += must.readings.len() as u64;
-        report.compare_measurements(&home.id, &must.readings, &rows);
+        let (removed, kept) = must
+            .readings
+            .split_at(must.readings.partition_point(|reading| reading.quarter.time() < kept_from));
+        report.compare_measurements(&home.id, kept, &rows);
+        if !removed.is_empty() {
+            let days = stored.days(&home.id).map_err(|error| Error::Stored(error.to_string()))?;
+            report.compare_days(&home.id, removed, &days);
+        }
         let rows = stored.trades(&home.id).map_err(|error| Error::Stored(error.to_string()))?;
         report.compare_trades(&home.id, &must.trades, &rows);
     }
@@ -250,6 +285,38 @@ impl Report {
         }
     }
 
+    /// The days of quarter-hours that were removed.
+    fn compare_days(&mut self, home: &str, must: &[Reading], days: &[StoredDay]) {
+        let mut days = days.iter().peekable();
+        for readings in must.chunk_by(|one, other| one.quarter.day() == other.quarter.day()) {
+            let expected = StoredDay::of(readings);
+            while let Some(day) = days.next_if(|day| day.time < expected.time) {
+                self.differ(home, day.time, "day", "no row", "a row too many");
+            }
+            let Some(day) = days.next_if(|day| day.time == expected.time) else {
+                self.differ(home, expected.time, "day", "a row", "none");
+                continue;
+            };
+            self.stored += day.quarters.min(expected.quarters);
+            for (name, wanted, found) in [
+                ("quarters", expected.quarters, day.quarters),
+                ("pv_wh", expected.pv_wh, day.pv_wh),
+                ("load_wh", expected.load_wh, day.load_wh),
+                ("import_wh", expected.import_wh, day.import_wh),
+                ("export_wh", expected.export_wh, day.export_wh),
+                ("charge_wh", expected.charge_wh, day.charge_wh),
+                ("discharge_wh", expected.discharge_wh, day.discharge_wh),
+            ] {
+                if wanted != found {
+                    self.differ(home, day.time, name, wanted, found);
+                }
+            }
+        }
+        for day in days {
+            self.differ(home, day.time, "day", "no row", "a row too many");
+        }
+    }
+
     fn compare_trades(&mut self, home: &str, must: &[HomeTraded], rows: &[HomeTraded]) {
         let mut rows = rows.iter().peekable();
         for expected in must {
@@ -308,6 +375,23 @@ impl Report {
             let (expected, found) = (expected.to_string(), found.to_string());
             self.differences.push(Difference { home: home.to_owned(), time, field, expected, found });
         }
+    }
+}
+
+impl StoredDay {
+    /// The sums of a day's readings.
+    fn of(readings: &[Reading]) -> Self {
+        let time = readings.first().map_or(0, |reading| reading.quarter.day().start().time());
+        readings.iter().fold(Self { time, ..Self::default() }, |day, Reading { flows, .. }| Self {
+            time,
+            pv_wh: day.pv_wh + u64::from(flows.pv),
+            load_wh: day.load_wh + u64::from(flows.load),
+            import_wh: day.import_wh + u64::from(flows.import),
+            export_wh: day.export_wh + u64::from(flows.export),
+            charge_wh: day.charge_wh + u64::from(flows.charge),
+            discharge_wh: day.discharge_wh + u64::from(flows.discharge),
+            quarters: day.quarters + 1,
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use common::plan;
 use cortexiq_domain::agent::HomeEvent;
 use cortexiq_domain::ledger::{Plan, RUN, observed};
 use cortexiq_domain::totals::RegionTotals;
-use cortexiq_domain::verify::{Recorded, Report, Stored, StoredMeasurement, verify};
+use cortexiq_domain::verify::{Recorded, Report, Stored, StoredDay, StoredMeasurement, verify};
 use cortexiq_proto::HomeTraded;
 
 /// Long enough for homes to switch, and over before the clocks change.
@@ -26,6 +26,14 @@ struct ReadModels {
 
 impl Stored for ReadModels {
     type Error = Infallible;
+
+    fn kept_from(&mut self) -> Result<i64, Infallible> {
+        Ok(i64::MIN)
+    }
+
+    fn days(&mut self, _: &str) -> Result<Vec<StoredDay>, Infallible> {
+        Ok(Vec::new())
+    }
 
     fn measurements(&mut self, home_id: &str) -> Result<Vec<StoredMeasurement>, Infallible> {
         Ok(self.measurements[home_id].clone())

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::gauges::Gauges;
 use crate::message::{Message, Unfit};
 use crate::projector::{Origin, Projector};
+use crate::retention;
 use crate::store::{Database, Failure, Reader, Store, VerifyError, Written};
 use crate::summer::Summer;
 use crate::writer::{self, Writer};
@@ -73,6 +74,7 @@ pub struct Projections {
     gauges: Arc<Gauges>,
     totals: Channel<TotalsCalculated>,
     told: Told,
+    _retention: Option<AbortOnDropHandle<()>>,
     _admin: Option<AbortOnDropHandle<()>>,
 }
 
@@ -174,7 +176,7 @@ impl Projections {
     /// Opens the read models, takes up their newest run and subscribes. When this resolves the whole mesh knows, so that
     /// nothing said afterwards is missed.
     pub async fn start(config: Config) -> Result<Self, RunError> {
-        let Config { mesh, database, admin, session, group } = config;
+        let Config { mesh, database, admin, session, group, keep } = config;
         let gauges = Arc::new(Gauges::default());
         let admin = admin.serve(Arc::clone(&gauges)).await?;
         let failed = |source| RunError::Database { database: database.shown(), source };
@@ -187,6 +189,12 @@ impl Projections {
                 Some(Summer::new(writer::open(&database).await.map_err(failed)?, Arc::clone(&gauges)))
             }
         };
+        let retention = match (keep.is_everything(), &database) {
+            (true, _) => None,
+            (false, Database::Sqlite(_)) => Some(Arc::clone(&store)),
+            (false, Database::Postgres(_)) => Some(Arc::new(writer::open(&database).await.map_err(failed)?)),
+        };
+        let retention = retention.map(|store| retention::begin(store, keep, Arc::clone(&gauges)));
         gauges.set_database(Ok(()));
         tracing::info!(database = database.shown(), run = projector.newest_run(), "the read models are open");
 
@@ -211,6 +219,7 @@ impl Projections {
             summer,
             told: Told { at: Instant::now(), messages: 0, measurements: 0 },
             gauges,
+            _retention: retention,
             _admin: admin,
         })
     }

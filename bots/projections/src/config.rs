@@ -3,7 +3,7 @@
 use cortexiq_shell::{Admin, Mesh};
 use macula_proto::vars::{Problems, Setting, Vars};
 
-use crate::store::Database;
+use crate::store::{Database, Keep};
 
 /// Settings of `cortex-iq-projections`, without those of the mesh.
 pub const SETTINGS: &[Setting] = &[
@@ -18,6 +18,17 @@ pub const SETTINGS: &[Setting] = &[
         name: "PROJECTIONS_GROUP",
         default: "",
         help: "Share the work, home by home, with all projections of this group and the same PostgreSQL database",
+    },
+    Setting {
+        name: "PROJECTIONS_KEEP_MONTHS",
+        default: "0",
+        help: "Newest simulated months of which a run's quarter-hours are kept, at least 2; sums of days and trades stay; 0 for \
+               all",
+    },
+    Setting {
+        name: "PROJECTIONS_KEEP_RUNS",
+        default: "0",
+        help: "Newest runs that are kept, the current one among them; of others everything is removed; 0 for all",
     },
 ];
 
@@ -43,13 +54,15 @@ pub struct Config {
     pub session: String,
     /// The group that shares the work; empty for projections that are alone.
     pub group: String,
+    /// What is not removed.
+    pub keep: Keep,
 }
 
 impl Config {
     /// Without an admin port.
     pub fn new(mesh: Mesh, database: Database) -> Self {
         let (session, group) = (SESSION.to_owned(), String::new());
-        Self { mesh, database, admin: Admin::default(), session, group }
+        Self { mesh, database, admin: Admin::default(), session, group, keep: Keep::default() }
     }
 
     /// Reads and checks all settings.
@@ -67,7 +80,18 @@ impl Config {
                 "PROJECTIONS_GROUP: one process writes a SQLite file; a group needs PostgreSQL".into(),
             );
         }
-        let config = Self { mesh, database, admin: Admin::read(&mut vars), session, group };
+        let keep = Keep {
+            months: vars.parse("PROJECTIONS_KEEP_MONTHS", 0),
+            runs: vars.parse("PROJECTIONS_KEEP_RUNS", 0),
+        };
+        if keep.months == 1 {
+            vars.problem(
+                "PROJECTIONS_KEEP_MONTHS: 1 is too few: rows of a month may come when the next one has begun; \
+                 use 2 or more, or 0 for all"
+                    .into(),
+            );
+        }
+        let config = Self { mesh, database, admin: Admin::read(&mut vars), session, group, keep };
         vars.finish()?;
         Ok(config)
     }
@@ -104,6 +128,15 @@ mod tests {
         assert_eq!((&*shared.session, &*shared.group), ("", "g"));
         let problems = read(&[("PROJECTIONS_GROUP", "g")]).expect_err("a file").0;
         assert!(problems[0].starts_with("PROJECTIONS_GROUP: one process writes"), "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_kept_is_told() {
+        assert!(read(&[]).expect("nothing is required").keep.is_everything());
+        let kept = read(&[("PROJECTIONS_KEEP_MONTHS", "3"), ("PROJECTIONS_KEEP_RUNS", "1")]);
+        assert_eq!(kept.expect("right settings").keep, Keep { months: 3, runs: 1 });
+        let problems = read(&[("PROJECTIONS_KEEP_MONTHS", "1")]).expect_err("too few").0;
+        assert!(problems[0].starts_with("PROJECTIONS_KEEP_MONTHS: 1 is too few"), "{problems:?}");
     }
 
     #[test]

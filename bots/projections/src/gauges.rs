@@ -16,6 +16,8 @@ pub struct Gauges {
     dropped: AtomicU64,
     gaps: AtomicU64,
     failures: AtomicU64,
+    expired: AtomicU64,
+    removed: AtomicU64,
     waiting: AtomicU64,
     subscribed: AtomicBool,
     /// Whether the database takes rows, or why not; none before it has been reached.
@@ -56,6 +58,10 @@ counters! {
     gaps, count_gaps;
     /// Transactions that failed and were tried again.
     failures, count_failures;
+    /// Rows that were not added, since what they are of was removed before they came.
+    expired, count_expired;
+    /// Months and runs that were removed.
+    removed, count_removed;
 }
 
 impl Gauges {
@@ -99,6 +105,12 @@ impl Health for Gauges {
         metrics.counter("dropped_total", "Telemetry dropped on its way here.", self.dropped());
         metrics.counter("gaps_total", "Times at which events were lost on their way here.", self.gaps());
         metrics.counter("failures_total", "Transactions that failed and were tried again.", self.failures());
+        metrics.counter(
+            "expired_total",
+            "Rows that came after what they are of was removed.",
+            self.expired(),
+        );
+        metrics.counter("removed_total", "Months and runs removed by retention.", self.removed());
         metrics.gauge("waiting_rows", "Rows that wait to be committed.", self.waiting());
     }
 }

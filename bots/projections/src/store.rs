@@ -8,6 +8,7 @@ mod copy;
 mod counts;
 pub(crate) mod daily;
 mod error;
+mod gone;
 mod migrations;
 mod postgres;
 mod rebuild;
@@ -17,6 +18,7 @@ mod registers;
 pub(crate) mod roll_up;
 pub(crate) mod rows;
 mod sqlite;
+mod sweep;
 mod url;
 mod value;
 
@@ -28,6 +30,7 @@ pub use error::{Failure, Written};
 pub(crate) use record::Name;
 pub use recorded::{StoredRun, VerifyError};
 pub(crate) use registers::Money;
+pub use sweep::{Keep, Removed, Sweep};
 pub use url::{BadUrl, Database};
 pub use value::{Row, Value};
 

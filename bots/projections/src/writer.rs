@@ -75,6 +75,13 @@ pub(crate) async fn until_written(store: &Store, gauges: &Gauges, batch: Arc<Bat
                 gauges.count_batches(1);
                 gauges.count_measurements(written.measurements);
                 gauges.count_trades(written.trades);
+                if written.expired > 0 {
+                    gauges.count_expired(written.expired);
+                    tracing::warn!(
+                        rows = written.expired,
+                        "not stored: what they are of was removed by retention"
+                    );
+                }
                 return written;
             }
             Err(error) => {

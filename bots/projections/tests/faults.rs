@@ -13,10 +13,11 @@ use cortexiq_domain::random::{Random, of_name};
 use cortexiq_projections::fixtures::{Postgres, World};
 use cortexiq_projections::message::Message;
 use cortexiq_projections::{Config, Database, Gauges, Projections, Reader};
-use cortexiq_shell::{Health as _, Mesh, topic};
+use cortexiq_shell::{Admin, Health as _, Mesh, topic};
 use macula_gateway::{Gateway, Settings};
 use macula_proto::vars::Vars;
 use macula_sdk::Client;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -47,6 +48,8 @@ async fn a_connection_cut_in_mid_transaction_is_made_again() {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     cutting.await.expect("three cuts");
+    until_ready(&projections).await;
+    assert!(projections.metric("failures_total").await >= 1, "a transaction was cut");
     let gauges = projections.stop().await;
     assert!(gauges.failures() >= 1, "a transaction was cut");
     assert_eq!(gauges.ready(), Ok(()));
@@ -80,9 +83,14 @@ async fn a_disk_fills_and_is_emptied(disk: &Disk, database: &Database, world: &W
     disk.fill();
     site.say(after).await;
     until("a transaction fails", || projections.gauges.failures() > 0).await;
-    let problem = projections.gauges.ready().expect_err("no room");
+    let (status, problem) = projections.get("/readyz").await;
+    assert_eq!(status, 503);
     assert!(problem.contains("space left") || problem.contains("disk is full"), "{problem}");
+    assert_eq!(projections.metric("ready").await, 0);
+    assert!(projections.metric("failures_total").await > 0);
     disk.empty();
+    until_ready(&projections).await;
+    assert_eq!(projections.metric("ready").await, 1);
     let gauges = projections.stop().await;
     assert_eq!(gauges.ready(), Ok(()));
     verify(world, database).await;
@@ -181,7 +189,10 @@ impl Site {
     }
 
     fn config(&self, database: &Database) -> Config {
-        Config::new(Mesh::at(&self.url), database.clone())
+        let port = free_port().to_string();
+        let admin = [("MACULA_ADMIN_HOST", "127.0.0.1"), ("MACULA_ADMIN_PORT", &port)];
+        let mut vars = Vars::new(admin.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        Config { admin: Admin::read(&mut vars), ..Config::new(Mesh::at(&self.url), database.clone()) }
     }
 
     async fn projections(&self, database: &Database) -> Running {
@@ -225,8 +236,23 @@ fn key(topic: &str, payload: &[u8]) -> String {
     }
 }
 
+/// A port that nobody listens on by now.
+fn free_port() -> u16 {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+async fn until_ready(projections: &Running) {
+    let begun = Instant::now();
+    while let (status @ 503, problem) = projections.get("/readyz").await {
+        assert!(begun.elapsed() < PATIENCE, "{status}: {problem}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Projections of this process.
 struct Running {
+    admin: Admin,
     gauges: Arc<Gauges>,
     shutdown: CancellationToken,
     task: JoinHandle<Result<(), cortexiq_projections::RunError>>,
@@ -234,9 +260,31 @@ struct Running {
 
 impl Running {
     async fn start(config: Config) -> Self {
+        let admin = config.admin;
         let projections = Projections::start(config).await.expect("projections");
         let (gauges, shutdown) = (projections.gauges(), CancellationToken::new());
-        Self { gauges, task: tokio::spawn(projections.run(shutdown.clone())), shutdown }
+        Self { admin, gauges, task: tokio::spawn(projections.run(shutdown.clone())), shutdown }
+    }
+
+    /// Status and body of a page of the admin port.
+    async fn get(&self, path: &str) -> (u16, String) {
+        let address = self.admin.address().expect("an admin port");
+        let mut stream = tokio::net::TcpStream::connect(address).await.expect("connects");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.expect("asked");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.expect("answered");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+        (status, body.to_owned())
+    }
+
+    /// A number among the metrics.
+    async fn metric(&self, name: &str) -> u64 {
+        let (_, metrics) = self.get("/metrics").await;
+        let name = format!("cortexiq_projections_{name} ");
+        let value = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name}in {metrics}"))
     }
 
     async fn stop(self) -> Arc<Gauges> {

@@ -52,6 +52,11 @@ impl Admin {
         Self(Some(SocketAddr::new(host, vars.parse("MACULA_ADMIN_PORT", 0))))
     }
 
+    /// Where it listens.
+    pub fn address(self) -> Option<SocketAddr> {
+        self.0
+    }
+
     /// Serves until the handle is dropped. Answering at all is the sign of life: the bot's work is on the same thread.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use cortexiq::outcome::{Meant, Outcome};
 use cortexiq::world::{Config, Replicas, World};
 use cortexiq_domain::region::Region;
 use cortexiq_projections::fixtures::Postgres;
-use cortexiq_projections::{Database, Reader};
+use cortexiq_projections::{Database, Keep, Reader};
 use hdrhistogram::Histogram;
 use macula_benches::usage;
 use serde::Serialize;
@@ -47,6 +47,9 @@ struct Args {
     /// Projections that share the homes; more than one need PostgreSQL
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     projections: u8,
+    /// Newest months of which quarter-hours are kept while the year goes on; all unless given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..))]
+    keep_months: Option<u32>,
     /// Queries that share the questions
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=16))]
     queries: u8,
@@ -77,6 +80,7 @@ struct Result {
     seed: u64,
     projections: u8,
     queries: u8,
+    keep_months: Option<u32>,
     /// Real seconds from the clock's first tick to its last.
     clock_s: f64,
     /// Real seconds from the last tick until the last row was committed.
@@ -168,6 +172,7 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
         until: Some(until),
         ports: Ports { base: 0 },
         database,
+        keep: Keep { months: args.keep_months.unwrap_or(0), runs: 0 },
         page: None,
         replicas: args.replicas(),
     };
@@ -198,6 +203,7 @@ async fn run(args: &Args) -> anyhow::Result<Result> {
         seed: args.seed,
         projections: args.projections,
         queries: args.queries,
+        keep_months: args.keep_months,
         clock_s: watch.clock_s(),
         last_row_after_s: watch.last_row_after_s(),
         newest_row_behind_s: quantiles(&watch.newest),

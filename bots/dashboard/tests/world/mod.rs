@@ -10,7 +10,7 @@ use cortexiq::thread::Thread;
 use cortexiq::world::{Config, Replicas, World};
 use cortexiq_dashboard::{Certificate, Config as Page, Dashboard, DashboardError, Password};
 use cortexiq_domain::time::Day;
-use cortexiq_projections::Database;
+use cortexiq_projections::{Database, Keep};
 use cortexiq_shell::start_log;
 use macula_gateway::{Gateway, Settings};
 use macula_proto::vars::Vars;
@@ -51,6 +51,7 @@ impl Fixture {
             database: Database::Sqlite(directory.path().join("world.db")),
             page: Some(0),
             replicas: Replicas::default(),
+            keep: Keep::default(),
         };
         let world = runtime.block_on(World::start(config)).expect("the world starts");
         let page = format!("http://localhost:{}", world.page().expect("it has one"));

@@ -32,6 +32,10 @@ pub struct Batch {
     pub(crate) over_days: BTreeSet<Span>,
     /// Days of all homes that were summed up before some of these rows came.
     pub(crate) late_days: BTreeSet<Span>,
+    /// Days of all homes of which only money is to be summed up: their quarter-hours have gone.
+    pub(crate) late_money_days: BTreeSet<Span>,
+    /// Quarter-hours that are about to be removed are summed up here for the last time.
+    pub(crate) last_sums: bool,
     /// Months whose registers are among these.
     pub(crate) changed_months: BTreeSet<ChangedMonth>,
     pub(crate) trades: Vec<TradeRow>,
@@ -55,6 +59,11 @@ pub(crate) trait Visitor {
 }
 
 impl Batch {
+    /// For sums of what is about to be removed.
+    pub(super) fn of_last_sums() -> Self {
+        Self { last_sums: true, ..Self::default() }
+    }
+
     /// How many rows there are, counting what grows with traffic.
     pub fn len(&self) -> usize {
         self.measurements.len() + self.trades.len() + self.contract_events.len() + self.rejected.len()
@@ -77,7 +86,9 @@ impl Batch {
             && self.offsets.is_empty()
             && self.cleared.is_empty()
             && self.over_days.is_empty()
+            && self.ended_days.is_empty()
             && self.late_days.is_empty()
+            && self.late_money_days.is_empty()
             && self.changed_months.is_empty()
     }
 

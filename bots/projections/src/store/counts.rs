@@ -10,7 +10,7 @@ pub struct Counts {
     pub homes: u64,
     /// Providers that introduced themselves.
     pub providers: u64,
-    /// Quarter-hours of homes.
+    /// Quarter-hours of homes that are stored or were, until retention removed them.
     pub measurements: u64,
     /// Hours of homes.
     pub trades: u64,
@@ -54,7 +54,10 @@ impl Reader {
 const COUNTS: &str = "SELECT
     (SELECT count(*) FROM homes WHERE run = $1),
     (SELECT count(*) FROM providers WHERE run = $1),
-    (SELECT count(*) FROM measurements WHERE run = $1),
+    (SELECT count(*) FROM measurements m WHERE m.run = $1
+        AND m.quarter >= coalesce((SELECT r.quarter FROM retention r WHERE r.run = $1), 0))
+        + (SELECT CAST(coalesce(sum(d.quarters), 0) AS bigint) FROM daily d WHERE d.run = $1
+            AND d.quarter < coalesce((SELECT r.quarter FROM retention r WHERE r.run = $1), 0)),
     (SELECT count(*) FROM trades WHERE run = $1),
     (SELECT count(*) FROM prices WHERE run = $1),
     (SELECT count(*) FROM offers WHERE run = $1),

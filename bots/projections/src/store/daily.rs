@@ -29,11 +29,13 @@ pub(super) fn sum_up_all() -> String {
 }
 
 const INSERT: &str = "INSERT INTO daily (run, home, quarter, until, pv_wh, load_wh, import_wh, export_wh, charge_wh, \
-    discharge_wh, state_of_charge, peak_wh, quarters)";
+    discharge_wh, state_of_charge, peak_wh, peak_quarter, quarters)";
 
-/// The state of charge is that of the last quarter-hour, found without a second look.
+/// The state of charge is that of the last quarter-hour, and the peak's quarter-hour the first with the largest import, both found
+/// without a second look.
 const SUMS: &str = "sum(pv_wh), sum(load_wh), sum(import_wh), sum(export_wh), sum(charge_wh), sum(discharge_wh), \
-    max(CAST(quarter AS bigint) * 65536 + state_of_charge) % 65536, max(import_wh), count(*) FROM measurements";
+    max(CAST(quarter AS bigint) * 65536 + state_of_charge) % 65536, max(import_wh), \
+    2147483647 - max(CAST(import_wh AS bigint) * 2147483648 + (2147483647 - quarter)) % 2147483648, count(*) FROM measurements";
 
 /// A day without rows is none.
 const SOME: &str = "HAVING count(*) > 0";
@@ -41,4 +43,4 @@ const SOME: &str = "HAVING count(*) > 0";
 const RENEW: &str = "ON CONFLICT (run, home, quarter) DO UPDATE SET pv_wh = excluded.pv_wh, load_wh = excluded.load_wh, \
     import_wh = excluded.import_wh, export_wh = excluded.export_wh, charge_wh = excluded.charge_wh, \
     discharge_wh = excluded.discharge_wh, state_of_charge = excluded.state_of_charge, peak_wh = excluded.peak_wh, \
-    quarters = excluded.quarters";
+    peak_quarter = excluded.peak_quarter, quarters = excluded.quarters";

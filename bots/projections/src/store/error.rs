@@ -59,6 +59,8 @@ pub struct Written {
     pub switches: u64,
     /// Messages that could not be stored.
     pub rejected: u64,
+    /// Rows that were not added, since what they are of was removed before they came.
+    pub expired: u64,
 }
 
 impl Written {

@@ -5,6 +5,7 @@ pub(super) const STEPS: &[&str] = &[
     include_str!("../../migrations/0001_read_models.sql"),
     include_str!("../../migrations/0002_daily.sql"),
     include_str!("../../migrations/0003_roll_ups.sql"),
+    include_str!("../../migrations/0004_retention.sql"),
 ];
 
 /// A step as SQLite reads it.

@@ -1,10 +1,13 @@
 //! The read models on a PostgreSQL server: one connection writes with binary COPY, others read.
 
+mod partitions;
+
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use bytes::Bytes;
-use cortexiq_domain::time::{Month, Quarter};
+use cortexiq_domain::time::Month;
 use deadpool_postgres::{
     ClientWrapper, Hook, HookError, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod,
 };
@@ -19,9 +22,10 @@ use super::batch::{Batch, Visitor};
 use super::copy::{self, Copy};
 use super::daily::sum_up_all;
 use super::error::{Failure, Written};
+use super::gone::Gone;
 use super::migrations;
 use super::record::{Record, Repeat, Table};
-use super::roll_up;
+use super::roll_up::{self, Span};
 use super::value::{Row, Value};
 
 /// Writes batches, one at a time.
@@ -70,26 +74,88 @@ impl Writer {
     }
 
     pub(super) async fn write(&self, batch: &Batch) -> Result<Written, Failure> {
+        self.connected(async |state| state.write(batch).await).await
+    }
+
+    /// Runs a statement; tells how many rows it changed.
+    pub(super) async fn change(&self, sql: &'static str, values: &[Value]) -> Result<u64, Failure> {
+        let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| value as _).collect();
+        self.connected(async |state| Ok(state.client().execute(sql, &values).await?)).await
+    }
+
+    /// Marks what is not kept. When this is done nobody writes rows of it any more.
+    pub(super) async fn mark(&self, run: u64, quarter: i32) -> Result<(), Failure> {
+        let marking = async |state: &mut Writing| {
+            let transaction = state.client().transaction().await?;
+            transaction.batch_execute(NO_LONG_WAIT).await?;
+            transaction.batch_execute("LOCK TABLE retention IN EXCLUSIVE MODE").await?;
+            transaction.execute(Gone::MARK, &[&(run as i64), &quarter]).await?;
+            Ok(transaction.commit().await?)
+        };
+        self.connected(marking).await
+    }
+
+    /// Drops the months of quarter-hours of which nothing is kept, whole tables at once.
+    pub(super) async fn drop_months(&self, gone: &Gone) -> Result<Vec<Month>, Failure> {
+        self.connected(async |state| partitions::drop_gone(state.client(), gone).await).await
+    }
+
+    async fn connected<T>(
+        &self,
+        run: impl AsyncFnOnce(&mut Writing) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
         let mut state = self.state.lock().await;
         if state.client.as_ref().is_none_or(Client::is_closed) {
             state.client = Some(connect_to_write(&self.url).await?);
             state.staged.clear();
             state.sums = None;
         }
-        let written = state.write(batch).await;
-        if matches!(written, Err(Failure::Gone(_))) {
+        let done = run(&mut state).await;
+        if matches!(done, Err(Failure::Gone(_))) {
             state.client = None;
         }
-        written
+        done
     }
 }
 
 impl Writing {
+    fn client(&mut self) -> &mut Client {
+        self.client.as_mut().expect("connected before it is used")
+    }
+
     async fn write(&mut self, batch: &Batch) -> Result<Written, Failure> {
+        let mut batch = Cow::Borrowed(batch);
+        let (mut expired, mut careful, mut missed) = (0, false, false);
+        loop {
+            match self.attempt(&batch, careful).await {
+                Ok(written) => return Ok(Written { expired, ..written }),
+                // Some of it is there already: the same transaction once more, past what is there.
+                Err(Attempt::Duplicate) if !careful => careful = true,
+                Err(Attempt::Duplicate) => {
+                    return Err(Failure::Refused("a key is there although it was passed".into()));
+                }
+                // A month was removed, and begins anew with these.
+                Err(Attempt::NoPartition) if !missed => {
+                    self.months.clear();
+                    missed = true;
+                }
+                Err(Attempt::NoPartition) => {
+                    return Err(Failure::Refused("a month of quarter-hours is there, and is not".into()));
+                }
+                Err(Attempt::Expired(rest, rows)) => {
+                    batch = Cow::Owned(*rest);
+                    expired += rows;
+                }
+                Err(Attempt::Failed(failure)) => return Err(failure),
+            }
+        }
+    }
+
+    async fn attempt(&mut self, batch: &Batch, careful: bool) -> Result<Written, Attempt> {
         let Self { client, keys, staged, months, sums } = self;
         let client = client.as_mut().expect("connected before writing");
         let keys = resolve(client, keys, batch.texts()).await?;
-        make_partitions(client, months, batch).await?;
+        partitions::make(client, months, batch).await?;
         let mut copies = Copies { keys: &keys, copies: Vec::new() };
         let Ok(()) = batch.visit(&mut copies);
         let copies = copies.copies;
@@ -98,31 +164,40 @@ impl Writing {
             None => sums.insert(Sums::prepare(client).await?),
         };
         let summing = Summing { sums, home_days: HomeDays::new(batch, &keys), batch, keys: &keys };
-        match try_write(client, staged, &copies, &summing, false).await {
-            // Some of it is there already: the same transaction once more, past what is there.
-            Err(Attempt::Duplicate) => match try_write(client, staged, &copies, &summing, true).await {
-                Err(Attempt::Duplicate) => {
-                    Err(Failure::Refused("a key is there although it was passed".into()))
-                }
-                Err(Attempt::Failed(failure)) => Err(failure),
-                Ok(written) => Ok(written),
-            },
-            Err(Attempt::Failed(failure)) => Err(failure),
-            Ok(written) => Ok(written),
-        }
+        try_write(client, staged, &copies, &summing, careful).await
     }
 }
 
 enum Attempt {
     Duplicate,
+    NoPartition,
+    /// What is left of the batch, and how many rows that is less.
+    Expired(Box<Batch>, u64),
     Failed(Failure),
+}
+
+impl From<Failure> for Attempt {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
 }
 
 impl From<tokio_postgres::Error> for Attempt {
     fn from(error: tokio_postgres::Error) -> Self {
         match error.code() {
             Some(code) if *code == SqlState::UNIQUE_VIOLATION => Self::Duplicate,
+            Some(code) if *code == SqlState::CHECK_VIOLATION => Self::of_check(error),
             _ => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl Attempt {
+    /// Rows without a partition violate a check that has no name.
+    fn of_check(error: tokio_postgres::Error) -> Self {
+        match error.as_db_error().is_some_and(|error| error.constraint().is_none()) {
+            true => Self::NoPartition,
+            false => Self::Failed(error.into()),
         }
     }
 }
@@ -145,6 +220,9 @@ async fn try_write(
     }
     let mut written = Written::default();
     let transaction = client.transaction().await?;
+    if let Some((rest, expired)) = summing.batch.without(&gone(&transaction).await?) {
+        return Err(Attempt::Expired(Box::new(rest), expired));
+    }
     for copy in copies {
         let rows = if careful || copy.table.repeat != Repeat::Bulk {
             merge(&transaction, copy).await?
@@ -156,6 +234,14 @@ async fn try_write(
     summing.sum_up(&transaction).await?;
     transaction.commit().await?;
     Ok(written)
+}
+
+/// What is not kept; nothing more is marked so until the transaction ends.
+async fn gone(transaction: &Transaction<'_>) -> Result<Gone, tokio_postgres::Error> {
+    let locking = transaction.batch_execute("LOCK TABLE retention IN ROW SHARE MODE");
+    let (locked, rows) = tokio::join!(locking, transaction.query(Gone::READ, &[]));
+    locked?;
+    Ok(Gone::of(&rows?.iter().map(row).collect::<Vec<Row>>()))
 }
 
 /// What is summed up when the rows of a batch are there.
@@ -172,7 +258,8 @@ impl Summing<'_> {
         let sums_of_many = !batch.cleared.is_empty()
             || !batch.changed_months.is_empty()
             || !batch.over_days.is_empty()
-            || !batch.late_days.is_empty();
+            || !batch.late_days.is_empty()
+            || !batch.late_money_days.is_empty();
         if sums_of_many {
             // Whoever sums after others sees what they have written.
             transaction.batch_execute(&format!("SELECT pg_advisory_xact_lock({ROLL_UP_LOCK})")).await?;
@@ -195,9 +282,17 @@ impl Summing<'_> {
                 [&(late.run as i64), &home, &late.month, &late.hour, &late.until];
             transaction.execute(&sums.registers, &values).await?;
         }
+        let sum = async |day: &Span, sum: &Statement| {
+            transaction.execute(sum, &[&(day.run as i64), &day.month, &day.quarter, &day.until]).await
+        };
         for day in batch.over_days.union(&batch.late_days) {
-            for sum in &sums.days {
-                transaction.execute(sum, &[&(day.run as i64), &day.month, &day.quarter, &day.until]).await?;
+            for sql in &sums.days {
+                sum(day, sql).await?;
+            }
+        }
+        for day in &batch.late_money_days {
+            for sql in &sums.days[roll_up::DAY_IN_ENERGY..] {
+                sum(day, sql).await?;
             }
         }
         for month in &batch.changed_months {
@@ -290,38 +385,6 @@ async fn resolve(
         key.ok_or_else(|| Failure::Refused(format!("the name {text:?} was not kept")))
     });
     std::iter::once(Ok(0)).chain(keys).collect()
-}
-
-/// A partition for every month of a batch and the month after it.
-async fn make_partitions(client: &Client, known: &mut BTreeSet<Month>, batch: &Batch) -> Result<(), Failure> {
-    let (mut first, mut last) = (i32::MAX, i32::MIN);
-    for row in &batch.measurements {
-        (first, last) = (first.min(row.quarter), last.max(row.quarter));
-    }
-    if first > last {
-        return Ok(());
-    }
-    let month_of = |quarter: i32| Quarter::containing(i64::from(quarter) * 900).day().month();
-    let after = |month: Month| month.first_day().plus_months(1).month();
-    let mut month = month_of(first);
-    let until = after(month_of(last));
-    while month <= until {
-        if !known.contains(&month) {
-            let [from, to] = [month, after(month)].map(|month| month.first_day().start().number());
-            // One transaction, since sent as one, which ends also when it fails. Two that create the same at once would both find it
-            // missing.
-            let sql = format!(
-                "SELECT pg_advisory_xact_lock({SCHEMA_LOCK}); \
-                CREATE TABLE IF NOT EXISTS measurements_{:04}_{:02} PARTITION OF measurements \
-                FOR VALUES FROM ({from}) TO ({to})",
-                month.year, month.month
-            );
-            client.batch_execute(&sql).await?;
-            known.insert(month);
-        }
-        month = after(month);
-    }
-    Ok(())
 }
 
 /// Reads on connections of its own, several queries at once.
@@ -419,6 +482,8 @@ const PLANNING: &str = "SET plan_cache_mode = force_custom_plan; SET random_page
 const COPY_CHUNK: usize = 256 * 1024;
 /// Queries of a process that are answered at once; the others wait. A guess, some for each core of a database.
 const READING: usize = 4;
+/// What retention locks others wait for: where they hold it for long, it tries again later.
+const NO_LONG_WAIT: &str = "SET LOCAL lock_timeout = '1s'";
 /// The advisory lock under which the schema changes: `cortexiq` in ASCII.
 const SCHEMA_LOCK: i64 = 0x636f_7274_6578_6971;
 /// The advisory lock under which several writers sum up one after the other.

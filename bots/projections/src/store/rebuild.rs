@@ -19,6 +19,8 @@ impl Store {
     pub async fn rebuild(&self, run: u64, mut done: impl FnMut(Month)) -> Result<(), Failure> {
         let source = Source::read(self.reader(), run).await?;
         let Some((oldest, newest)) = source.extent() else { return Ok(()) };
+        // What is about to be removed may be there in part.
+        let oldest = oldest.max(i64::from(self.reader().gone().await?.kept_from(run)) * 900);
         let mut month = Day::containing(oldest).month();
         // Of a month that has lost its beginning only the rest could be summed.
         if oldest > month.first_day().start().time() && oldest != source.start_time {

@@ -2,7 +2,7 @@
 
 use cortexiq_domain::home::Home;
 use cortexiq_domain::totals::RegionTotals;
-use cortexiq_domain::verify::{self, Recorded, Report, Stored, StoredMeasurement};
+use cortexiq_domain::verify::{self, Recorded, Report, Stored, StoredDay, StoredMeasurement};
 use cortexiq_proto::{ContractConfirmed, HomeInitialized, HomeTraded, SpotPriceUpdated};
 use prost::Message;
 use tokio::runtime::Handle;
@@ -95,6 +95,26 @@ impl Stored for StoredRun {
         Ok(rows.iter().map(measurement).collect())
     }
 
+    fn kept_from(&mut self) -> Result<i64, Failure> {
+        let gone = self.runtime.block_on(self.reader.gone())?;
+        Ok(i64::from(gone.kept_from(self.run)) * 900)
+    }
+
+    fn days(&mut self, home_id: &str) -> Result<Vec<StoredDay>, Failure> {
+        let rows = self.runtime.block_on(self.reader.query(DAYS, [self.run.into(), home_id.into()]))?;
+        let day = |row: &super::Row| StoredDay {
+            time: row.int(0) * 900,
+            pv_wh: row.int(1) as u64,
+            load_wh: row.int(2) as u64,
+            import_wh: row.int(3) as u64,
+            export_wh: row.int(4) as u64,
+            charge_wh: row.int(5) as u64,
+            discharge_wh: row.int(6) as u64,
+            quarters: row.int(7) as u64,
+        };
+        Ok(rows.iter().map(day).collect())
+    }
+
     fn trades(&mut self, home_id: &str) -> Result<Vec<HomeTraded>, Failure> {
         let reading = self.reader.query(TRADES, [self.run.into(), home_id.into()]);
         let rows = self.runtime.block_on(reading)?;
@@ -142,7 +162,11 @@ const CONTRACTS: &str =
     "SELECT message FROM contracts WHERE run = $1 ORDER BY start_time, accepted_time, contract";
 const MEASUREMENTS: &str = "SELECT quarter, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh,
     import_t1_wh, import_t2_wh, export_t1_wh, export_t2_wh
-    FROM measurements WHERE run = $1 AND home = (SELECT id FROM names WHERE name = $2) ORDER BY quarter";
+    FROM measurements WHERE run = $1 AND home = (SELECT id FROM names WHERE name = $2)
+        AND quarter >= coalesce((SELECT r.quarter FROM retention r WHERE r.run = $1), 0) ORDER BY quarter";
+const DAYS: &str = "SELECT quarter, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh, quarters
+    FROM daily WHERE run = $1 AND home = (SELECT id FROM names WHERE name = $2)
+        AND quarter < coalesce((SELECT r.quarter FROM retention r WHERE r.run = $1), 0) ORDER BY quarter";
 const TRADES: &str =
     "SELECT t.hour, c.name, t.import_wh, t.export_wh, t.cost, t.revenue, t.left_cost, t.left_revenue
     FROM trades t LEFT JOIN names c ON c.id = t.contract

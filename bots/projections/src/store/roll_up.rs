@@ -70,6 +70,9 @@ pub(crate) const REGISTERS: &str =
 /// a day of it; where it is told `CROSS JOIN` it goes from home to home, as it stands there.
 pub(crate) const DAY: [&str; 4] = [REGION_HOURS, REGION_DAYS, MARKET_HOURS, MARKET_DAYS];
 
+/// How many of these are sums of quarter-hours; those after them are sums of hours of money.
+pub(super) const DAY_IN_ENERGY: usize = 2;
+
 /// With the parameters run and month.
 pub(super) const MONTH: [&str; 2] = [MARKET_MONTHS, SAVING_MONTHS];
 

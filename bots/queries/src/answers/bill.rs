@@ -128,5 +128,9 @@ const TRADES: &str =
     WHERE t.run = $1 AND t.home = $2 AND t.hour >= $3 AND t.hour < $4 GROUP BY c.name, p.name";
 const SAVINGS: &str = "SELECT saving FROM savings WHERE run = $1 AND home = $2 AND month = $3";
 const PRICES: &str = "SELECT message FROM prices WHERE run = $1 AND time >= $2 AND time < $3";
-const PEAK: &str = "SELECT import_wh, quarter FROM measurements
-    WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 ORDER BY import_wh DESC, quarter LIMIT 1";
+/// Days hold their peaks also when retention has removed their quarter-hours.
+const PEAK: &str = "SELECT import_wh, quarter FROM (
+        SELECT import_wh, quarter FROM measurements WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4
+        UNION ALL
+        SELECT peak_wh, peak_quarter FROM daily WHERE run = $1 AND home = $2 AND quarter >= $3 AND until <= $4
+    ) peaks ORDER BY import_wh DESC, quarter LIMIT 1";

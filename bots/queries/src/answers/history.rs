@@ -34,8 +34,14 @@ impl Answers {
             Resolution::Day | Resolution::Month => self.by_days(now.run, home, first, last).await?,
             _ => self.by_quarters(now.run, home, first, last).await?,
         };
+        let kept_from_time = self.kept_from(now.run).await?;
         let next_cursor = if end < until { end.to_string() } else { String::new() };
-        Ok(HomeHistory { home_id: home_id.to_owned(), points: points(step, &rows), next_cursor })
+        Ok(HomeHistory {
+            home_id: home_id.to_owned(),
+            points: points(step, &rows),
+            next_cursor,
+            kept_from_time,
+        })
     }
 }
 
@@ -44,16 +50,13 @@ impl Answers {
         self.read(QUARTERS, [run.into(), home.into(), first.into(), last.into()]).await
     }
 
-    /// Whole days that have ended as they were summed up, and the quarter-hours before and after them.
+    /// Whole days that have ended as they were summed up, and the quarter-hours before, between and after them.
     async fn by_days(&self, run: u64, home: i64, first: i64, last: i64) -> Result<Vec<Row>, QueryError> {
         let days = self.read(DAYS, [run.into(), home.into(), first.into(), last.into()]).await?;
-        let whole = days.first().map_or(last, |day| day.int(0));
-        let mut rows = self.by_quarters(run, home, first, whole).await?;
-        let mut end = whole;
-        // A day that is missing among them has not ended as it should: from there on all is summed up here.
+        let (mut rows, mut end) = (Vec::with_capacity(days.len()), first);
         for day in days {
-            if day.int(0) != end {
-                break;
+            if end < day.int(0) {
+                rows.extend(self.by_quarters(run, home, end, day.int(0)).await?);
             }
             end = day.int(10);
             rows.push(day);
@@ -62,6 +65,12 @@ impl Answers {
             rows.extend(self.by_quarters(run, home, end, last).await?);
         }
         Ok(rows)
+    }
+
+    /// The first instant of which quarter-hours are kept; 0 where all of them are.
+    async fn kept_from(&self, run: u64) -> Result<i64, QueryError> {
+        let rows = self.read(KEPT_FROM, [run.into()]).await?;
+        Ok(rows.first().map_or(0, |row| row.int(0) * 900))
     }
 }
 
@@ -112,6 +121,8 @@ fn end_of(step: Resolution, time: i64) -> i64 {
 const QUARTERS: &str =
     "SELECT quarter, pv_wh, load_wh, import_wh, export_wh, charge_wh, discharge_wh, state_of_charge, import_wh, 1
     FROM measurements WHERE run = $1 AND home = $2 AND quarter >= $3 AND quarter < $4 ORDER BY quarter";
+
+const KEPT_FROM: &str = "SELECT quarter FROM retention WHERE run = $1";
 
 /// The same of days, with the quarter-hour after their last.
 const DAYS: &str =

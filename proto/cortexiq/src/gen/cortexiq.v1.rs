@@ -1206,6 +1206,9 @@ pub struct HomeHistory {
     pub points: ::prost::alloc::vec::Vec<HistoryPoint>,
     #[prost(string, tag = "3")]
     pub next_cursor: ::prost::alloc::string::String,
+    /// Quarter-hours and hours before this instant are no longer stored, days and months are; 0 when all of them are.
+    #[prost(int64, tag = "4")]
+    pub kept_from_time: i64,
 }
 impl ::prost::Name for HomeHistory {
     const NAME: &'static str = "HomeHistory";
