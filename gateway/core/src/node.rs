@@ -3,6 +3,7 @@
 mod absent;
 mod announce;
 mod answers;
+mod body;
 mod groups;
 mod keep;
 mod link;
@@ -38,6 +39,7 @@ use crate::retained::Retained;
 use crate::routes::Routes;
 use crate::time::{AttentiveClock, HybridClock, Now};
 use crate::topics::Topics;
+use body::Body;
 use bytes::Bytes;
 pub(crate) use groups::Parked;
 use macula_proto::frame::FrameError;
@@ -110,8 +112,8 @@ pub struct Node {
     payload_bytes: usize,
     /// Bytes of frames that have begun to arrive, on all connections.
     unfinished: usize,
-    /// Encoded shared part of the message under way.
-    shared: Vec<u8>,
+    /// Of the message under way.
+    body: Body,
 }
 
 /// Who a gateway is.
@@ -247,7 +249,7 @@ impl Node {
             counters: Counters::default(),
             payload_bytes: limits::PAYLOAD_BYTES,
             unfinished: 0,
-            shared: Vec::new(),
+            body: Body::default(),
         }
     }
 

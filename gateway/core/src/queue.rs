@@ -91,7 +91,7 @@ pub(crate) struct Entry<'a> {
     /// Encoded subscriptions field, own to the receiver; empty on links.
     pub(crate) subscriptions: &'a [u8],
     /// The rest of the frame's body, the same for all receivers.
-    pub(crate) shared: &'a [u8],
+    pub(crate) shared: Shared<'a>,
     /// Conflation key: topic alias and record key.
     pub(crate) topic: u32,
     pub(crate) key: &'a str,
@@ -99,6 +99,15 @@ pub(crate) struct Entry<'a> {
     pub(crate) mark: Mark,
     /// When the message is of no use any more, 0 for never.
     pub(crate) expires_ms: u64,
+}
+
+/// The part of a message that is the same for all receivers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Shared<'a> {
+    /// Copied into every queue.
+    Copied(&'a [u8]),
+    /// So large that the queues share its memory.
+    Kept(&'a Bytes),
 }
 
 /// What holds for one message in a queue that is behind.
@@ -320,12 +329,27 @@ impl Queue {
         if self.losses.any() {
             self.tell_loss();
         }
+        if let Shared::Kept(body) = entry.shared {
+            return self.append_large(entry, body, origins);
+        }
         let before = self.open.bytes.len();
         write(&mut self.open.bytes, entry);
         self.unsent += self.open.bytes.len() - before;
         self.open.count(entry.mark, entry.expires_ms, origins);
         self.position += 1;
         self.seal_when_large();
+    }
+
+    /// A batch of its own, with the body that the other queues have, too.
+    fn append_large(&mut self, entry: Entry<'_>, body: &Bytes, origins: &mut Origins) {
+        if !self.open.bytes.is_empty() {
+            self.seal();
+        }
+        write_head(&mut self.open.bytes, entry);
+        self.unsent += self.open.bytes.len() + body.len();
+        self.open.count(entry.mark, entry.expires_ms, origins);
+        self.position += 1;
+        self.sealed.push_back(self.open.seal_with(body.clone(), self.position));
     }
 
     #[inline]
@@ -371,16 +395,16 @@ impl Queue {
         }
         let front = self.sealed.front_mut()?;
         if self.front_sent == 0 {
-            let before = front.bytes.len();
+            let before = front.len();
             self.expired += front.expire(now_ms);
-            self.unsent = self.unsent + front.bytes.len() - before;
+            self.unsent = self.unsent + front.len() - before;
         }
-        let rest = front.bytes.len() - self.front_sent;
-        let bytes = if rest <= allowed {
+        let piece = front.piece_len(self.front_sent);
+        let bytes = if piece <= allowed && self.front_sent + piece == front.len() {
             self.take_front(origins)
         } else {
-            let part = front.bytes.slice(self.front_sent..self.front_sent + allowed);
-            self.front_sent += allowed;
+            let part = front.piece(self.front_sent).split_to(piece.min(allowed));
+            self.front_sent += part.len();
             part
         };
         self.sent += bytes.len() as u64;
@@ -395,10 +419,10 @@ impl Queue {
         // What has no position is never asked for again.
         if !self.keeps || batch.frames == 0 {
             batch.release(origins);
-            return if sent == 0 { batch.bytes } else { batch.bytes.slice(sent..) };
+            return batch.into_piece(sent);
         }
-        let bytes = batch.bytes.slice(sent..);
-        self.kept_bytes += batch.bytes.len();
+        let bytes = batch.piece(sent);
+        self.kept_bytes += batch.len();
         self.kept.push_back(batch);
         bytes
     }
@@ -439,12 +463,33 @@ impl Queue {
 
 #[inline]
 fn write(out: &mut Vec<u8>, entry: Entry<'_>) {
+    out.reserve(1 + entry.subscriptions.len() + entry.shared.len() + varint::MAX_BYTES);
+    write_head(out, entry);
+    out.extend_from_slice(entry.shared.bytes());
+}
+
+/// All of the frame but its shared part.
+#[inline]
+fn write_head(out: &mut Vec<u8>, entry: Entry<'_>) {
     let length = 1 + entry.subscriptions.len() + entry.shared.len();
-    out.reserve(length + varint::MAX_BYTES);
     varint::put(out, length as u64);
     out.push(kind::DELIVER);
     out.extend_from_slice(entry.subscriptions);
-    out.extend_from_slice(entry.shared);
+}
+
+impl Shared<'_> {
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Copied(bytes) => bytes,
+            Self::Kept(bytes) => bytes,
+        }
+    }
+
+    #[inline]
+    fn len(&self) -> usize {
+        self.bytes().len()
+    }
 }
 
 fn encode(entry: Entry<'_>, origins: &mut Origins) -> Frame {

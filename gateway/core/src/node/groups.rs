@@ -1,6 +1,6 @@
 //! Messages for groups: each goes to one member, chosen by the gateway where the message enters the mesh.
 
-use super::messages::{Moving, encode_shared, expires_ms, tell_aliases};
+use super::messages::{Moving, expires_ms, tell_aliases};
 use super::wanted::parse;
 use super::{Node, Violation};
 use crate::conn::Conn;
@@ -256,7 +256,7 @@ impl Node {
         let mut subscriptions = Vec::new();
         wire::encode_subscriptions(&mut subscriptions, &[subscription.number]);
         let route = Route::to(subscription);
-        encode_shared(&mut self.shared, moving);
+        self.body.encode(moving);
         self.push(&route, &subscriptions, moving, now);
     }
 
@@ -277,7 +277,7 @@ impl Node {
         let mut field = Vec::new();
         wire::encode_members(&mut field, members);
         let route = Route::to_peer(link, telemetry);
-        encode_shared(&mut self.shared, moving);
+        self.body.encode(moving);
         self.push(&route, &field, moving, now);
     }
 

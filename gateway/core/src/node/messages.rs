@@ -411,7 +411,7 @@ impl Node {
         if !groups.is_empty() && !from_link {
             matches += self.share_out(&groups, moving, &mut targets, now);
         }
-        encode_shared(&mut self.shared, moving);
+        self.body.encode(moving);
         let waiting = moving.class == MessageClass::Event
             && self.recovery.as_ref().is_some_and(Recovery::awaits_sessions);
         // What a publisher said elsewhere before it came here is its own, too.
@@ -483,7 +483,7 @@ impl Node {
         }
     }
 
-    /// Queues the message whose shared part is encoded for one receiver.
+    /// Queues the message whose body is encoded for one receiver.
     #[inline]
     pub(super) fn push(&mut self, route: &Route, subscriptions: &[u8], moving: Moving<'_>, now: Now) {
         let class = moving.class;
@@ -499,7 +499,7 @@ impl Node {
         let before = queue.weight();
         let entry = Entry {
             subscriptions,
-            shared: &self.shared,
+            shared: self.body.shared(),
             topic: moving.topic,
             key: moving.key,
             mark: moving.mark,
@@ -667,24 +667,6 @@ pub(super) fn expires_ms(time_to_live_ms: u32, now: Now) -> u64 {
 
 fn never_told() -> Violation {
     Violation::invalid("a forward names an alias that was never told")
-}
-
-/// Encodes what is the same for all receivers.
-#[inline]
-pub(super) fn encode_shared(out: &mut Vec<u8>, moving: Moving<'_>) {
-    let shared = wire::Deliver {
-        topic: moving.topic,
-        publisher: moving.publisher,
-        sequence: moving.sequence,
-        retained: moving.retained,
-        stamp: moving.stamp,
-        message: moving.message,
-        resent: moving.resent,
-        redirected: moving.redirected,
-        ..wire::Deliver::default()
-    };
-    out.clear();
-    shared.encode_shared(out);
 }
 
 /// Tells a stream the aliases that the message uses, if it has not been told.

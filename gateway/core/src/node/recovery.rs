@@ -2,12 +2,12 @@
 //! and subscribers ask for it, in whatever order they come.
 
 use super::absent::Absent;
-use super::messages::{Moving, encode_shared, tell_aliases};
+use super::messages::{Moving, tell_aliases};
 use super::{Node, Parked, Violation};
 use crate::hash::HashSet;
 use crate::key::{ConnKey, GroupKey, MessageClass, NodeId, SubscriptionKey};
 use crate::origins::Mark;
-use crate::queue::Entry;
+use crate::queue::{Entry, Shared};
 use crate::seen::Met;
 use crate::time::Now;
 use macula_proto::{Pattern, kind, wire};
@@ -412,9 +412,9 @@ impl Node {
         };
         for (_, logged) in (recovery.left..).zip(&recovery.log).filter(wanted) {
             let moving = logged.moving();
-            encode_shared(&mut self.shared, moving);
+            self.body.encode(moving);
             tell_aliases(queue, &self.topics, &self.publishers, moving);
-            queue.append(logged.entry(&[], &self.shared), &mut self.origins);
+            queue.append(logged.entry(&[], self.body.shared()), &mut self.origins);
         }
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
@@ -447,9 +447,9 @@ impl Node {
         let queue = conn.messages(MessageClass::Event);
         let before = queue.weight();
         let moving = logged.moving();
-        encode_shared(&mut self.shared, moving);
+        self.body.encode(moving);
         tell_aliases(queue, &self.topics, &self.publishers, moving);
-        queue.append(logged.entry(&subscriptions, &self.shared), &mut self.origins);
+        queue.append(logged.entry(&subscriptions, self.body.shared()), &mut self.origins);
         self.queued = self.queued + queue.weight() - before;
         self.announce(to, MessageClass::Event.stream());
     }
@@ -461,7 +461,7 @@ impl Logged {
     }
 
     /// On its way into a queue, with what was encoded for it.
-    fn entry<'a>(&'a self, subscriptions: &'a [u8], shared: &'a [u8]) -> Entry<'a> {
+    fn entry<'a>(&'a self, subscriptions: &'a [u8], shared: Shared<'a>) -> Entry<'a> {
         let Self { topic, ref key, mark, expires_ms, .. } = *self;
         Entry { subscriptions, shared, topic, key, mark, expires_ms }
     }

@@ -67,7 +67,7 @@ impl Node {
                 topics: &self.topics,
                 publishers: &self.publishers,
                 origins: &mut self.origins,
-                shared: &mut self.shared,
+                body: &mut self.body,
                 now,
             };
             let lacking = self.retained.since(0).map(|(_, value)| value).filter(|value| {

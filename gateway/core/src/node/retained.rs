@@ -1,7 +1,8 @@
 //! The store of retained values as connections see it: what is kept, and sending what is kept, page by page.
 
 use super::Node;
-use super::messages::{Moving, encode_shared, tell_aliases};
+use super::body::Body;
+use super::messages::{Moving, tell_aliases};
 use crate::key::{ConnKey, MessageClass};
 use crate::origins::{Mark, Origins};
 use crate::publishers::Publishers;
@@ -220,7 +221,7 @@ impl Node {
             topics,
             publishers: &self.publishers,
             origins: &mut self.origins,
-            shared: &mut self.shared,
+            body: &mut self.body,
             now,
         };
         let wanted = |value: &Value| value.class == class && reading.wanted.includes(value, topics);
@@ -286,7 +287,7 @@ pub(super) struct Out<'a> {
     pub(super) topics: &'a Topics,
     pub(super) publishers: &'a Publishers,
     pub(super) origins: &'a mut Origins,
-    pub(super) shared: &'a mut Vec<u8>,
+    pub(super) body: &'a mut Body,
     pub(super) now: Now,
 }
 
@@ -309,10 +310,10 @@ impl Out<'_> {
                 .over_ms()
                 .map_or(0, |over| self.now.elapsed_ms + over.saturating_sub(self.now.unix_ms)),
         };
-        encode_shared(self.shared, moving);
+        self.body.encode(moving);
         tell_aliases(self.queue, self.topics, self.publishers, moving);
         let Moving { topic, key, mark, expires_ms, .. } = moving;
-        let entry = Entry { subscriptions, shared: self.shared, topic, key, mark, expires_ms };
+        let entry = Entry { subscriptions, shared: self.body.shared(), topic, key, mark, expires_ms };
         self.queue.append(entry, self.origins);
     }
 }

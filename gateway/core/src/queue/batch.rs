@@ -21,7 +21,9 @@ pub(super) struct Open {
 /// Frames that are added to no longer.
 #[derive(Debug)]
 pub(super) struct Batch {
-    pub(super) bytes: Bytes,
+    bytes: Bytes,
+    /// The rest of its only frame, where that is a large message: the same memory in all queues.
+    body: Bytes,
     pub(super) frames: u32,
     /// Position of its last frame on the stream.
     pub(super) end: u64,
@@ -63,6 +65,12 @@ impl Open {
         self.frames += 1;
     }
 
+    /// Makes it a batch that ends at this position, and whose only frame goes on with a body that others share.
+    pub(super) fn seal_with(&mut self, body: Bytes, end: u64) -> Batch {
+        debug_assert!(self.frames == 1, "a body belongs to one frame");
+        Batch { body, ..self.seal(end) }
+    }
+
     /// Makes it a batch that ends at this position. An almost empty one is copied, so that its large buffer can be
     /// filled on.
     pub(super) fn seal(&mut self, end: u64) -> Batch {
@@ -76,6 +84,7 @@ impl Open {
         };
         Batch {
             bytes,
+            body: Bytes::new(),
             frames: std::mem::take(&mut self.frames),
             end,
             marks: std::mem::take(&mut self.marks),
@@ -87,7 +96,38 @@ impl Open {
 impl Batch {
     /// A batch of frames that belong to no message.
     pub(super) fn plain(bytes: Vec<u8>, frames: u32, end: u64) -> Self {
-        Self { bytes: bytes.into(), frames, end, marks: Vec::new(), expiring: Vec::new() }
+        let (bytes, body) = (bytes.into(), Bytes::new());
+        Self { bytes, body, frames, end, marks: Vec::new(), expiring: Vec::new() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len() + self.body.len()
+    }
+
+    /// What lies side by side in memory from this place on; behind the last place nothing.
+    pub(super) fn piece(&self, start: usize) -> Bytes {
+        match start.checked_sub(self.bytes.len()) {
+            Some(in_body) => self.body.slice(in_body..),
+            None => self.bytes.slice(start..),
+        }
+    }
+
+    /// Bytes of [`Batch::piece`].
+    pub(super) fn piece_len(&self, start: usize) -> usize {
+        if start < self.bytes.len() { self.bytes.len() - start } else { self.len() - start }
+    }
+
+    /// The last of its pieces, from this place on.
+    pub(super) fn into_piece(self, start: usize) -> Bytes {
+        if start == 0 && self.body.is_empty() { self.bytes } else { self.piece(start) }
+    }
+
+    /// Calls `each` with kind and body of every frame.
+    pub(super) fn for_each_frame(&self, each: impl FnMut(u8, &[u8])) {
+        if self.body.is_empty() {
+            return for_each_frame(&self.bytes, each);
+        }
+        for_each_frame(&[&self.bytes[..], &self.body].concat(), each);
     }
 
     /// Position of the frame before its first.
@@ -103,6 +143,7 @@ impl Batch {
     /// Takes off the frames up to and with this position, which lies within it.
     pub(super) fn skip_to(&mut self, position: u64) {
         let skipped = (position - self.start()) as u32;
+        debug_assert!(skipped < self.frames, "whole batches are taken off as such");
         let mut offset = 0;
         for _ in 0..skipped {
             offset += frame_len(&self.bytes[offset..]);
@@ -118,9 +159,9 @@ impl Batch {
         if self.expiring.iter().all(|expiring| expiring.at_ms > now_ms) {
             return 0;
         }
-        let (mut out, mut index, mut expired) = (Vec::with_capacity(self.bytes.len()), 0, 0);
+        let (mut out, mut index, mut expired) = (Vec::with_capacity(self.len()), 0, 0);
         let mut due = self.expiring.iter().peekable();
-        for_each_frame(&self.bytes, |kind, body| {
+        self.for_each_frame(|kind, body| {
             let over =
                 due.next_if(|expiring| expiring.frame == index).is_some_and(|next| next.at_ms <= now_ms);
             if over {
@@ -132,7 +173,7 @@ impl Batch {
             index += 1;
         });
         self.expiring.retain(|expiring| expiring.at_ms > now_ms);
-        self.bytes = out.into();
+        (self.bytes, self.body) = (out.into(), Bytes::new());
         expired
     }
 }

@@ -23,7 +23,7 @@ impl Queue {
         }
         while let Some(front) = self.kept.front().filter(|front| front.end <= position) {
             front.release(origins);
-            self.kept_bytes -= front.bytes.len();
+            self.kept_bytes -= front.len();
             self.kept.pop_front();
         }
         self.acknowledged = self.acknowledged.max(position);
@@ -54,7 +54,7 @@ impl Queue {
         self.unsend();
         while let Some(front) = self.sealed.front().filter(|front| front.end <= position) {
             front.release(origins);
-            self.unsent -= front.bytes.len();
+            self.unsent -= front.len();
             self.sealed.pop_front();
         }
         self.acknowledged = position;
@@ -76,9 +76,9 @@ impl Queue {
     fn skip_acknowledged(&mut self) {
         let position = self.acknowledged;
         if let Some(front) = self.sealed.front_mut().filter(|front| front.start() < position) {
-            let before = front.bytes.len();
+            let before = front.len();
             front.skip_to(position);
-            self.unsent -= before - front.bytes.len();
+            self.unsent -= before - front.len();
         }
     }
 
@@ -96,7 +96,7 @@ impl Queue {
                 named.1.insert(deliver.publisher);
             }
         };
-        self.sealed.iter().for_each(|batch| for_each_frame(&batch.bytes, &mut note));
+        self.sealed.iter().for_each(|batch| batch.for_each_frame(&mut note));
         self.held.frames().for_each(|frame| for_each_frame(&frame.bytes, &mut note));
         let mut aliases = Vec::new();
         (self.told_topics, self.told_publishers) = (BitSet::default(), BitSet::default());
@@ -126,7 +126,7 @@ impl Queue {
     pub(crate) fn unacknowledged(&self, mut each: impl FnMut(&[u8], &[Mark], u64)) {
         for batch in self.kept.iter().chain(&self.sealed) {
             let mut index = 0;
-            for_each_frame(&batch.bytes, |kind, body| {
+            batch.for_each_frame(|kind, body| {
                 let position = batch.start() + u64::from(index) + 1;
                 if kind == kind::DELIVER && position > self.acknowledged {
                     each(body, &batch.marks, expiry(&batch.expiring, index));
@@ -169,7 +169,7 @@ impl Queue {
     pub(crate) fn messages(&self) -> u64 {
         let mut messages = self.held.len() as u64;
         let mut count = |kind, _: &[u8]| messages += u64::from(kind == kind::DELIVER);
-        self.sealed.iter().for_each(|batch| for_each_frame(&batch.bytes, &mut count));
+        self.sealed.iter().for_each(|batch| batch.for_each_frame(&mut count));
         for_each_frame(&self.open.bytes, &mut count);
         messages
     }
@@ -184,7 +184,7 @@ impl Queue {
         all.retain(|batch| batch.frames > 0);
         self.sealed = all;
         (self.kept_bytes, self.front_sent) = (0, 0);
-        self.unsent = self.sealed.iter().map(|batch| batch.bytes.len()).sum();
+        self.unsent = self.sealed.iter().map(|batch| batch.len()).sum();
         (self.sent, self.credit) = (0, 0);
         self.announced = false;
     }

@@ -1,8 +1,10 @@
 use super::*;
 use crate::origins::Whose;
 use macula_proto::frame::{FrameError, Splitter};
+use proptest::prelude::*;
 
 fn entry<'a>(shared: &'a [u8], key: &'a str) -> Entry<'a> {
+    let shared = Shared::Copied(shared);
     Entry { subscriptions: &[], shared, topic: 1, key, mark: Mark::default(), expires_ms: 0 }
 }
 
@@ -205,4 +207,174 @@ fn a_full_gateway_takes_nothing_from_those_who_read() {
         behind(Class::Telemetry).push(entry(&[0], ""), full(Overflow::Disconnect), &mut Origins::default()),
         Pushed::Disconnect
     );
+}
+
+/// What is done to a queue.
+#[derive(Clone, Debug)]
+enum Step {
+    /// So many bytes.
+    Push(usize),
+    Grant(u64),
+    Take,
+    /// This share of what was sent, in percent.
+    Acknowledge(u64),
+    /// The receiver is back and has this share of what was not acknowledged.
+    Rewind(u64),
+    HandOver,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => prop_oneof![1usize..200, 8_000usize..40_000].prop_map(Step::Push),
+        2 => (1u64..100_000).prop_map(Step::Grant),
+        3 => Just(Step::Take),
+        1 => (0u64..=100).prop_map(Step::Acknowledge),
+        1 => (0u64..=100).prop_map(Step::Rewind),
+        1 => Just(Step::HandOver),
+    ]
+}
+
+/// Two queues of the same messages, and what has come out of them.
+struct Both {
+    queues: [Queue; 2],
+    taken: [Vec<u8>; 2],
+}
+
+impl Both {
+    fn each(&mut self, mut each: impl FnMut(&mut Queue, &mut Vec<u8>)) {
+        self.queues.iter_mut().zip(&mut self.taken).for_each(|(queue, taken)| each(queue, taken));
+    }
+
+    fn take_all(&mut self) {
+        self.each(|queue, taken| {
+            while let Some(bytes) = queue.take(0, &mut Origins::default()) {
+                taken.extend_from_slice(&bytes);
+            }
+        });
+    }
+
+    /// Frames of the stream that the receiver has whole.
+    fn received(&self) -> u64 {
+        let mut frames = self.queues[0].acknowledged();
+        let mut count = |_, _: &[u8]| {
+            frames += 1;
+            Ok::<(), FrameError>(())
+        };
+        Splitter::new(usize::MAX).split(&self.taken[0], &mut count).unwrap();
+        frames
+    }
+}
+
+fn unacknowledged(queue: &Queue) -> Vec<(Vec<u8>, u64)> {
+    let mut all = Vec::new();
+    queue.unacknowledged(|body, _, expires_ms| all.push((body.to_vec(), expires_ms)));
+    all
+}
+
+proptest! {
+    /// Whether the memory of a large message is shared or copied, the same bytes come out.
+    #[test]
+    fn shared_bodies_make_the_same_stream(steps in prop::collection::vec(step(), 1..60)) {
+        let queue = || {
+            let mut queue = Queue::new(Class::Event, 0);
+            queue.keeps = true;
+            queue
+        };
+        let mut both = Both { queues: [queue(), queue()], taken: [Vec::new(), Vec::new()] };
+        let (mut fill, mut granted) = (0u8, 0);
+        for step in steps {
+            match step {
+                Step::Push(length) => {
+                    fill = fill.wrapping_add(1);
+                    let mut body = vec![fill; length];
+                    // It names nothing that would have to be told.
+                    body[0] = NO_FIELD;
+                    let body = Bytes::from(body);
+                    let large = if length < 8_000 { Shared::Copied(&body) } else { Shared::Kept(&body) };
+                    for (queue, shared) in both.queues.iter_mut().zip([Shared::Copied(&body), large]) {
+                        queue.append(Entry { shared, ..entry(&[], "") }, &mut Origins::default());
+                    }
+                }
+                Step::Grant(bytes) => {
+                    granted += bytes;
+                    both.each(|queue, _| queue.grant(granted));
+                }
+                Step::Take => both.take_all(),
+                Step::Acknowledge(percent) => {
+                    // All that was received is forgotten here, so that counting begins anew behind it.
+                    let (acknowledged, received) = (both.queues[0].acknowledged(), both.received());
+                    if percent < 50 || received == acknowledged {
+                        continue;
+                    }
+                    both.each(|queue, taken| {
+                        assert!(queue.acknowledge(received, &mut Origins::default()));
+                        let mut end = 0;
+                        for _ in acknowledged..received {
+                            end += batch_frame_len(&taken[end..]);
+                        }
+                        taken.drain(..end);
+                    });
+                }
+                Step::Rewind(percent) => {
+                    let (from, to) = (both.queues[0].acknowledged(), both.received());
+                    let position = from + (to - from) * percent / 100;
+                    granted = 0;
+                    both.each(|queue, taken| {
+                        taken.clear();
+                        queue.suspend(usize::MAX, &mut Origins::default());
+                        assert!(queue.rewind(position, &mut Origins::default()));
+                        queue.come_back(0);
+                    });
+                }
+                Step::HandOver => {
+                    granted = 0;
+                    both.each(|queue, taken| {
+                        taken.clear();
+                        queue.suspend(usize::MAX, &mut Origins::default());
+                        queue.hand_over(|_, _| ());
+                        queue.come_back(0);
+                    });
+                }
+            }
+            let [copied, kept] = &both.queues;
+            prop_assert_eq!(unacknowledged(copied), unacknowledged(kept));
+            prop_assert_eq!((copied.messages(), copied.position()), (kept.messages(), kept.position()));
+            prop_assert_eq!(copied.backlog(), kept.backlog());
+            prop_assert_eq!(&both.taken[0], &both.taken[1]);
+        }
+        both.each(|queue, _| queue.grant(u64::MAX));
+        both.take_all();
+        prop_assert_eq!(&both.taken[0], &both.taken[1]);
+    }
+}
+
+/// A tag of no wire type.
+const NO_FIELD: u8 = 7;
+
+/// Bytes of the first frame.
+fn batch_frame_len(bytes: &[u8]) -> usize {
+    let (length, taken) = varint::get(bytes).unwrap().expect("a whole frame");
+    taken + length as usize
+}
+
+#[test]
+fn a_large_message_of_no_use_any_more_is_not_sent() {
+    let mut queue = Queue::new(Class::Event, u64::MAX);
+    let body = Bytes::from(vec![NO_FIELD; 20_000]);
+    for expires_ms in [5, 20] {
+        let shared = Shared::Kept(&body);
+        queue.append(Entry { shared, expires_ms, ..entry(&[], "") }, &mut Origins::default());
+    }
+    let mut stream = Vec::new();
+    while let Some(bytes) = queue.take(10, &mut Origins::default()) {
+        stream.extend_from_slice(&bytes);
+    }
+    let mut kinds = Vec::new();
+    let split = Splitter::new(usize::MAX).split(&stream, |kind, body| {
+        kinds.push((kind, body.len()));
+        Ok::<(), FrameError>(())
+    });
+    split.unwrap();
+    assert_eq!(kinds, [(kind::EXPIRED, 0), (kind::DELIVER, 20_000)]);
+    assert_eq!((queue.take_expired(), queue.backlog()), (1, 0));
 }
