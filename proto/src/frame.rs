@@ -4,6 +4,11 @@
 //! a frame straddles chunks. [`put`] and [`put_message`] append frames.
 
 use crate::varint;
+use bytes::Bytes;
+
+/// From this size on, what a frame holds is better shared with the memory that it was received in than copied. A guess, not
+/// measured.
+pub const SHARED_BYTES: usize = 4 << 10;
 
 /// Cuts a stream of chunks into frames.
 #[derive(Debug)]
@@ -35,8 +40,10 @@ impl Splitter {
         mut chunk: &[u8],
         mut each: impl FnMut(u8, &[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
-        if !self.partial.is_empty() && !self.complete(&mut chunk, &mut each)? {
-            return Ok(());
+        if !self.partial.is_empty() {
+            let Some(extent) = self.complete(&mut chunk)? else { return Ok(()) };
+            each(self.partial[extent.kind], &self.partial[extent.kind + 1..])?;
+            self.partial.clear();
         }
         while let Some(extent) = Extent::of(chunk, self.limit)?.filter(|extent| extent.end <= chunk.len()) {
             each(chunk[extent.kind], &chunk[extent.kind + 1..extent.end])?;
@@ -46,23 +53,59 @@ impl Splitter {
         Ok(())
     }
 
-    /// Fills up the partial frame and lends it; false when the chunk ends before the frame does.
-    fn complete<E: From<FrameError>>(
+    /// The same for who keeps what the frames hold: `each` gets the memory that the body lies in, too, which is the chunk
+    /// or, for a frame that straddles chunks, its own.
+    ///
+    /// # Errors
+    /// As of [`Splitter::split`].
+    #[inline]
+    pub fn split_shared<E: From<FrameError>>(
         &mut self,
-        chunk: &mut &[u8],
-        each: &mut impl FnMut(u8, &[u8]) -> Result<(), E>,
-    ) -> Result<bool, E> {
+        chunk: &Bytes,
+        mut each: impl FnMut(u8, &[u8], &Bytes) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = &chunk[..];
+        if !self.partial.is_empty() {
+            let Some(extent) = self.complete(&mut rest)? else { return Ok(()) };
+            let whole = self.take_partial();
+            each(whole[extent.kind], &whole[extent.kind + 1..], &whole)?;
+        }
+        loop {
+            match Extent::of(rest, self.limit)? {
+                Some(extent) if extent.end <= rest.len() => {
+                    each(rest[extent.kind], &rest[extent.kind + 1..extent.end], chunk)?;
+                    rest = &rest[extent.end..];
+                }
+                begun => {
+                    self.partial.reserve_exact(begun.map_or(rest.len(), |extent| extent.end.min(RESERVED_BYTES)));
+                    self.partial.extend_from_slice(rest);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Makes the partial frame, which is whole now, memory of its own.
+    fn take_partial(&mut self) -> Bytes {
+        if self.partial.len() >= SHARED_BYTES {
+            return Bytes::from(std::mem::take(&mut self.partial));
+        }
+        let whole = Bytes::copy_from_slice(&self.partial);
+        self.partial.clear();
+        whole
+    }
+
+    /// Fills up the partial frame from the chunk; `None` when the chunk ends before the frame does.
+    fn complete(&mut self, chunk: &mut &[u8]) -> Result<Option<Extent>, FrameError> {
         loop {
             let extent = Extent::of(&self.partial, self.limit)?;
             // Without a length yet, one more byte: a frame has at least two, so this never takes too much.
             let missing = extent.as_ref().map_or(1, |extent| extent.end - self.partial.len());
-            if let (0, Some(extent)) = (missing, extent) {
-                each(self.partial[extent.kind], &self.partial[extent.kind + 1..])?;
-                self.partial.clear();
-                return Ok(true);
+            if missing == 0 {
+                return Ok(extent);
             }
             if chunk.is_empty() {
-                return Ok(false);
+                return Ok(None);
             }
             let (taken, rest) = chunk.split_at(missing.min(chunk.len()));
             self.partial.extend_from_slice(taken);
@@ -70,6 +113,9 @@ impl Splitter {
         }
     }
 }
+
+/// What is set aside for a frame by its length alone; a longer one grows as it comes.
+const RESERVED_BYTES: usize = 64 << 10;
 
 /// Where the parts of a frame lie: its kind byte, and the first byte after it.
 struct Extent {
@@ -149,22 +195,31 @@ mod tests {
         fn any_cut_gives_the_same_frames(
             frames in prop::collection::vec((any::<u8>(), prop::collection::vec(any::<u8>(), 0..300)), 0..12),
             cuts in prop::collection::vec(1usize..200, 0..40),
+            large in prop::option::of(SHARED_BYTES..3 * SHARED_BYTES),
         ) {
+            let large = large.map(|length| (9, vec![7; length]));
+            let frames: Vec<(u8, Vec<u8>)> = frames.into_iter().chain(large).collect();
             let mut stream = Vec::new();
             for (kind, body) in &frames {
                 put(&mut stream, *kind, body);
             }
-            let mut splitter = Splitter::new(1000);
-            let mut seen = Vec::new();
-            let mut rest = &stream[..];
-            for cut in cuts {
-                let (head, tail) = rest.split_at(cut.min(rest.len()));
-                split(&mut splitter, head, &mut seen).unwrap();
-                rest = tail;
+            let limit = 4 * SHARED_BYTES;
+            let (mut splitter, mut sharing) = (Splitter::new(limit), Splitter::new(limit));
+            let (mut seen, mut shared) = (Vec::new(), Vec::new());
+            let mut rest = Bytes::from(stream);
+            for cut in cuts.into_iter().chain([usize::MAX]) {
+                let chunk = rest.split_to(cut.min(rest.len()));
+                split(&mut splitter, &chunk, &mut seen).unwrap();
+                let splitting = sharing.split_shared(&chunk, |kind, body, memory| {
+                    shared.push((kind, memory.slice_ref(body)));
+                    Ok::<(), FrameError>(())
+                });
+                splitting.unwrap();
             }
-            split(&mut splitter, rest, &mut seen).unwrap();
-            prop_assert_eq!(seen, frames);
-            prop_assert_eq!(splitter.held(), 0);
+            prop_assert_eq!(&seen, &frames);
+            let shared: Vec<(u8, Vec<u8>)> = shared.into_iter().map(|(kind, body)| (kind, body.to_vec())).collect();
+            prop_assert_eq!(shared, frames);
+            prop_assert_eq!((splitter.held(), sharing.held()), (0, 0));
         }
 
         #[test]

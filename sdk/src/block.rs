@@ -92,13 +92,12 @@ impl Block {
         }
     }
 
-    pub(crate) fn add_chunk(&mut self, chunk: Bytes) -> u32 {
-        self.chunks.push(chunk);
-        self.chunks.len() as u32 - 1
-    }
-
-    /// The chunk that was added last.
-    pub(crate) fn last_chunk(&self) -> u32 {
+    /// The place of a chunk, which is added unless it is the last one there.
+    #[inline]
+    pub(crate) fn chunk(&mut self, chunk: &Bytes) -> u32 {
+        if self.chunks.last().is_none_or(|last| last.as_ptr() != chunk.as_ptr()) {
+            self.chunks.push(chunk.clone());
+        }
         self.chunks.len() as u32 - 1
     }
 

@@ -4,7 +4,7 @@
 //! the gateway can begin with the frame after the last one that has come whole.
 
 use crate::block::Place;
-use crate::message::{Class, PublisherId, PublisherRun, TopicName};
+use crate::message::{Class, PublisherId, PublisherRun, TopicName, place};
 use crate::seen::Seen;
 use crate::shares::Shares;
 use crate::subscription::Notification;
@@ -26,7 +26,6 @@ const ALIAS_LIMIT: usize = 1 << 24;
 pub(crate) struct Intake {
     splitter: Splitter,
     tables: Tables,
-    chunk: u64,
     /// The stream of this connection has come.
     open: bool,
 }
@@ -83,7 +82,7 @@ impl Intake {
             seen: Seen::default(),
             shares: Shares::default(),
         };
-        Self { splitter: Splitter::new(limits::FRAME_BYTES), tables, chunk: 0, open: false }
+        Self { splitter: Splitter::new(limits::FRAME_BYTES), tables, open: false }
     }
 
     /// A new connection, and so a new stream. With `resumed` it goes on where the last one stopped.
@@ -110,13 +109,11 @@ impl Intake {
 
     /// Takes the next chunk; gives the bytes that now wait for the application.
     pub(crate) fn receive(&mut self, chunk: &Bytes, to: &mut Subscriptions) -> Result<u64, Violation> {
-        self.chunk += 1;
-        let (serial, tables) = (self.chunk, &mut self.tables);
-        let mut waiting = 0;
-        self.splitter.split(chunk, |kind, body| {
+        let (tables, mut waiting) = (&mut self.tables, 0);
+        self.splitter.split_shared(chunk, |kind, body, memory| {
             tables.frames += 1;
             if kind == kind::DELIVER {
-                waiting += tables.deliver(body, chunk, serial, to)?;
+                waiting += tables.deliver(body, memory, to)?;
                 return Ok(());
             }
             waiting += tables.frame(kind, body, to)?;
@@ -128,13 +125,7 @@ impl Intake {
 
 impl Tables {
     #[inline]
-    fn deliver(
-        &mut self,
-        body: &[u8],
-        chunk: &Bytes,
-        serial: u64,
-        to: &mut Subscriptions,
-    ) -> Result<u64, Violation> {
+    fn deliver(&mut self, body: &[u8], memory: &Bytes, to: &mut Subscriptions) -> Result<u64, Violation> {
         let deliver = wire::Deliver::decode(body)?;
         let (Some(topic), Some(publisher)) =
             (told(&mut self.topics, deliver.topic), told(&mut self.publishers, deliver.publisher))
@@ -158,25 +149,13 @@ impl Tables {
                 return Ok(0);
             }
         }
-        let offset = (deliver.message.as_ptr() as usize).wrapping_sub(chunk.as_ptr() as usize);
-        let lies_within = offset <= chunk.len() && deliver.message.len() <= chunk.len() - offset;
+        let message = place(memory, deliver.message);
         let bytes = body.len() as u64;
         let position = self.frames;
         let mut waiting = 0;
         for number in deliver.subscriptions() {
-            let Some((block, chunk_noted)) = to.stage(number, self.class, position) else { continue };
-            let (chunk, start) = match lies_within {
-                true if *chunk_noted == Some(serial) => (block.last_chunk(), offset as u32),
-                true => {
-                    *chunk_noted = Some(serial);
-                    (block.add_chunk(chunk.clone()), offset as u32)
-                }
-                // The frame began in an earlier chunk and was put together elsewhere.
-                false => {
-                    *chunk_noted = None;
-                    (block.add_chunk(Bytes::copy_from_slice(deliver.message)), 0)
-                }
-            };
+            let Some(block) = to.stage(number, self.class, position) else { continue };
+            let chunk = block.chunk(memory);
             if topic.block != block.serial {
                 (topic.block, topic.index) = (block.serial, block.add_topic(Arc::clone(&topic.value)));
             }
@@ -185,8 +164,8 @@ impl Tables {
             }
             let place = Place {
                 chunk,
-                start,
-                end: start + deliver.message.len() as u32,
+                start: message.start,
+                end: message.end,
                 topic: topic.index,
                 publisher: publisher.index,
                 sequence: deliver.sequence,

@@ -365,7 +365,7 @@ impl fmt::Debug for Message {
 
 /// Where `part`, which borrows from `whole`, lies in it.
 #[inline]
-fn place(whole: &[u8], part: &[u8]) -> Range<u32> {
+pub(crate) fn place(whole: &[u8], part: &[u8]) -> Range<u32> {
     if part.is_empty() {
         return 0..0;
     }

@@ -54,8 +54,6 @@ struct Entry {
     /// It was not restored yet, and that has been logged.
     missing: bool,
     staged: Option<Block>,
-    /// Serial of the chunk that the staged block ends with.
-    chunk: Option<u64>,
     /// Classes whose retained values have not all come.
     retained_open: [bool; 2],
 }
@@ -227,15 +225,9 @@ impl Subscriptions {
         }
     }
 
-    /// The block to which deliveries of this read go, and the serial of the chunk that it ends with. `position` is that
-    /// of the frame.
+    /// The block to which deliveries of this read go. `position` is that of the frame.
     #[inline]
-    pub(crate) fn stage(
-        &mut self,
-        number: u32,
-        class: Class,
-        position: u64,
-    ) -> Option<(&mut Block, &mut Option<u64>)> {
+    pub(crate) fn stage(&mut self, number: u32, class: Class, position: u64) -> Option<&mut Block> {
         let entry = self.entries.get_mut(&number)?;
         if entry.staged.is_none() {
             self.serial += 1;
@@ -246,10 +238,9 @@ impl Subscriptions {
             let first = if class == Class::Event { position } else { 0 };
             block.reset(class, self.serial, manual, first);
             entry.staged = Some(block);
-            entry.chunk = None;
             self.staged.push(number);
         }
-        Some((entry.staged.as_mut()?, &mut entry.chunk))
+        entry.staged.as_mut()
     }
 
     /// Whether a delivery to this subscription is one of its group's.
@@ -269,7 +260,7 @@ impl Subscriptions {
         let numbers: Vec<u32> = self.entries.keys().copied().collect();
         let mut waiting = 0;
         for number in numbers {
-            if let Some((block, _)) = self.stage(number, class, position) {
+            if let Some(block) = self.stage(number, class, position) {
                 block.notice(notice.clone(), bytes, position);
                 waiting += bytes;
             }
@@ -284,7 +275,7 @@ impl Subscriptions {
         let was_open = std::mem::take(&mut entry.retained_open[class as usize]);
         if was_open
             && entry.retained_open == [false; 2]
-            && let Some((block, _)) = self.stage(number, class, position)
+            && let Some(block) = self.stage(number, class, position)
         {
             block.notice(Notification::RetainedEnd, 0, position);
         }
@@ -367,7 +358,6 @@ impl Entry {
             recover: false,
             missing: false,
             staged: None,
-            chunk: None,
             retained_open: [request.retained; 2],
             request,
         }

@@ -8,7 +8,7 @@ use crate::message::Class;
 use crate::outbox::Outbox;
 use crate::status::Status;
 use bytes::Bytes;
-use macula_proto::frame::Splitter;
+use macula_proto::frame::{SHARED_BYTES, Splitter};
 use macula_proto::kind::{self, StreamKind};
 use macula_proto::v1::acknowledged::Request;
 use macula_proto::{limits, v1};
@@ -20,8 +20,6 @@ use tokio::sync::Notify;
 
 /// Chunks that are taken from a stream together. A chunk is at most a packet, so this is about 200 KiB.
 const CHUNKS: usize = 32;
-/// From this size on, a payload shares the memory that it was received in rather than being copied.
-const SHARED_BYTES: usize = 4 << 10;
 
 /// Whether the gateway has said that it leaves, and when to come back.
 #[derive(Debug, Default)]
@@ -195,25 +193,25 @@ async fn calls(core: &Arc<Core>, stream: &mut quinn::RecvStream) -> Result<(), S
     while let Some(chunk) = stream.read_chunk(usize::MAX, true).await.map_err(|error| error.to_string())? {
         let chunk = chunk.bytes;
         splitter
-            .split(&chunk, |kind, body| call_frame(core, kind, body, &chunk))
+            .split_shared(&chunk, |kind, body, memory| call_frame(core, kind, body, memory))
             .map_err(|error: Violation| error.to_string())?;
         core.rpc_inflow.receive(chunk.len() as u64, 0, |total| core.grant(v1::Class::Rpc, total));
     }
     Ok(())
 }
 
-fn call_frame(core: &Arc<Core>, kind: u8, body: &[u8], chunk: &Bytes) -> Result<(), Violation> {
+fn call_frame(core: &Arc<Core>, kind: u8, body: &[u8], memory: &Bytes) -> Result<(), Violation> {
     match kind {
-        kind::CALL => core.serve(decode(body, chunk)?),
+        kind::CALL => core.serve(decode(body, memory)?),
         kind::CALL_RESULT => {
-            let result: v1::CallResult = decode(body, chunk)?;
+            let result: v1::CallResult = decode(body, memory)?;
             let call = result.call;
             if !core.calls.result(result) {
                 core.rpc.send(kind::CALL_CANCEL, &v1::CallCancel { call });
             }
         }
         kind::CALL_ERROR => {
-            let error: v1::CallError = decode(body, chunk)?;
+            let error: v1::CallError = decode(body, memory)?;
             let call = error.call;
             if !core.calls.error(error) {
                 core.rpc.send(kind::CALL_CANCEL, &v1::CallCancel { call });
@@ -231,12 +229,9 @@ fn call_frame(core: &Arc<Core>, kind: u8, body: &[u8], chunk: &Bytes) -> Result<
     Ok(())
 }
 
-fn decode<T: prost::Message + Default>(body: &[u8], chunk: &Bytes) -> Result<T, Violation> {
-    let within = chunk.as_ptr_range().contains(&body.as_ptr());
-    if within && body.len() >= SHARED_BYTES {
-        return Ok(T::decode(chunk.slice_ref(body))?);
-    }
-    Ok(T::decode(body)?)
+/// Payloads of a large message share the memory that it lies in.
+fn decode<T: prost::Message + Default>(body: &[u8], memory: &Bytes) -> Result<T, Violation> {
+    Ok(if body.len() >= SHARED_BYTES { T::decode(memory.slice_ref(body))? } else { T::decode(body)? })
 }
 
 #[cfg(test)]
