@@ -26,6 +26,7 @@ struct Inner {
     started: Instant,
     /// Woken when a link comes or goes.
     links: Notify,
+    met: Notify,
     mesh: Mesh,
 }
 
@@ -88,8 +89,22 @@ impl Hub {
             outlets: RefCell::default(),
             started: Instant::now(),
             links: Notify::new(),
+            met: Notify::new(),
             mesh: Mesh::default(),
         }))
+    }
+
+    /// There are other gateways.
+    pub(crate) fn expect_peers(&self) {
+        self.0.node.borrow_mut().expect_peers();
+    }
+
+    /// Resolves when the others were met, or their time to come is over: then what is taken here is known to whom it concerns.
+    pub(crate) async fn met(&self) {
+        let met = self.0.met.notified();
+        if self.0.node.borrow().is_meeting() {
+            met.await;
+        }
     }
 
     pub(crate) fn open_session(&self) -> (ConnKey, Rc<Outlet>) {
@@ -171,6 +186,9 @@ impl Hub {
     pub(crate) fn tick(&self) {
         let now = self.now();
         self.0.node.borrow_mut().tick(now);
+        if !self.0.node.borrow().is_meeting() {
+            self.0.met.notify_waiters();
+        }
         if self.0.mesh.is_due(now, self.peers().len()) {
             let document = mesh::document(self, true).to_string();
             self.0.node.borrow_mut().tell_state(document.as_bytes(), now);

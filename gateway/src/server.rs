@@ -281,6 +281,9 @@ impl Data {
         tracing::info!(name = own.name, node = %own.node, realm = own.realm, address = %local, "gateway listens");
         let own_tls = trust.own().map_err(StartError::Identity)?;
         let hub = Hub::new(own, settings.payload_bytes);
+        if !settings.peers.is_empty() {
+            hub.expect_peers();
+        }
         Ok(Self {
             settings,
             hub,

@@ -77,7 +77,8 @@ impl Splitter {
                     rest = &rest[extent.end..];
                 }
                 begun => {
-                    self.partial.reserve_exact(begun.map_or(rest.len(), |extent| extent.end.min(RESERVED_BYTES)));
+                    self.partial
+                        .reserve_exact(begun.map_or(rest.len(), |extent| extent.end.min(RESERVED_BYTES)));
                     self.partial.extend_from_slice(rest);
                     return Ok(());
                 }

@@ -32,6 +32,10 @@ pub(super) async fn serve(request: &Request<'_>, exchange: &mut Exchange) -> Res
     };
     let mut local = request.open()?;
     let payload = request.payload(exchange).await?;
+    if stream == StreamKind::Event {
+        // Nobody sends it again when this gateway dies before the others have heard of it.
+        request.hub().met().await;
+    }
     let alias = TopicAlias { alias: 1, topic: topic.to_string(), content_type: payload.content_type };
     local.send(stream, kind::TOPIC_ALIAS, &alias);
     let message = Message { payload: payload.bytes, ..message };

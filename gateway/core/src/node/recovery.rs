@@ -6,6 +6,7 @@ use super::messages::{Moving, tell_aliases};
 use super::{Node, Parked, Violation};
 use crate::hash::HashSet;
 use crate::key::{ConnKey, GroupKey, MessageClass, NodeId, SubscriptionKey};
+use crate::membership::{Member, MemberState};
 use crate::origins::Mark;
 use crate::queue::{Entry, Shared};
 use crate::seen::Met;
@@ -24,6 +25,9 @@ const LOG_BYTES: usize = 64 << 20;
 /// that had them before, and knows which it has done. A guess, not measured: clients that lost the same gateway come back
 /// within a second of each other, unless they were waiting between two attempts.
 const QUIET_MS: u64 = 2_000;
+/// How long no new member was heard of, when a gateway takes those that it knows for all. A guess: joining tells a newcomer
+/// of others within some tenths of a second.
+const NEWS_MS: u64 = 1_000;
 /// A session that comes back is sent nothing of the log until it has made no subscription again for so long. For then all of
 /// them are given each event together and in order: one after the other, the first would have the client take for known
 /// what the second has not had. A tick; clients subscribe anew in one go.
@@ -45,6 +49,8 @@ pub(super) struct Recovery {
     pub(super) absent: Vec<Absent>,
     /// Sessions that make their subscriptions again.
     sessions: Vec<Returning>,
+    /// Since when all members that are known are linked.
+    met_ms: Option<u64>,
 }
 
 /// A session that is given nothing yet.
@@ -70,7 +76,7 @@ struct Gathering {
 impl Recovery {
     fn new(until_ms: u64, before: u64) -> Self {
         let (log, groups, absent, sessions) = (VecDeque::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { until_ms, log, before, left: 0, bytes: 0, groups, absent, sessions }
+        Self { until_ms, log, before, left: 0, bytes: 0, groups, absent, sessions, met_ms: None }
     }
 
     /// How many events had come from clients here before those that are held, if all since it began are.
@@ -154,11 +160,23 @@ impl Node {
         }
     }
 
+    /// There are other gateways, which this one has not met yet. Until it has, or ten seconds are over, nothing that it takes is
+    /// settled: if it dies before, nobody may ever have known of it.
+    pub fn expect_peers(&mut self) {
+        self.recovery = Some(Recovery::new(WINDOW_MS, self.events));
+    }
+
+    /// True while what this gateway takes is not settled because it has not met the others.
+    pub fn is_meeting(&self) -> bool {
+        self.recovery.is_some() && !self.recovered
+    }
+
     /// A client has come that was connected elsewhere, or to an earlier run of this gateway.
     pub(super) fn begin_recovery(&mut self, now: Now) {
-        if self.recovery.is_none() && !self.recovered && now.elapsed_ms < START_MS {
+        if !self.recovered && now.elapsed_ms < START_MS {
             self.recovered = true;
-            self.recovery = Some(Recovery::new(now.elapsed_ms + WINDOW_MS, self.events));
+            let until_ms = now.elapsed_ms + WINDOW_MS;
+            self.recovery.get_or_insert_with(|| Recovery::new(until_ms, self.events)).until_ms = until_ms;
         }
     }
 
@@ -199,14 +217,13 @@ impl Node {
         }
     }
 
-    /// Ends the time in which clients come back, when it is over.
+    /// Ends the time in which clients come back, and peers are met, when it is over.
     pub(super) fn check_recovery(&mut self, now: Now) {
-        let over = self.recovery.as_ref().is_some_and(|recovery| now.elapsed_ms >= recovery.until_ms);
+        let Some(recovery) = &self.recovery else { return };
+        let over = now.elapsed_ms >= recovery.until_ms || !self.recovered && self.has_met_all(now);
         self.give_gathered(over, now);
         self.give_returned(over, now);
-        let Some(recovery) = self.recovery.take_if(|recovery| now.elapsed_ms >= recovery.until_ms) else {
-            return;
-        };
+        let Some(recovery) = self.recovery.take_if(|_| over) else { return };
         if now.elapsed_ms >= START_MS {
             self.claims = Vec::new();
         }
@@ -218,10 +235,25 @@ impl Node {
         }
     }
 
+    /// Whether all members have told what they want, and nobody new was heard of for a while.
+    fn has_met_all(&mut self, now: Now) -> bool {
+        let there = |member: &Member| matches!(member.state, MemberState::Alive | MemberState::Suspect);
+        let members = self.membership.members().filter(there).count();
+        let met = self
+            .links
+            .iter()
+            .filter_map(|key| self.link(*key))
+            .filter(|link| link.snapshot || link.told_before)
+            .count();
+        let Some(recovery) = &mut self.recovery else { return true };
+        recovery.met_ms = (0 < members && members <= met).then(|| recovery.met_ms.unwrap_or(now.elapsed_ms));
+        recovery.met_ms.is_some_and(|since| now.elapsed_ms >= since + NEWS_MS)
+    }
+
     /// A member has joined a group: while clients come back, a new group waits for the others. With `recover` it had
     /// members before, and gets what was published since the first client came back.
     pub(super) fn gather(&mut self, group: GroupKey, new: bool, recover: bool, now: Now) {
-        let Some(recovery) = &mut self.recovery else { return };
+        let Some(recovery) = self.recovery.as_mut().filter(|_| self.recovered) else { return };
         let from = if recover { 0 } else { recovery.logged() };
         match recovery.groups.iter_mut().find(|known| known.group == group) {
             Some(known) => {

@@ -134,7 +134,11 @@ impl Network {
     /// `count` gateways that start within a second, of which each knows the address of the first.
     pub(crate) fn new(mut rng: Rng, count: usize, paths: Paths) -> Self {
         macula_core::fix_hashes();
-        let gateways = (0..count).map(|index| Gateway::new(index, 1, 0, rng.below(800) as u64)).collect();
+        let mut gateways: Vec<Gateway> =
+            (0..count).map(|index| Gateway::new(index, 1, 0, rng.below(800) as u64)).collect();
+        if count > 1 {
+            gateways.iter_mut().for_each(|gateway| gateway.node.expect_peers());
+        }
         let mut network = Self {
             rng,
             now_ms: 0,
@@ -218,6 +222,9 @@ impl Network {
         let Gateway { epoch, skew_ms, sent, .. } = self.gateways[gateway];
         self.gateways[gateway] = Gateway::new(gateway, epoch + 1, self.now_ms, skew_ms);
         self.gateways[gateway].sent = sent;
+        if self.gateways.len() > 1 {
+            self.gateways[gateway].node.expect_peers();
+        }
         self.after(1, Event::Tick { gateway, epoch: epoch + 1 });
     }
 

@@ -29,6 +29,8 @@ pub(crate) enum Step {
     Continue(usize),
     /// The connection of a client breaks.
     Drop(usize),
+    /// A client that nobody has met before connects to a gateway.
+    Come(usize),
     /// A client goes to another gateway.
     Move(usize, usize),
     /// A gateway is killed.
@@ -53,6 +55,7 @@ impl fmt::Display for Step {
             Self::Pause(gateway) => write!(f, "gateway {gateway} is stopped for a while"),
             Self::Continue(gateway) => write!(f, "gateway {gateway} goes on"),
             Self::Drop(client) => write!(f, "client {client} loses its connection"),
+            Self::Come(gateway) => write!(f, "a new client connects to gateway {gateway}"),
             Self::Move(client, gateway) => write!(f, "client {client} goes to gateway {gateway}"),
             Self::Kill(gateway) => write!(f, "gateway {gateway} is killed"),
             Self::Stop(gateway) => write!(f, "gateway {gateway} stops orderly"),
@@ -152,6 +155,11 @@ impl Network {
             Step::Pause(gateway) => self.pause(gateway),
             Step::Continue(gateway) => self.go_on(gateway),
             Step::Drop(client) => self.drop_client(client),
+            Step::Come(gateway) => {
+                let client = self.add_client(gateway, 50_000, false);
+                let known = &mut self.model.clients[client];
+                (known.keeps, known.resume_ms) = (true, 30_000);
+            }
             Step::Move(client, gateway) => {
                 self.drop_client(client);
                 self.model.clients[client].move_to(gateway);
