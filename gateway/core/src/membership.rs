@@ -46,6 +46,10 @@ const GOSSIP: Duration = Duration::from_millis(250);
 const FAN_OUT: NonZeroUsize = NonZeroUsize::new(3).unwrap();
 /// A member is asked for others it knows this often, against news that was lost.
 const ANNOUNCE: Duration = Duration::from_secs(10);
+/// Where nothing was heard for so long, peers with a link are told that this gateway is there. Whoever takes it for down sends it
+/// nothing, and foca, once it has told them once that it is not, waits for an answer: if that was lost, for ever. Otherwise there is
+/// a probe or an answer every second.
+const SILENCE_MS: u64 = 5_000;
 
 /// The members of a mesh, as one of them sees it.
 ///
@@ -61,6 +65,8 @@ pub struct Membership {
     /// Decimal digits of the number of members that foca is set up for.
     digits: u32,
     mode: Mode,
+    /// When a datagram was taken, or peers were told that this gateway is there.
+    heard_ms: u64,
     received: u64,
     refused: u64,
 }
@@ -150,6 +156,7 @@ impl Membership {
             looked_ms: 0,
             digits: 1,
             mode: Mode::Member,
+            heard_ms: 0,
             received: 0,
             refused: 0,
         }
@@ -205,6 +212,7 @@ impl Membership {
         }
         self.received += 1;
         self.outbox.now_ms = now_ms;
+        self.heard_ms = now_ms;
         match self.foca.handle_data(packet, &mut self.outbox) {
             Ok(()) => Ok(()),
             // Races of probes and renewals.
@@ -227,6 +235,19 @@ impl Membership {
             }
             // A probe that was cut short by a change of links starts again by itself.
             let _ = self.foca.handle_timer(timer, &mut self.outbox);
+        }
+        if now_ms >= self.heard_ms + SILENCE_MS && self.mode == Mode::Member {
+            self.heard_ms = now_ms;
+            self.break_silence();
+        }
+    }
+
+    fn break_silence(&mut self) {
+        let linked = self.others().filter(|member| self.outbox.linked.contains(&member.id().node));
+        let peers: Vec<Run> = linked.map(|member| member.id().clone()).take(FAN_OUT.get()).collect();
+        for peer in peers {
+            let announced = self.foca.announce(peer, &mut self.outbox);
+            debug_assert!(announced.is_ok(), "a run fits a datagram");
         }
     }
 

@@ -446,8 +446,10 @@ impl Node {
             ("", members) => members.first().and_then(|id| self.group_behind(from, *id)),
             (pattern, _) => Some(Name { pattern: parse(pattern)?, group: back.group }),
         };
-        // Its gateway has waited for them long enough.
-        deliver.members.iter().for_each(|id| self.miss_member(from, *id, now));
+        // Its gateway has waited for them long enough; of telemetry it waits for nobody.
+        if class == MessageClass::Event {
+            deliver.members.iter().for_each(|id| self.miss_member(from, *id, now));
+        }
         let message = deliver.message.unwrap_or_default();
         let Some(conn) = self.conns.get_mut(from) else { return Ok(()) };
         let inbound = conn.inbound(class.stream());

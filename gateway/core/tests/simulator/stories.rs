@@ -2,7 +2,6 @@
 
 use crate::network::Network;
 use crate::paths::Paths;
-use crate::rng::Rng;
 use crate::scenario::{Kind, Step};
 
 /// A mesh of four with three clients, and what happens to it.
