@@ -167,11 +167,12 @@ impl Node {
         let Some(conn) = self.conns.get_mut(parked) else { return };
         let mut events = conn.take_queue(MessageClass::Event);
         let before = events.weight();
-        let whole = events.is_whole();
+        // Before a peer has told what it wants, nothing is queued for it.
+        let sent_up_to = conn.link().and_then(|link| link.sent_up_to);
+        let whole = events.is_whole() && sent_up_to.is_none_or(|sent_up_to| sent_up_to == self.events);
         events.hand_over(|alias, out| describe(alias, &self.topics, &self.publishers, out));
         self.queued = self.queued + events.weight() - before;
         let held = events.position();
-        let sent_up_to = conn.link().and_then(|link| link.sent_up_to);
         let (interest, earlier) = conn.link_mut().map_or_else(Default::default, |link| {
             (std::mem::take(&mut link.interest), std::mem::take(&mut link.inherited))
         });
