@@ -154,6 +154,17 @@ impl Batch {
         self.expiring.iter_mut().for_each(|expiring| expiring.frame -= skipped);
     }
 
+    /// Takes off the frames up to and with this position, which lies within it, as a batch of their own.
+    pub(super) fn split_to(&mut self, position: u64, origins: &mut Origins) -> Self {
+        let (marks, expiring) = (self.marks.clone(), self.expiring.clone());
+        marks.iter().for_each(|mark| origins.refer(*mark));
+        let (before, frames) = (self.bytes.clone(), (position - self.start()) as u32);
+        self.skip_to(position);
+        let bytes = before.slice(..before.len() - self.bytes.len());
+        let expiring = expiring.into_iter().filter(|expiring| expiring.frame < frames).collect();
+        Self { bytes, body: Bytes::new(), frames, end: position, marks, expiring }
+    }
+
     /// Puts an Expired in the place of each message whose time is over; how many there were.
     pub(super) fn expire(&mut self, now_ms: u64) -> u64 {
         if self.expiring.iter().all(|expiring| expiring.at_ms > now_ms) {

@@ -45,20 +45,22 @@ impl Queue {
         }
     }
 
-    /// The receiver is back, on a new stream, and has received everything up to this position. False when what it
-    /// has not received is no longer there.
+    /// The receiver is back, on a new stream, and has received everything up to this position. What it has received and not
+    /// acknowledged is not sent again, and is kept: it may die with it. False when what it has not received is no longer there.
     pub(crate) fn rewind(&mut self, position: u64, origins: &mut Origins) -> bool {
         if position < self.acknowledged || position > self.position {
             return false;
         }
         self.unsend();
-        while let Some(front) = self.sealed.front().filter(|front| front.end <= position) {
-            front.release(origins);
+        while let Some(mut front) = self.sealed.pop_front_if(|front| front.start() < position) {
+            if front.end > position {
+                let received = front.split_to(position, origins);
+                self.sealed.push_front(std::mem::replace(&mut front, received));
+            }
             self.unsent -= front.len();
-            self.sealed.pop_front();
+            self.kept_bytes += front.len();
+            self.kept.push_back(front);
         }
-        self.acknowledged = position;
-        self.skip_acknowledged();
         true
     }
 
