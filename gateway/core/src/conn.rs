@@ -98,6 +98,8 @@ pub(crate) struct Link {
     /// Nothing was held for the peer, and it has not told its interest since: up to which of the events of clients here it
     /// has been sent what it wants.
     pub(crate) sent_up_to: Option<u64>,
+    /// When it turned out that the peer had not been sent everything, and its clients were told, or will be.
+    pub(crate) missed_ms: Option<u64>,
     /// Version of the peer's interest that is known here.
     pub(crate) version: u64,
     /// Version of our interest that the peer has in its routes.
@@ -396,6 +398,7 @@ impl Link {
             groups: HashSet::default(),
             snapshot: false,
             told_before: false,
+            missed_ms: None,
             sent_up_to: None,
             version: 0,
             applied: 0,

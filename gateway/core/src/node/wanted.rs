@@ -215,6 +215,9 @@ impl Node {
         let sent_up_to = link.sent_up_to.take();
         let held_from = self.recovery.as_ref().and_then(Recovery::first).unwrap_or(self.events);
         let missed = sent_up_to.is_some_and(|sent_up_to| sent_up_to < held_from);
+        if missed && let Some(link) = self.link_mut(to) {
+            link.missed_ms = Some(now.elapsed_ms);
+        }
         if let Some(conn) = self.conns.get_mut(to).filter(|_| missed && !snapshot.interests.is_empty()) {
             conn.messages(MessageClass::Event).note_loss(None);
             self.announce(to, MessageClass::Event.stream());
