@@ -107,10 +107,9 @@ export class Core implements Handlers {
     this.movingMs = undefined;
     this.payloadBytes = limits?.payloadBytes ?? DEFAULT_PAYLOAD_BYTES;
     this.#intakes.telemetry.restart();
-    if (!resumed) {
-      this.#intakes.event.restart();
-      this.#acknowledged = 0;
-    }
+    if (!resumed) this.#intakes.event.restart();
+    // What was told last may have been lost.
+    this.#acknowledged = 0;
     const { rpc, event, telemetry } = connection.outlets;
     const aliases = (): Aliases => new Aliases(limits?.aliases ?? DEFAULT_ALIASES);
     this.calls.open(rpc);
@@ -118,6 +117,7 @@ export class Core implements Handlers {
     this.subscriptions.open(resumed, before !== undefined && before.gateway !== gateway);
     this.outbox.open({ outlet: event, aliases: aliases() }, connection.welcome);
     this.#tell({ type: 'connected', gateway, resumed });
+    this.#progressed();
   }
 
   /** The connection is lost. */

@@ -58,8 +58,12 @@ impl Queue {
                 self.sealed.push_front(std::mem::replace(&mut front, received));
             }
             self.unsent -= front.len();
-            self.kept_bytes += front.len();
-            self.kept.push_back(front);
+            if self.keeps {
+                self.kept_bytes += front.len();
+                self.kept.push_back(front);
+            } else {
+                front.release(origins);
+            }
         }
         true
     }
