@@ -75,7 +75,7 @@ pub(crate) struct Link {
     pub(crate) name: String,
     pub(crate) epoch: u64,
     /// Name of the gateway in the peer's certificate, where one was checked.
-    pub(crate) certified: Option<String>,
+    pub(crate) certified: Option<Box<str>>,
     /// It was dialled to reach this gateway and no other.
     pub(crate) expected: Option<NodeId>,
     /// When it came up, in milliseconds since the start.
@@ -98,8 +98,8 @@ pub(crate) struct Link {
     /// Nothing was held for the peer, and it has not told its interest since: up to which of the events of clients here it
     /// has been sent what it wants.
     pub(crate) sent_up_to: Option<u64>,
-    /// When it turned out that the peer had not been sent everything, and its clients were told, or will be.
-    pub(crate) missed_ms: Option<u64>,
+    /// The peer had not been sent everything: until then its clients may not have heard of that.
+    pub(crate) missed_until_ms: u64,
     /// Version of the peer's interest that is known here.
     pub(crate) version: u64,
     /// Version of our interest that the peer has in its routes.
@@ -398,7 +398,7 @@ impl Link {
             groups: HashSet::default(),
             snapshot: false,
             told_before: false,
-            missed_ms: None,
+            missed_until_ms: 0,
             sent_up_to: None,
             version: 0,
             applied: 0,

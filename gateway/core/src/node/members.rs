@@ -14,7 +14,7 @@ impl Node {
     /// The certificate at the other end of this link is that of the gateway `name`: it has to be the one that it says it is.
     pub fn certify(&mut self, key: ConnKey, name: &str) {
         if let Some(link) = self.link_mut(key) {
-            link.certified = Some(name.to_owned());
+            link.certified = Some(name.into());
         }
     }
 

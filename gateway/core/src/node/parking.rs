@@ -26,7 +26,7 @@ const PARKED_MS: u64 = 60_000;
 const INHERITED_MS: u64 = 12_000;
 /// How long the clients of a peer take to come back and to hear of a loss, with room: longer than the longest wait between
 /// their attempts, and than what a session is kept that does not acknowledge.
-const TOLD_MS: u64 = 30_000;
+pub(super) const TOLD_MS: u64 = 30_000;
 /// A gateway that is away for so long may have run meanwhile where it did not reach us, and died with what it took there. A
 /// guess, not measured: who stops in order to start again is back earlier.
 const RESTART_MS: u64 = 10_000;
@@ -128,7 +128,7 @@ impl Node {
             link.awaited = moved.awaited;
             link.sent_before = moved.sent_before || moved.begun;
             link.told_before = moved.told_before || moved.snapshot;
-            (link.sent_up_to, link.missed_ms) = (moved.sent_up_to, moved.missed_ms);
+            (link.sent_up_to, link.missed_until_ms) = (moved.sent_up_to, moved.missed_until_ms);
             (link.held, link.whole) = (moved.held, moved.whole);
         }
         for (publishers, class) in waiting {
@@ -172,11 +172,10 @@ impl Node {
         let before = events.weight();
         // Before a peer has told what it wants, nothing is queued for it. And what its clients were told of a loss may have died
         // with it.
-        let (sent_up_to, missed_ms) =
-            conn.link().map_or((None, None), |link| (link.sent_up_to, link.missed_ms));
-        let missed_ms = missed_ms.filter(|missed_ms| now.elapsed_ms < missed_ms + TOLD_MS);
+        let (sent_up_to, missed_until_ms) =
+            conn.link().map_or((None, 0), |link| (link.sent_up_to, link.missed_until_ms));
         let sent = sent_up_to.is_none_or(|sent_up_to| sent_up_to == self.events);
-        let whole = events.is_whole() && sent && missed_ms.is_none();
+        let whole = events.is_whole() && sent && missed_until_ms <= now.elapsed_ms;
         events.hand_over(|alias, out| describe(alias, &self.topics, &self.publishers, out));
         self.queued = self.queued + events.weight() - before;
         let held = events.position();
@@ -192,7 +191,7 @@ impl Node {
             conn.put_queue(MessageClass::Event, events);
             if let Some(link) = conn.link_mut() {
                 (link.held, link.whole, link.sent_up_to) = (held, whole, sent_up_to);
-                link.missed_ms = missed_ms;
+                link.missed_until_ms = missed_until_ms;
                 (link.inherited, link.inherited_until_ms) = (inherited, now.elapsed_ms + INHERITED_MS);
             }
         }

@@ -1,5 +1,6 @@
 //! What a peer wants and offers, as it tells: a snapshot, then deltas.
 
+use super::parking::TOLD_MS;
 use super::recovery::Recovery;
 use super::{Node, Violation};
 use crate::conn::Link;
@@ -216,7 +217,7 @@ impl Node {
         let held_from = self.recovery.as_ref().and_then(Recovery::first).unwrap_or(self.events);
         let missed = sent_up_to.is_some_and(|sent_up_to| sent_up_to < held_from);
         if missed && let Some(link) = self.link_mut(to) {
-            link.missed_ms = Some(now.elapsed_ms);
+            link.missed_until_ms = now.elapsed_ms + TOLD_MS;
         }
         if let Some(conn) = self.conns.get_mut(to).filter(|_| missed && !snapshot.interests.is_empty()) {
             conn.messages(MessageClass::Event).note_loss(None);
