@@ -577,10 +577,11 @@ impl Client {
             self.session -= 1;
         } else {
             self.incoming[0] = Incoming::default();
-            (self.position, self.acknowledged) = (0, 0);
+            self.position = 0;
             self.subscriptions.values_mut().for_each(|subscription| subscription.acknowledged = false);
         }
-        self.acknowledged = self.acknowledged.min(self.position);
+        // What was said last may have been lost.
+        self.acknowledged = 0;
         let windows = welcome.windows.expect("Welcome grants credit");
         self.credit = [u64::MAX, windows.rpc, windows.event, windows.telemetry];
         self.publish_again(welcome.accepted, before.is_some_and(|(_, epoch)| epoch != welcome.gateway_epoch));
