@@ -52,6 +52,7 @@ impl Queue {
             return false;
         }
         self.unsend();
+        self.skip_acknowledged();
         while let Some(mut front) = self.sealed.pop_front_if(|front| front.start() < position) {
             if front.end > position {
                 let received = front.split_to(position, origins);
