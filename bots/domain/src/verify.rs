@@ -4,6 +4,7 @@
 //! Decisions come from the record; measurements and trades never do. So a difference means that something was lost,
 //! applied twice or changed on its way.
 
+use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::fmt;
 
@@ -250,55 +251,30 @@ fn compute(
 
 impl Report {
     fn compare_measurements(&mut self, home: &str, must: &[Reading], rows: &[StoredMeasurement]) {
-        let mut rows = rows.iter().peekable();
-        for reading in must {
-            let expected = StoredMeasurement::from(reading);
-            while let Some(row) = rows.next_if(|row| row.time < expected.time) {
-                self.differ(home, row.time, "measurement", "no row", "a row too many");
-            }
-            let Some(row) = rows.next_if(|row| row.time == expected.time) else {
-                self.differ(home, expected.time, "measurement", "a row", "none");
-                continue;
-            };
-            self.stored += 1;
-            for (name, wanted, found) in [
+        let must = must.iter().map(StoredMeasurement::from);
+        self.pair(home, "measurement", must, rows, |report, expected: StoredMeasurement, row| {
+            report.stored += 1;
+            let numbers = [
                 ("pv_wh", expected.pv_wh, row.pv_wh),
                 ("load_wh", expected.load_wh, row.load_wh),
                 ("import_wh", expected.import_wh, row.import_wh),
                 ("export_wh", expected.export_wh, row.export_wh),
                 ("charge_wh", expected.charge_wh, row.charge_wh),
                 ("discharge_wh", expected.discharge_wh, row.discharge_wh),
-            ] {
-                if wanted != found {
-                    self.differ(home, row.time, name, wanted, found);
-                }
-            }
+            ];
+            report.compare(home, row.time, numbers);
             let registers = expected.registers_wh.iter().flatten().zip(row.registers_wh.iter().flatten());
-            for (name, (wanted, found)) in REGISTERS.into_iter().zip(registers) {
-                if wanted != found {
-                    self.differ(home, row.time, name, wanted, found);
-                }
-            }
-        }
-        for row in rows {
-            self.differ(home, row.time, "measurement", "no row", "a row too many");
-        }
+            let numbers = REGISTERS.into_iter().zip(registers);
+            report.compare(home, row.time, numbers.map(|(name, (wanted, found))| (name, *wanted, *found)));
+        });
     }
 
     /// The days of quarter-hours that were removed.
     fn compare_days(&mut self, home: &str, must: &[Reading], days: &[StoredDay]) {
-        let mut days = days.iter().peekable();
-        for readings in must.chunk_by(|one, other| one.quarter.day() == other.quarter.day()) {
-            let expected = StoredDay::of(readings);
-            while let Some(day) = days.next_if(|day| day.time < expected.time) {
-                self.differ(home, day.time, "day", "no row", "a row too many");
-            }
-            let Some(day) = days.next_if(|day| day.time == expected.time) else {
-                self.differ(home, expected.time, "day", "a row", "none");
-                continue;
-            };
-            self.stored += day.quarters.min(expected.quarters);
-            for (name, wanted, found) in [
+        let must = must.chunk_by(|one, other| one.quarter.day() == other.quarter.day()).map(StoredDay::of);
+        self.pair(home, "day", must, days, |report, expected: StoredDay, day| {
+            report.stored += day.quarters.min(expected.quarters);
+            let numbers = [
                 ("quarters", expected.quarters, day.quarters),
                 ("pv_wh", expected.pv_wh, day.pv_wh),
                 ("load_wh", expected.load_wh, day.load_wh),
@@ -306,45 +282,65 @@ impl Report {
                 ("export_wh", expected.export_wh, day.export_wh),
                 ("charge_wh", expected.charge_wh, day.charge_wh),
                 ("discharge_wh", expected.discharge_wh, day.discharge_wh),
-            ] {
-                if wanted != found {
-                    self.differ(home, day.time, name, wanted, found);
-                }
-            }
-        }
-        for day in days {
-            self.differ(home, day.time, "day", "no row", "a row too many");
-        }
+            ];
+            report.compare(home, day.time, numbers);
+        });
     }
 
     fn compare_trades(&mut self, home: &str, must: &[HomeTraded], rows: &[HomeTraded]) {
-        let mut rows = rows.iter().peekable();
-        for expected in must {
-            while let Some(row) = rows.next_if(|row| row.time < expected.time) {
-                self.differ(home, row.time, "trade", "no row", "a row too many");
-            }
-            let Some(row) = rows.next_if(|row| row.time == expected.time) else {
-                self.differ(home, expected.time, "trade", "a row", "none");
-                continue;
-            };
+        self.pair(home, "trade", must, rows, |report, expected: &HomeTraded, row| {
             if expected.contract_id != row.contract_id {
-                self.differ(home, row.time, "contract_id", &expected.contract_id, &row.contract_id);
+                report.differ(home, row.time, "contract_id", &expected.contract_id, &row.contract_id);
             }
-            for (name, wanted, found) in [
+            let numbers = [
                 ("import_wh", i64::from(expected.import_wh), i64::from(row.import_wh)),
                 ("export_wh", expected.export_wh.into(), row.export_wh.into()),
                 ("cost", expected.cost, row.cost),
                 ("revenue", expected.revenue, row.revenue),
                 ("left_cost", expected.left_cost, row.left_cost),
                 ("left_revenue", expected.left_revenue, row.left_revenue),
-            ] {
-                if wanted != found {
-                    self.differ(home, row.time, name, wanted, found);
-                }
+            ];
+            report.compare(home, row.time, numbers);
+        });
+    }
+
+    /// Calls `compare` with what must be there and the row that is; tells rows that are missing and those that are too many. Both
+    /// come in order of time.
+    fn pair<M: Borrow<R>, R: Timed>(
+        &mut self,
+        home: &str,
+        what: &'static str,
+        must: impl IntoIterator<Item = M>,
+        rows: &[R],
+        mut compare: impl FnMut(&mut Self, M, &R),
+    ) {
+        let mut rows = rows.iter().peekable();
+        for expected in must {
+            let time = expected.borrow().time();
+            while let Some(row) = rows.next_if(|row| row.time() < time) {
+                self.differ(home, row.time(), what, "no row", "a row too many");
+            }
+            match rows.next_if(|row| row.time() == time) {
+                Some(row) => compare(self, expected, row),
+                None => self.differ(home, time, what, "a row", "none"),
             }
         }
         for row in rows {
-            self.differ(home, row.time, "trade", "no row", "a row too many");
+            self.differ(home, row.time(), what, "no row", "a row too many");
+        }
+    }
+
+    /// Tells the numbers that are not what they must be: name, wanted, found.
+    fn compare<T: PartialEq + fmt::Display>(
+        &mut self,
+        home: &str,
+        time: i64,
+        numbers: impl IntoIterator<Item = (&'static str, T, T)>,
+    ) {
+        for (name, wanted, found) in numbers {
+            if wanted != found {
+                self.differ(home, time, name, wanted, found);
+            }
         }
     }
 
@@ -353,12 +349,9 @@ impl Report {
         for region in Region::ALL {
             let wanted =
                 expected.iter().find(|(other, _)| *other == region).map_or(Totals::default(), |row| row.1);
-            for ((name, wanted), (_, found)) in wanted.fields().into_iter().zip(found.region(region).fields())
-            {
-                if wanted != found {
-                    self.differ(region.name(), 0, name, wanted, found);
-                }
-            }
+            let numbers = wanted.fields().into_iter().zip(found.region(region).fields());
+            let numbers = numbers.map(|((name, wanted), (_, found))| (name, wanted, found));
+            self.compare(region.name(), 0, numbers);
         }
     }
 
@@ -375,6 +368,29 @@ impl Report {
             let (expected, found) = (expected.to_string(), found.to_string());
             self.differences.push(Difference { home: home.to_owned(), time, field, expected, found });
         }
+    }
+}
+
+/// A row with the instant that it is of.
+trait Timed {
+    fn time(&self) -> i64;
+}
+
+impl Timed for StoredMeasurement {
+    fn time(&self) -> i64 {
+        self.time
+    }
+}
+
+impl Timed for StoredDay {
+    fn time(&self) -> i64 {
+        self.time
+    }
+}
+
+impl Timed for HomeTraded {
+    fn time(&self) -> i64 {
+        self.time
     }
 }
 

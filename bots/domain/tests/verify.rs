@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use common::plan;
 use cortexiq_domain::agent::HomeEvent;
 use cortexiq_domain::ledger::{Plan, RUN, observed};
+use cortexiq_domain::time::Day;
 use cortexiq_domain::totals::RegionTotals;
 use cortexiq_domain::verify::{Recorded, Report, Stored, StoredDay, StoredMeasurement, verify};
 use cortexiq_proto::HomeTraded;
@@ -22,21 +23,36 @@ struct ReadModels {
     measurements: BTreeMap<String, Vec<StoredMeasurement>>,
     trades: BTreeMap<String, Vec<HomeTraded>>,
     totals: RegionTotals,
+    /// Quarter-hours before this instant were removed when their days had been summed up.
+    kept_from: i64,
 }
 
 impl Stored for ReadModels {
     type Error = Infallible;
 
     fn kept_from(&mut self) -> Result<i64, Infallible> {
-        Ok(i64::MIN)
+        Ok(self.kept_from)
     }
 
-    fn days(&mut self, _: &str) -> Result<Vec<StoredDay>, Infallible> {
-        Ok(Vec::new())
+    fn days(&mut self, home_id: &str) -> Result<Vec<StoredDay>, Infallible> {
+        let mut days: BTreeMap<i64, StoredDay> = BTreeMap::new();
+        for row in self.measurements[home_id].iter().filter(|row| row.time < self.kept_from) {
+            let time = Day::containing(row.time).start().time();
+            let day = days.entry(time).or_insert(StoredDay { time, ..StoredDay::default() });
+            day.pv_wh += u64::from(row.pv_wh);
+            day.load_wh += u64::from(row.load_wh);
+            day.import_wh += u64::from(row.import_wh);
+            day.export_wh += u64::from(row.export_wh);
+            day.charge_wh += u64::from(row.charge_wh);
+            day.discharge_wh += u64::from(row.discharge_wh);
+            day.quarters += 1;
+        }
+        Ok(days.into_values().collect())
     }
 
     fn measurements(&mut self, home_id: &str) -> Result<Vec<StoredMeasurement>, Infallible> {
-        Ok(self.measurements[home_id].clone())
+        let kept = |row: &&StoredMeasurement| row.time >= self.kept_from;
+        Ok(self.measurements[home_id].iter().filter(kept).copied().collect())
     }
 
     fn trades(&mut self, home_id: &str) -> Result<Vec<HomeTraded>, Infallible> {
@@ -125,6 +141,33 @@ fn a_dropped_measurement_a_doubled_trade_and_an_altered_register_are_named() {
     assert_eq!((found.differences[0].home.as_str(), found.differences[0].time), ("efl_001", time));
     assert_eq!(found.differences[0].field, "export_t1_wh");
     assert!(found.differences[0].to_string().contains("efl_001 at 2025-01-0"), "{}", found.differences[0]);
+}
+
+/// Of quarter-hours that were removed the sums of their days still tell.
+#[test]
+fn what_was_lost_before_it_was_removed_is_named_by_its_day() {
+    let (recorded, mut models) = run();
+    models.kept_from = "2025-02-01".parse::<Day>().expect("a day").start().time();
+    let whole = report(&recorded, &mut models);
+    assert!(whole.equal, "{:#?}", whole.differences);
+    assert_eq!((whole.lost, whole.stored), (0, whole.computed));
+
+    let dropped = models.measurements.get_mut("bra_002").expect("a home").remove(1234);
+    let found = report(&recorded, &mut models);
+    let day = Day::containing(dropped.time).start().time();
+    assert!(!found.equal);
+    assert_eq!((found.lost, found.differences[0].time), (1, day));
+    assert_eq!((&*found.differences[0].home, found.differences[0].field), ("bra_002", "quarters"));
+
+    models.measurements.get_mut("bra_002").expect("a home").insert(1234, dropped);
+    models
+        .measurements
+        .get_mut("efl_001")
+        .expect("a home")
+        .retain(|row| Day::containing(row.time).start().time() != day);
+    let found = report(&recorded, &mut models);
+    assert_eq!((found.lost, found.different), (96, 1));
+    assert_eq!((found.differences[0].field, &*found.differences[0].found), ("day", "none"));
 }
 
 #[test]

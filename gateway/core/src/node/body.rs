@@ -31,6 +31,10 @@ impl Body {
             ..wire::Deliver::default()
         };
         self.copied.clear();
+        // As large as the largest message: not to be held until the next one.
+        if !self.kept.is_empty() {
+            self.kept = Bytes::new();
+        }
         deliver.encode_shared(&mut self.copied);
         if self.copied.len() >= KEPT_BYTES {
             self.kept = std::mem::take(&mut self.copied).into();
