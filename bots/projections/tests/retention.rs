@@ -68,6 +68,10 @@ async fn what_is_not_kept_leaves([all, kept]: [Database; 2]) {
         if random.at(1, index).is_multiple_of(3) {
             store.write(sums.into()).await.expect("written");
         }
+        if index == 0 {
+            let removed = Sweep::new(TWO_MONTHS).sweep(sweeping).await.expect("swept");
+            assert_eq!(removed, [], "nothing is older than the run");
+        }
         let alive = Duration::from_millis(random.at(2, index) % 20);
         let _died = tokio::time::timeout(alive, Sweep::new(TWO_MONTHS).sweep(sweeping)).await;
     }

@@ -2,9 +2,11 @@
 
 use crate::client::{Http, Reader};
 use crate::support;
-use macula_gateway::{Gateway, Schemas, Settings};
+use macula_gateway::{Gateway, PeerAddress, Schemas, Settings};
 use macula_sdk::{Client, Pattern};
 use prost::Message as _;
+use std::net::UdpSocket;
+use std::time::Duration;
 
 const READING: &str = "
     syntax = 'proto3';
@@ -208,4 +210,27 @@ async fn a_group_shares_its_messages() {
     topics.sort();
     let all: Vec<String> = (0..10).map(|number| format!("test.n{number}")).collect();
     assert_eq!(topics, all, "each message went to one of them");
+}
+
+/// If the gateway died before it has met the others, nobody would know of it, and nobody send it again.
+#[tokio::test]
+async fn an_event_is_not_answered_before_the_other_gateways_were_met() {
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port");
+    let peers = vec![PeerAddress { host: "localhost".to_owned(), port: free.port() }];
+    let early = Gateway::start(Settings { peers, ..support::settings("early") }).await.expect("it starts");
+    let mut http = Http::connect(&early).await;
+    let telemetry = [("macula-class", "telemetry")];
+    assert_eq!(http.exchange("POST", "/v1/topics/test.early", &telemetry, "t").await.status, 202);
+    let mut published = std::pin::pin!(http.exchange("POST", "/v1/topics/test.early", &[], "e"));
+    tokio::time::timeout(Duration::from_millis(300), &mut published).await.expect_err("nobody was met");
+
+    let late = Settings { listen: free, ..support::settings("late") };
+    let late = Gateway::start(late).await.expect("the port is still free");
+    let client =
+        Client::builder().url(support::url(&late)).realm("test.realm").connect().await.expect("connected");
+    let mut subscription =
+        client.subscribe("test.#".parse::<Pattern>().expect("legal")).await.expect("subscribed");
+    let published = published.await;
+    assert_eq!((published.status.as_u16(), &published.json()["matches"]), (202, &1.into()));
+    assert_eq!(subscription.next_message().await.expect("it comes").payload(), b"e");
 }

@@ -80,12 +80,14 @@ impl Sweep {
         let rows = store.reader.query(NEWEST, []).await?;
         for (place, row) in rows.iter().enumerate() {
             let (run, newest) = (row.int(0) as u64, row.int(1) * 900);
+            let begun = (row.int(2) / 900) as i32;
             let kept_from = match self.keep {
                 Keep { runs, .. } if runs > 0 && place >= runs as usize => Gone::ALL,
                 Keep { months, .. } if months > 0 && row.has(1) => first_kept(newest, months),
                 _ => continue,
             };
-            if kept_from > gone.kept_from(run) {
+            // Before a run has begun there is nothing to remove.
+            if kept_from > gone.kept_from(run).max(begun) {
                 store.mark(run, kept_from).await?;
             }
         }
@@ -188,10 +190,10 @@ impl Reader {
     }
 }
 
-/// Runs with their newest quarter-hours, the newest run first.
+/// Runs with their newest quarter-hours and their beginnings, the newest run first.
 const NEWEST: &str =
-    "SELECT r.run, (SELECT max(s.quarter) FROM home_states s WHERE s.run = r.run) FROM runs r
-    ORDER BY r.run DESC";
+    "SELECT r.run, (SELECT max(s.quarter) FROM home_states s WHERE s.run = r.run), r.start_time
+    FROM runs r ORDER BY r.run DESC";
 const HOMES: &str = "SELECT home FROM home_states WHERE run = $1 ORDER BY home";
 /// Homes without a sum of a day.
 const NOT_SUMMED: &str = "SELECT n.name FROM home_states s JOIN names n ON n.id = s.home WHERE s.run = $1
