@@ -95,7 +95,7 @@ fn compare(args: CompareArgs) -> anyhow::Result<bool> {
             for turn in 0..systems.len() {
                 // Each system is first, second, third and last in turn.
                 let peer = systems[(pair + turn) % systems.len()];
-                if !row.all && !matches!(peer, Peer::Macula | Peer::Nats) {
+                if !row.zenoh && peer == Peer::Zenoh {
                     continue;
                 }
                 let result = trial::run(row, peer, pair, &args.programs, &place)?;

@@ -21,6 +21,8 @@ pub struct Relay {
     pub port: u16,
     /// The authority of its certificate.
     pub ca: PathBuf,
+    /// Messages come one by one, and are not to wait for a batch.
+    pub at_once: bool,
 }
 
 impl System for Relay {
@@ -31,7 +33,7 @@ impl System for Relay {
         let tls = ClientTls::session(roots_from_pem(&self.ca)?, None)?;
         let address = SocketAddr::from(([127, 0, 0, 1], self.port));
         let connection = connect(&endpoint, address, "localhost", &tls, &TransportProfile::SESSION).await?;
-        Ok(RelayClient { connection, calls: Mutex::default() })
+        Ok(RelayClient { connection, at_once: self.at_once, calls: Mutex::default() })
     }
 
     fn threads(&self) -> Threads {
@@ -53,6 +55,7 @@ type Waiting = Arc<std::sync::Mutex<HashMap<u64, oneshot::Sender<Bytes>>>>;
 /// A connection to the relay.
 pub struct RelayClient {
     connection: quinn::Connection,
+    at_once: bool,
     calls: Mutex<Option<(RelayPublisher, Waiting)>>,
 }
 
@@ -75,7 +78,8 @@ impl Client for RelayClient {
 
     async fn publisher(&self, topic: usize) -> anyhow::Result<RelayPublisher> {
         let (send, receive) = self.open(PUBLISH, topic).await?;
-        Ok(RelayPublisher(Arc::new(Mutex::new(Outgoing { batch: BytesMut::new(), send, receive }))))
+        let full = if self.at_once { 0 } else { BATCH };
+        Ok(RelayPublisher(Arc::new(Mutex::new(Outgoing { batch: BytesMut::new(), full, send, receive }))))
     }
 
     async fn subscribe(&self, topic: usize) -> anyhow::Result<RelaySubscription> {
@@ -144,6 +148,8 @@ fn number(payload: &[u8]) -> Option<u64> {
 
 struct Outgoing {
     batch: BytesMut,
+    /// Written at this size.
+    full: usize,
     send: quinn::SendStream,
     receive: quinn::RecvStream,
 }
@@ -173,7 +179,7 @@ impl Publisher for RelayPublisher {
         batch.extend_from_slice(&((payload.len() + OVERHEAD) as u32).to_le_bytes());
         batch.extend_from_slice(&[0; OVERHEAD - 4]);
         batch.extend_from_slice(payload);
-        if batch.len() >= BATCH { outgoing.write().await } else { Ok(()) }
+        if batch.len() >= outgoing.full { outgoing.write().await } else { Ok(()) }
     }
 
     async fn flush(&self) -> anyhow::Result<()> {

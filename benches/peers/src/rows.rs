@@ -12,8 +12,8 @@ pub struct Row {
     pub work: Work,
     /// What Macula has to reach.
     pub targets: &'static [Target],
-    /// Whether it is asked of zenohd and of the relay, too.
-    pub all: bool,
+    /// Whether it is asked of zenohd, too.
+    pub zenoh: bool,
 }
 
 /// What clients do.
@@ -186,7 +186,7 @@ pub fn rows() -> Vec<Row> {
         other => other,
     };
     let storm = Work::Storm(storm::Work { clients: 500, at_once: 16, stay: 2, server: None });
-    let row = |name, title, work, targets| Row { name, title, work, targets, all: true };
+    let row = |name, title, work, targets| Row { name, title, work, targets, zenoh: true };
     vec![
         row("1-1", "1→1, 128 B", pubsub(1, 1, 1, "128", 1_000_000), NARROW),
         row("1-4", "1→4, 128 B", pubsub(1, 4, 1, "128", 400_000), NARROW),
@@ -196,7 +196,13 @@ pub fn rows() -> Vec<Row> {
         row("1-4-16k", "1→4, 16 KiB", pubsub(1, 4, 1, "16384", 20_000), LARGE),
         row("rpc-1", "RPC, one caller", calls(1, 5_000), ONE_CALLER),
         row("rpc-50", "RPC, fifty in flight", calls(50, 60_000), FIFTY),
-        Row { name: "pairs", title: "1,000 pairs at 20,000 msg/s", work: paced, targets: PAIRS, all: false },
+        Row {
+            name: "pairs",
+            title: "1,000 pairs at 20,000 msg/s",
+            work: paced,
+            targets: PAIRS,
+            zenoh: false,
+        },
         row("idle", "idle", storm, IDLE),
     ]
 }

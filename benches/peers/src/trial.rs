@@ -138,7 +138,10 @@ pub fn client(args: ClientArgs) -> anyhow::Result<()> {
         }
         // Publishing blocks a thread while a queue is full.
         Peer::Zenoh => on(threads(20)?, &Zenoh { port, ca }, &args.work),
-        Peer::Relay => on(one_thread()?, &Relay { port, ca }, &args.work),
+        Peer::Relay => {
+            let at_once = matches!(&args.work, Work::PubSub(work) if work.rate.is_some());
+            on(one_thread()?, &Relay { port, ca, at_once }, &args.work)
+        }
     }
 }
 
