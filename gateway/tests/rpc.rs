@@ -4,7 +4,7 @@ mod support;
 
 use macula_gateway::{Gateway, PeerAddress, Settings};
 use macula_sdk::{
-    CallError, CallFailure, CallPolicy, Client, Code, Pattern, Registration, RegistrationState, Reply, Topic,
+    CallError, CallFailure, CallPolicy, Client, Code, Pattern, Registration, RegistrationState, Reply, Status, Topic,
 };
 use std::future::IntoFuture as _;
 use std::sync::Arc;
@@ -420,4 +420,28 @@ async fn until(mut so: impl AsyncFnMut() -> bool) {
         }
     };
     tokio::time::timeout(Duration::from_secs(10), wait).await.expect("it happens within ten seconds");
+}
+
+#[tokio::test]
+async fn io_is_done_on_the_runtime_that_the_application_names_and_ends_with_it() {
+    let gateway = gateway("a").await;
+    let builder = Client::builder().url(url(&gateway)).realm("test.realm");
+    let here = builder.clone().runtime(tokio::runtime::Handle::current()).connect().await.expect("connected");
+    let register = here.register("test.noon", async |_| Ok(Reply::new("noon")));
+    let _noon = register.await.expect("registered");
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let handle = runtime.handle().clone();
+    let there = builder.clone().runtime(handle.clone()).connect().await.expect("connected");
+    let answer = there.call("test.noon", "").await.expect("answered");
+    assert_eq!(&answer.payload()[..], b"noon");
+
+    runtime.shutdown_background();
+    let mut status = there.status();
+    let ended = status.wait_for(|status| *status == Status::Closed);
+    tokio::time::timeout(PATIENCE, ended).await.expect("it ends with its runtime").expect("the client lives");
+    there.call("test.noon", "").await.expect_err("it has ended");
+    builder.runtime(handle).connect().await.expect_err("that runtime has ended");
+    here.call("test.noon", "").await.expect("the other goes on");
 }

@@ -11,6 +11,7 @@ use macula_proto::v1::Windows as Credit;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// The realm of CortexIQ, as in the seed document.
 const DEFAULT_REALM: &str = "be.cortexiq.energy";
@@ -48,6 +49,7 @@ pub struct Builder {
     call_bytes: usize,
     connect_timeout: Duration,
     wait: bool,
+    runtime: Option<Handle>,
 }
 
 /// Bytes that the gateway may send before the application has taken them, per class; at least 64 KiB each.
@@ -86,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) connect_timeout: Duration,
     /// Keep trying where the first attempt to connect fails.
     pub(crate) wait: bool,
+    /// Where the application wants the I/O done.
+    pub(crate) runtime: Option<Handle>,
 }
 
 /// Where the token comes from.
@@ -133,6 +137,7 @@ impl Default for Builder {
             call_bytes: DEFAULT_CALL_BYTES,
             connect_timeout: DEFAULT_CONNECT_TIMEOUT,
             wait: false,
+            runtime: None,
         }
     }
 }
@@ -446,7 +451,28 @@ impl Builder {
         self
     }
 
-    /// Connects. May be awaited on any executor: the client does its I/O in a thread for it.
+    /// Do the client's I/O on this runtime of the application, and not on a thread for it. Then nothing waits until another
+    /// thread wakes: one call after the other takes little more than half the time. In return, whatever keeps the runtime
+    /// busy keeps the connection waiting, and the client ends with the runtime. For calls, and for many clients that do
+    /// little each; who publishes or reads as fast as it can has more of the default.
+    ///
+    /// ```no_run
+    /// # async fn example() -> macula_sdk::doc::Outcome {
+    /// let here = tokio::runtime::Handle::current();
+    /// let client = macula_sdk::Client::builder().runtime(here).connect().await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    /// [`connect`](Self::connect) panics, as tokio does, where the runtime was built without its I/O or time driver.
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Connects. May be awaited on any executor: the client does its I/O in a thread for it, or on its own
+    /// [`runtime`](Self::runtime).
     ///
     /// ```no_run
     /// # async fn example() -> macula_sdk::doc::Outcome {
@@ -501,6 +527,7 @@ impl Builder {
             call_bytes: self.call_bytes,
             connect_timeout: self.connect_timeout,
             wait: self.wait,
+            runtime: self.runtime,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! A client's work on its I/O thread: connects, serves the connection until it is lost, and connects again.
+//! A client's work where it does its I/O: connects, serves the connection until it is lost, and connects again.
 
 mod greeting;
 mod liveness;
@@ -8,7 +8,7 @@ mod writing;
 
 use crate::core::Core;
 use crate::error::{Attempt, ConnectError, Failure, SettingsError};
-use crate::io_threads::IoThread;
+use crate::io::Io;
 use crate::status::Status;
 use greeting::Greeted;
 use macula_proto::v1::Code;
@@ -28,14 +28,13 @@ const STABLE: Duration = Duration::from_secs(5);
 
 /// Starts the work. What it returns resolves when the client is connected or will not be.
 pub(crate) fn start(core: Arc<Core>) -> Result<oneshot::Receiver<Result<(), ConnectError>>, ConnectError> {
-    let thread = IoThread::claim().map_err(|error| ConnectError::Io(error.to_string()))?;
-    let _ = core.io.set(thread.handle().clone());
+    let io = Io::claim(core.config.runtime.as_ref()).map_err(|error| ConnectError::Io(error.to_string()))?;
+    let _ = core.io.set(io.handle().clone());
     let (connected, receiver) = oneshot::channel();
-    let handle = thread.handle().clone();
-    handle.spawn(async move {
-        let ended = EndOnDrop(core);
-        run(&ended.0, &thread, connected).await;
-    });
+    let handle = io.handle().clone();
+    // Made here: a runtime that has ended never begins a task.
+    let ended = EndOnDrop(core);
+    handle.spawn(async move { run(&ended.0, &io, connected).await });
     Ok(receiver)
 }
 
@@ -48,9 +47,9 @@ impl Drop for EndOnDrop {
     }
 }
 
-async fn run(core: &Arc<Core>, thread: &Arc<IoThread>, connected: oneshot::Sender<Result<(), ConnectError>>) {
+async fn run(core: &Arc<Core>, io: &Arc<Io>, connected: oneshot::Sender<Result<(), ConnectError>>) {
     let roots = core.config.ca.clone().map_or(Roots::Development, Roots::File);
-    let dialer = match Dialer::on(thread.endpoint().clone(), &roots) {
+    let dialer = match Dialer::on(io.endpoint().clone(), &roots) {
         Ok(dialer) => dialer,
         Err(error) => {
             let problem = greeting::chain(&error);
@@ -112,7 +111,7 @@ async fn run(core: &Arc<Core>, thread: &Arc<IoThread>, connected: oneshot::Sende
             () = closing(core) => break,
         }
     }
-    thread.say_goodbye().await;
+    io.say_goodbye().await;
 }
 
 /// Tries all gateways in turn, from this one on; gives the index of the one that answered.

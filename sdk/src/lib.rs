@@ -52,7 +52,7 @@ mod feed;
 mod inbox;
 mod inflow;
 mod intake;
-mod io_threads;
+mod io;
 mod lane;
 mod mailbox;
 mod manual;

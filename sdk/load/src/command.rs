@@ -1,6 +1,6 @@
 //! The command: what `macula bench` and the load generator of the benches have in common.
 
-use crate::macula::Macula;
+use crate::macula::{Io, Macula};
 use crate::report::{Format, Outcome, Part, print};
 use crate::spread::{Children, Share, Working, await_word, tell};
 use crate::{pubsub, rpc, server, storm};
@@ -101,6 +101,9 @@ pub struct Common {
     /// Processes that the clients are spread over
     #[arg(long, default_value_t = 1)]
     pub processes: usize,
+    /// Where clients do their I/O
+    #[arg(long, value_enum, default_value_t)]
+    pub io: Io,
     /// Process of the gateway, for its CPU time and memory; found by its port when it runs on this machine
     #[arg(long, value_name = "PID")]
     pub server_pid: Option<u32>,
@@ -153,6 +156,8 @@ impl Bench {
         let far =
             |url: &Option<String>| url.as_ref().map_or(near.clone(), |url| target.base.clone().url(url));
         let mut system = Macula::at(near.clone());
+        let (Kind::Pubsub { common, .. } | Kind::Rpc { common, .. } | Kind::Connect { common, .. }) = &self.kind;
+        system.io = common.io;
         match &self.kind {
             Kind::Pubsub { work, class, overflow, subscribe_url, common } => {
                 system.far = far(subscribe_url);

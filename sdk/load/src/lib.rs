@@ -19,7 +19,7 @@ pub mod storm;
 mod system;
 
 pub use clock::now;
-pub use macula::{Crowd, Macula, MaculaClient};
+pub use macula::{Crowd, Io, Macula, MaculaClient};
 pub use payload::{HEAD, Head, Sizes};
 pub use report::{Format, Latency, Outcome, Part, print};
 pub use sink::{Sink, Strictness};

@@ -4,6 +4,7 @@ use crate::sink::Sink;
 use crate::system::{Client, Publisher, Role, Subscription, System, Threads};
 use anyhow::Context as _;
 use macula_sdk::{Builder, Class, Notification, Overflow, Pattern, Reply, Topic};
+use tokio::runtime::Handle;
 
 /// Gateways, and what clients of a load ask of them.
 #[derive(Clone, Debug)]
@@ -16,12 +17,25 @@ pub struct Macula {
     pub class: Class,
     /// What happens to messages for a subscriber that does not keep up.
     pub overflow: Overflow,
+    /// Where clients do their I/O.
+    pub io: Io,
+}
+
+/// Where clients do their I/O.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Io {
+    /// On threads of the SDK, as is its default: for throughput.
+    #[default]
+    Threads,
+    /// On the runtimes that the load itself runs on, one for each core: for latency, and for many clients.
+    Runtime,
 }
 
 impl Macula {
     /// All clients at one gateway; events, none of which may be lost.
     pub fn at(builder: Builder) -> Self {
-        Self { near: builder.clone(), far: builder, class: Class::Event, overflow: Overflow::Block }
+        let (near, far) = (builder.clone(), builder);
+        Self { near, far, class: Class::Event, overflow: Overflow::Block, io: Io::Threads }
     }
 }
 
@@ -75,17 +89,23 @@ impl System for Macula {
     type Client = MaculaClient;
 
     async fn connect(&self, role: Role) -> anyhow::Result<MaculaClient> {
-        let builder = match role {
-            Role::Publisher | Role::Caller => &self.near,
-            Role::Subscriber | Role::Callee | Role::Idle => &self.far,
+        let mut builder = match role {
+            Role::Publisher | Role::Caller => self.near.clone(),
+            Role::Subscriber | Role::Callee | Role::Idle => self.far.clone(),
         };
-        let client = builder.clone().connect().await?;
+        if self.io == Io::Runtime {
+            builder = builder.runtime(Handle::current());
+        }
+        let client = builder.connect().await?;
         Ok(MaculaClient { client, class: self.class, overflow: self.overflow })
     }
 
     fn threads(&self) -> Threads {
-        // I/O has threads of its own already.
-        Threads::Shared
+        match self.io {
+            // It has one for each core already.
+            Io::Threads => Threads::Shared,
+            Io::Runtime => Threads::PerCore,
+        }
     }
 
     fn may_lose(&self) -> bool {
