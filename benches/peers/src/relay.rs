@@ -158,7 +158,17 @@ impl Outlet {
     fn cut(&self) {
         let mut batch = self.batch.borrow_mut();
         if !batch.is_empty() {
-            self.batches.borrow_mut().push(std::mem::take(&mut *batch).freeze());
+            self.batches.borrow_mut().push(seal(&mut batch));
         }
     }
+}
+
+/// Takes what is in a batch. A little is copied, so that the large buffer is filled on.
+pub fn seal(batch: &mut BytesMut) -> Bytes {
+    if batch.len() > BATCH / 16 {
+        return std::mem::take(batch).freeze();
+    }
+    let little = Bytes::copy_from_slice(batch);
+    batch.clear();
+    little
 }

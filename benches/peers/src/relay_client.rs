@@ -1,6 +1,6 @@
 //! Clients of the bare relay.
 
-use crate::relay::{BATCH, OVERHEAD, PUBLISH, SUBSCRIBE, frame};
+use crate::relay::{BATCH, OVERHEAD, PUBLISH, SUBSCRIBE, frame, seal};
 use anyhow::{Context as _, ensure};
 use bytes::{Bytes, BytesMut};
 use macula_load::{Client, Publisher, Role, Sink, Subscription, System, Threads};
@@ -157,8 +157,7 @@ struct Outgoing {
 impl Outgoing {
     async fn write(&mut self) -> anyhow::Result<()> {
         if !self.batch.is_empty() {
-            let batch = std::mem::take(&mut self.batch).freeze();
-            self.send.write_chunk(batch).await?;
+            self.send.write_chunk(seal(&mut self.batch)).await?;
         }
         Ok(())
     }

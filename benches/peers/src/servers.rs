@@ -40,9 +40,12 @@ impl Peer {
     /// Settings of server and clients that differ from their defaults, or matter.
     pub fn settings(self) -> [&'static str; 4] {
         match self {
-            Self::Macula => {
-                ["6500", "event, acknowledged", "block", "all defaults; current_thread application"]
-            }
+            Self::Macula => [
+                "6500",
+                "event, acknowledged; 1,000 pairs: telemetry, at most once",
+                "block",
+                "all defaults; a current_thread application, whose calls do their I/O on its own runtimes",
+            ],
             Self::Nats => [
                 "TCP, 65536",
                 "core, at most once",

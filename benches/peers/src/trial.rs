@@ -6,8 +6,8 @@ use crate::rows::{Measure, Row, Work};
 use crate::servers::{Peer, Place, Programs, Server};
 use crate::zenoh_peer::Zenoh;
 use macula_load::spread::{Children, Share, await_word, tell};
-use macula_load::{Macula, Outcome, Part, System, Threads, pubsub, rpc, server, storm};
-use macula_sdk::Builder;
+use macula_load::{Io, Macula, Outcome, Part, System, Threads, pubsub, rpc, server, storm};
+use macula_sdk::{Builder, Class};
 use std::path::PathBuf;
 
 /// What came of a run.
@@ -126,7 +126,13 @@ pub fn client(args: ClientArgs) -> anyhow::Result<()> {
     match args.system {
         Peer::Macula => {
             let builder = Builder::default().url(format!("https://localhost:{port}")).ca(ca);
-            on(one_thread()?, &Macula::at(builder.wait_for_gateway()), &args.work)
+            let mut system = Macula::at(builder.wait_for_gateway());
+            match &args.work {
+                Work::PubSub(work) if work.rate.is_some() => system.class = Class::Telemetry,
+                Work::Rpc(_) => system.io = Io::Runtime,
+                Work::PubSub(_) | Work::Storm(_) => {}
+            }
+            on(one_thread()?, &system, &args.work)
         }
         Peer::Nats => {
             let waiting = match &args.work {

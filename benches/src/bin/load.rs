@@ -29,6 +29,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    macula_gateway::save_memory();
     if std::env::args().nth(1).as_deref() == Some(AS_GATEWAY) {
         return finish(run_gateway().map(|()| true));
     }

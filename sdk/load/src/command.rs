@@ -156,7 +156,8 @@ impl Bench {
         let far =
             |url: &Option<String>| url.as_ref().map_or(near.clone(), |url| target.base.clone().url(url));
         let mut system = Macula::at(near.clone());
-        let (Kind::Pubsub { common, .. } | Kind::Rpc { common, .. } | Kind::Connect { common, .. }) = &self.kind;
+        let (Kind::Pubsub { common, .. } | Kind::Rpc { common, .. } | Kind::Connect { common, .. }) =
+            &self.kind;
         system.io = common.io;
         match &self.kind {
             Kind::Pubsub { work, class, overflow, subscribe_url, common } => {
