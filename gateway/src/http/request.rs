@@ -108,7 +108,7 @@ impl<'a> Request<'a> {
         let token = bearer(self.header("authorization"))?.to_owned();
         let local = Local::open(self.hub(), realm, token, "http");
         local.welcomed().map_err(|closing| Problem::of(closing.code, closing.message))?;
-        TransportProfile::SESSION.apply(&self.connection);
+        TransportProfile::REQUESTS.apply(&self.connection);
         Ok(local)
     }
 }

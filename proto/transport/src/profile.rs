@@ -38,7 +38,8 @@ pub struct TransportProfile {
     pub receive_window: u32,
     /// Bytes kept until they are acknowledged.
     pub send_window: u64,
-    /// Bidirectional streams that the peer may have open: requests, and the control stream. quinn reserves memory for each.
+    /// Bidirectional streams that the peer may have open: requests, and the control stream. quinn reserves memory for each, in
+    /// tables of 56 entries, both directions together, and then of 112.
     pub max_bidi_streams: u32,
     /// Unidirectional streams that the peer may have open: three of HTTP/3, and one for each class, or more when they
     /// are not kept.
@@ -59,7 +60,7 @@ impl TransportProfile {
         stream_receive_window: windows::STREAM_RECEIVE_WINDOW,
         receive_window: windows::RECEIVE_WINDOW,
         send_window: windows::SEND_WINDOW,
-        max_bidi_streams: 64,
+        max_bidi_streams: 16,
         max_uni_streams: 32,
         datagram_buffer: 256 << 10,
     };
@@ -67,6 +68,9 @@ impl TransportProfile {
     /// For connections that a server has accepted and of which it knows nothing yet: what they send before they are
     /// let in waits in QUIC's flow control, and is bounded by it.
     pub const NEWCOMER: Self = Self { receive_window: windows::NEWCOMER_WINDOW, ..Self::SESSION };
+
+    /// For connections that plain requests come on: as many at a time as HTTP/3 recommends at least.
+    pub const REQUESTS: Self = Self { max_bidi_streams: 100, ..Self::SESSION };
 
     /// For links between gateways. A lost peer is noticed by the link's own ping long before `max_idle`.
     pub const LINK: Self = Self { max_idle: Duration::from_secs(15), ..Self::SESSION };

@@ -17,6 +17,7 @@ use super::connect_stream::{EndGuard, hold};
 use super::handle::Shared;
 use super::{DRAFT_HEADER, Driver, MAX_FIELD_SECTION, Session};
 use crate::h3quic::{BidiStream, Connection, Router};
+use crate::profile::TransportProfile;
 
 /// A request with its response, of HTTP/3.
 pub type RequestStream = h3::server::RequestStream<BidiStream, Bytes>;
@@ -26,10 +27,10 @@ type Holding = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Requests that wait for [`ServerConnection::next_event`]; further ones are reset. As many as a client may have
 /// open by default.
-const WAITING_EVENTS: usize = 64;
+const WAITING_EVENTS: usize = TransportProfile::REQUESTS.max_bidi_streams as usize;
 
 /// Requests whose headers are on their way; further ones are reset.
-const RESOLVING: usize = 64;
+const RESOLVING: usize = WAITING_EVENTS;
 
 /// Serves HTTP/3 on a connection with ALPN `h3`.
 ///
@@ -181,16 +182,19 @@ pub struct AnswerError(#[from] StreamError);
 async fn drive(connection: quinn::Connection, events: mpsc::Sender<Box<Event>>, shutdown: Arc<Notify>) {
     let router = Arc::<Router>::default();
     let adapter = Connection::with_router(connection.clone(), router.clone());
-    let http = h3::server::builder()
-        .max_field_section_size(MAX_FIELD_SECTION)
-        .enable_webtransport(true)
-        .enable_extended_connect(true)
-        .enable_datagram(true)
-        .max_webtransport_sessions(1)
-        .send_grease(false)
-        .build(adapter)
-        .await;
-    let mut http: Http = match http {
+    // Futures that are done with early or rarely are boxed, or each connection would have room for them all its life.
+    let http = Box::pin(async {
+        h3::server::builder()
+            .max_field_section_size(MAX_FIELD_SECTION)
+            .enable_webtransport(true)
+            .enable_extended_connect(true)
+            .enable_datagram(true)
+            .max_webtransport_sessions(1)
+            .send_grease(false)
+            .build(adapter)
+            .await
+    });
+    let mut http: Http = match http.await {
         Ok(http) => http,
         Err(error) => return tracing::debug!(%error, "no HTTP/3 on the connection"),
     };
@@ -200,7 +204,7 @@ async fn drive(connection: quinn::Connection, events: mpsc::Sender<Box<Event>>, 
     loop {
         tokio::select! {
             accepted = http.accept() => match accepted {
-                Ok(Some(resolver)) if resolving.len() < RESOLVING => resolving.push(resolver.resolve_request()),
+                Ok(Some(resolver)) if resolving.len() < RESOLVING => resolving.push(Box::pin(resolver.resolve_request())),
                 // Dropping the resolver finishes the response and stops the request.
                 Ok(Some(_)) => {}
                 // The client said GOAWAY and has all its answers.
@@ -219,7 +223,7 @@ async fn drive(connection: quinn::Connection, events: mpsc::Sender<Box<Event>>, 
             () = async { holding.as_mut().expect("checked beside").await }, if holding.is_some() => holding = None,
             () = shutdown.notified() => {
                 // h3 announces the last id plus this number. What GOAWAY names, the client takes for not done.
-                if let Err(error) = http.shutdown(1).await {
+                if let Err(error) = Box::pin(http.shutdown(1)).await {
                     break tracing::debug!(%error, "HTTP/3 connection ended");
                 }
             }
