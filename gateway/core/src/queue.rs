@@ -22,7 +22,7 @@ pub(crate) use replay::Alias;
 use std::collections::VecDeque;
 use wait::Wait;
 
-/// Backlog from which droppable telemetry is conflated or dropped. Two windows of a default client.
+/// Backlog from which droppable telemetry is conflated or dropped. A quarter of the window of a default client.
 const SOFT_BYTES: usize = 512 << 10;
 /// Backlog from which `block` withholds publishers' credit.
 const HIGH_BYTES: usize = 1 << 20;

@@ -117,7 +117,7 @@ async fn a_stream_that_says_nothing_does_not_hold_up_requests() {
     let world = World::new();
     let (client, mut server) = world.connect_http().await;
     let mut silent = Vec::new();
-    for _ in 0..20 {
+    for _ in 0..12 {
         let (mut send, recv) = client.open_bi().await.unwrap();
         // Half of an integer.
         send.write_all(&[0x40]).await.unwrap();
