@@ -19,7 +19,7 @@ const DEFAULT_REALM: &str = "be.cortexiq.energy";
 const DEFAULT_URL: &str = "https://localhost:9443";
 /// The gateway's port.
 const DEFAULT_PORT: u16 = 9443;
-/// Of messages, twice the batches that a gateway writes before it waits: with as much as one, a fifth fewer come on loopback.
+/// With half of it a fifth fewer messages came a second on loopback, with twice as much no more (`gateway/ARCHITECTURE.md`).
 const DEFAULT_WINDOW: u64 = 2 * DEFAULT_RPC_WINDOW;
 /// Two windows of the gateway a second at 10 ms distance; a guess, not measured.
 const DEFAULT_RPC_WINDOW: u64 = macula_proto::limits::WINDOW_BYTES;
@@ -455,8 +455,8 @@ impl Builder {
 
     /// Do the client's I/O on this runtime of the application, and not on a thread for it. Then nothing waits until another
     /// thread wakes: one call after the other takes little more than half the time. In return, whatever keeps the runtime
-    /// busy keeps the connection waiting, and the client ends with the runtime. For calls, and for many clients that do
-    /// little each; who publishes or reads as fast as it can has more of the default.
+    /// busy keeps the connection waiting, and the client ends with the runtime. For calls; where many clients publish or read
+    /// as fast as they can, the default is faster.
     ///
     /// ```no_run
     /// # async fn example() -> macula_sdk::doc::Outcome {
@@ -467,7 +467,8 @@ impl Builder {
     /// ```
     ///
     /// # Panics
-    /// [`connect`](Self::connect) panics, as tokio does, where the runtime was built without its I/O or time driver.
+    /// [`connect`](Self::connect) panics, as tokio does, where the runtime was built without its I/O driver; without its
+    /// time driver it fails. `enable_all` is what a runtime needs.
     pub fn runtime(mut self, runtime: Handle) -> Self {
         self.runtime = Some(runtime);
         self

@@ -6,7 +6,7 @@
 use macula_transport::endpoint::client_endpoint;
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Weak};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Id};
 use tokio::sync::oneshot;
@@ -105,8 +105,10 @@ impl Places {
     }
 }
 
+/// tokio panics at a runtime without an I/O driver. What is known of the others is whole all the same: a place is entered when it
+/// has been made.
 fn places() -> MutexGuard<'static, Places> {
-    PLACES.lock().expect("no holder of this lock panics")
+    PLACES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -139,5 +141,12 @@ mod tests {
         let _again = places.of_application(one.handle()).unwrap();
         let _third = places.of_application(other.handle()).unwrap();
         assert_eq!(places.runtimes.len(), 2, "what nobody uses is forgotten");
+    }
+
+    #[test]
+    fn a_runtime_that_can_do_no_io_harms_no_other() {
+        let bare = Builder::new_current_thread().build().unwrap();
+        std::panic::catch_unwind(|| Io::claim(Some(bare.handle()))).expect_err("tokio panics");
+        Io::claim(None).expect("threads for I/O are as they were");
     }
 }

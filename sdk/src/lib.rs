@@ -15,7 +15,7 @@
 //! ```
 //!
 //! A [`Client`] keeps one connection to a gateway up, in a thread for I/O; clients of a process share at most as many
-//! such threads as the machine has cores. Every handle is cheap to clone and may be used from any thread and executor.
+//! such threads as the machine has cores, or do it on a [runtime](Builder::runtime) of the application. Every handle is cheap to clone and may be used from any thread and executor.
 //! When the connection is lost it reconnects for ever. Within half a minute the session goes on where it stopped; else
 //! subscriptions and registrations are made anew and the gateway sends what it still holds for them.
 //!

@@ -39,7 +39,7 @@ pub struct TransportProfile {
     /// Bytes kept until they are acknowledged.
     pub send_window: u64,
     /// Bidirectional streams that the peer may have open: requests, and the control stream. quinn reserves memory for each, in
-    /// tables of 56 entries, both directions together, and then of 112.
+    /// a table of 56 entries for both kinds of stream together, and then of 112.
     pub max_bidi_streams: u32,
     /// Unidirectional streams that the peer may have open: three of HTTP/3, and one for each class, or more when they
     /// are not kept.
