@@ -431,14 +431,16 @@ async fn io_is_done_on_the_runtime_that_the_application_names_and_ends_with_it()
     let register = here.register("test.noon", async |_| Ok(Reply::new("noon")));
     let _noon = register.await.expect("registered");
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let handle = runtime.handle().clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let thread = std::thread::spawn(move || runtime.block_on(stopped));
     let there = builder.clone().runtime(handle.clone()).connect().await.expect("connected");
     let answer = there.call("test.noon", "").await.expect("answered");
     assert_eq!(&answer.payload()[..], b"noon");
 
-    runtime.shutdown_background();
+    drop(stop);
+    let _ = thread.join().expect("the runtime ends");
     let mut status = there.status();
     let ended = status.wait_for(|status| *status == Status::Closed);
     tokio::time::timeout(PATIENCE, ended).await.expect("it ends with its runtime").expect("the client lives");
