@@ -16,6 +16,7 @@ use macula_transport::client::{Dialer, Roots};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 /// Longest wait before the first attempt to reconnect. Random below this, so that the clients of a restarted
@@ -199,9 +200,11 @@ impl Core {
         self.status.send_replace(status);
     }
 
-    /// Resolves after this time, on whatever executor it is polled.
+    /// Resolves after this time, on whatever executor it is polled. A runtime of the application may end, and its timers with it,
+    /// before one on which somebody waits.
     pub(crate) fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
-        let _entered = self.io.get().map(tokio::runtime::Handle::enter);
+        let waits_elsewhere = self.config.runtime.is_some() && Handle::try_current().is_ok();
+        let _entered = self.io.get().filter(|_| !waits_elsewhere).map(Handle::enter);
         tokio::time::sleep(duration)
     }
 }
