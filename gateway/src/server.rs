@@ -18,8 +18,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::LocalOptions;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::task::JoinSet;
 
 /// How often the core looks what is due.
 const TICK: Duration = Duration::from_millis(100);
@@ -221,14 +222,16 @@ fn run_data_thread(
     commands: mpsc::Receiver<Command>,
     started: oneshot::Sender<Result<SocketAddr, StartError>>,
 ) {
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            let _ = started.send(Err(StartError::Thread(error)));
-            return;
-        }
-    };
-    LocalSet::new().block_on(&runtime, async move {
+    let runtime =
+        match tokio::runtime::Builder::new_current_thread().enable_all().build_local(LocalOptions::default())
+        {
+            Ok(runtime) => runtime,
+            Err(error) => {
+                let _ = started.send(Err(StartError::Thread(error)));
+                return;
+            }
+        };
+    runtime.block_on(async move {
         match Data::bind(settings, sessions, readiness) {
             Ok(data) => {
                 let _ = started.send(Ok(data.local));

@@ -39,9 +39,9 @@ type Topics = Rc<RefCell<HashMap<u16, Vec<Rc<Outlet>>>>>;
 
 /// Runs the relay until it is killed, and says its port.
 pub fn run(certificate: &Path, key: &Path) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let local = tokio::task::LocalSet::new();
-    runtime.block_on(local.run_until(async {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async {
         let identity = load(Some(certificate), Some(key), None)?.identity;
         let slot = CertSlot::new(identity.ok_or_else(|| anyhow::anyhow!("no certificate"))?);
         let tls = ServerTls::new(slot, None)?;
@@ -59,7 +59,7 @@ pub fn run(certificate: &Path, key: &Path) -> anyhow::Result<()> {
             });
         }
         Ok(())
-    }))
+    })
 }
 
 async fn stream(topics: Topics, mut send: quinn::SendStream, mut receive: quinn::RecvStream) {

@@ -1,11 +1,11 @@
 //! QUIC endpoints: the gateway's listener, and the sockets that clients and links dial from.
 
 use std::io;
-use std::net::{Ipv6Addr, SocketAddr};
+use std::net::{Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 
 use aws_lc_rs::hmac;
-use quinn::{EndpointConfig, TokioRuntime};
+use quinn::{AsyncUdpSocket, EndpointConfig, TokioRuntime};
 use quinn_proto::HashedConnectionIdGenerator;
 use quinn_proto::crypto::{CryptoError, HmacKey};
 
@@ -129,7 +129,18 @@ fn endpoint(
     let mut config = reset_secret.map_or_else(EndpointConfig::default, resettable);
     // Told to the peer, who never sends more; quinn's default would cap every path at 1472.
     config.max_udp_payload_size(MAX_UDP_PAYLOAD).expect("the limit lies within what QUIC allows");
-    quinn::Endpoint::new(config, server, socket::bind(addr)?, Arc::new(TokioRuntime))
+    let socket = register(socket::bind(addr)?)?;
+    quinn::Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
+}
+
+#[cfg(unix)]
+fn register(socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    Ok(Arc::new(crate::udp::Udp::new(socket)?))
+}
+
+#[cfg(not(unix))]
+fn register(socket: UdpSocket) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    quinn::Runtime::wrap_udp_socket(&TokioRuntime, socket)
 }
 
 /// Connection ids and reset tokens that the next process with this secret knows as its own.

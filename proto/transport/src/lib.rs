@@ -13,6 +13,8 @@ pub mod profile;
 pub mod session;
 mod socket;
 pub mod tls;
+#[cfg(unix)]
+mod udp;
 pub mod varint;
 pub mod windows;
 
