@@ -214,8 +214,7 @@ impl<'a> Deliver<'a> {
 /// Appends the members field of a [`v1::Deliver`](crate::v1::Deliver).
 pub fn encode_members(out: &mut Vec<u8>, members: &[u64]) {
     let length: usize = members.iter().map(|&id| varint::len(id)).sum();
-    varint::put(out, 9 << 3 | BYTES);
-    varint::put(out, length as u64);
+    varint::put_behind(out, tag(9, BYTES), length as u64);
     for &id in members {
         varint::put(out, id);
     }
@@ -224,8 +223,7 @@ pub fn encode_members(out: &mut Vec<u8>, members: &[u64]) {
 /// Appends the subscriptions field of a [`v1::Deliver`](crate::v1::Deliver).
 pub fn encode_subscriptions(out: &mut Vec<u8>, subscriptions: &[u32]) {
     let length: usize = subscriptions.iter().map(|&id| varint::len(u64::from(id))).sum();
-    varint::put(out, 1 << 3 | BYTES);
-    varint::put(out, length as u64);
+    varint::put_behind(out, tag(1, BYTES), length as u64);
     for &id in subscriptions {
         varint::put(out, u64::from(id));
     }
@@ -243,8 +241,7 @@ pub fn encode_publish(out: &mut Vec<u8>, topic: u32, sequence: u64, message: &Me
     out.push(crate::kind::PUBLISH);
     put_number(out, 1, u64::from(topic));
     put_number(out, 2, sequence);
-    varint::put(out, 3 << 3 | BYTES);
-    varint::put(out, inner as u64);
+    varint::put_behind(out, tag(3, BYTES), inner as u64);
     message.encode(out);
     if report {
         put_number(out, 4, 1);
@@ -365,8 +362,7 @@ impl<'a> Message<'a> {
 
 /// Appends one header field for [`Message::with_headers`].
 pub fn encode_header(out: &mut Vec<u8>, name: &str, value: &str) {
-    varint::put(out, 3 << 3 | BYTES);
-    varint::put(out, (field_len(name.len()) + field_len(value.len())) as u64);
+    varint::put_behind(out, tag(3, BYTES), (field_len(name.len()) + field_len(value.len())) as u64);
     for (field, text) in [(1, name), (2, value)] {
         if !text.is_empty() {
             put_bytes(out, field, text.as_bytes());
@@ -380,16 +376,21 @@ fn field_len(length: usize) -> usize {
     if length == 0 { 0 } else { 1 + varint::len(length as u64) + length }
 }
 
+/// Number and type of a field, as it begins; ours are all below 16, and take one byte.
+#[inline]
+const fn tag(field: u64, kind: u64) -> u8 {
+    debug_assert!(field < 16, "a tag of one byte");
+    (field << 3 | kind) as u8
+}
+
 #[inline]
 fn put_number(out: &mut Vec<u8>, field: u64, value: u64) {
-    varint::put(out, field << 3 | VARINT);
-    varint::put(out, value);
+    varint::put_behind(out, tag(field, VARINT), value);
 }
 
 #[inline]
 fn put_bytes(out: &mut Vec<u8>, field: u64, bytes: &[u8]) {
-    varint::put(out, field << 3 | BYTES);
-    varint::put(out, bytes.len() as u64);
+    varint::put_behind(out, tag(field, BYTES), bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
