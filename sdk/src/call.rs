@@ -132,32 +132,50 @@ impl<T> Call<T> {
             let text = format!("the payload has {bytes} bytes, at most {limit} are allowed");
             return Err(self.fail(Code::InvalidArgument, &text));
         }
-        let core = self.client.core();
         let deadline = Instant::now() + self.timeout;
-        let mut overdue = pin!(core.sleep(self.timeout));
+        // Most calls go at once, and need no timer for that.
+        if self.client.core().rpc.has_room()
+            && let Some((number, answer)) = self.attempt(self.timeout, &waiting)?
+        {
+            return Ok((number, answer, deadline));
+        }
+        let mut overdue = pin!(self.client.core().sleep(self.timeout));
         let late = "no connection to a gateway that takes the call within its time";
         tokio::select! {
             () = &mut overdue => return Err(self.fail(Code::Unavailable, late)),
-            () = core.rpc.room() => {}
+            () = self.client.core().rpc.room() => {}
         }
         loop {
-            let (waiting, answer) = waiting();
-            let begun = core.calls.begin(waiting, |number| {
-                // At least a millisecond: none would mean the gateway's default.
-                let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-                let call = v1::Call { call: number, timeout_ms: crate::millis(left), ..self.request.clone() };
-                core.rpc.send(kind::CALL, &call);
-            });
-            match begun {
-                Ok(number) => return Ok((number, answer, deadline)),
-                Err(NotBegun::Closed) => return Err(self.fail(Code::Cancelled, "the client is closed")),
-                Err(NotBegun::NotConnected) => {}
+            let left = deadline.saturating_duration_since(Instant::now());
+            if let Some((number, answer)) = self.attempt(left, &waiting)? {
+                return Ok((number, answer, deadline));
             }
-            let mut status = core.status.subscribe();
+            let mut status = self.client.core().status.subscribe();
             tokio::select! {
                 () = &mut overdue => return Err(self.fail(Code::Unavailable, late)),
                 _ = status.wait_for(|status| matches!(status, Status::Connected { .. } | Status::Closed)) => {}
             }
+        }
+    }
+
+    /// Makes the call with so much time left, unless there is no connection.
+    fn attempt<W>(
+        &mut self,
+        left: Duration,
+        waiting: &impl Fn() -> (Waiting, W),
+    ) -> Result<Option<(u64, W)>, CallError> {
+        let (core, request) = (self.client.core(), &mut self.request);
+        let (waiting, answer) = waiting();
+        let begun = core.calls.begin(waiting, |number| {
+            request.call = number;
+            // At least a millisecond: none would mean the gateway's default.
+            request.timeout_ms = crate::millis(left.max(Duration::from_millis(1)));
+            core.rpc.send(kind::CALL, request);
+        });
+        match begun {
+            Ok(number) => Ok(Some((number, answer))),
+            Err(NotBegun::Closed) => Err(self.fail(Code::Cancelled, "the client is closed")),
+            Err(NotBegun::NotConnected) => Ok(None),
         }
     }
 
@@ -170,6 +188,7 @@ impl<T> Call<T> {
         let core = self.client.core();
         let mut pending = Pending { core, number, answer, answered: false };
         let answer = tokio::select! {
+            biased;
             answer = &mut pending.answer => answer,
             () = core.sleep(deadline.saturating_duration_since(Instant::now())) => {
                 return Err(self.fail(Code::DeadlineExceeded, "no answer within the call's time"));

@@ -2,9 +2,9 @@
 
 use crate::mailbox::Mailbox;
 use crate::message::PublisherId;
+use crate::numbers::ByNumber;
 use crate::register::Reply;
 use macula_proto::v1::{self, Code};
-use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
@@ -17,7 +17,7 @@ pub(crate) struct Calls {
 #[derive(Debug, Default)]
 struct State {
     last: u64,
-    pending: HashMap<u64, Waiting>,
+    pending: ByNumber<u64, Waiting>,
     connected: bool,
     closed: bool,
 }

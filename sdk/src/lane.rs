@@ -45,10 +45,10 @@ impl Lane {
 
     /// Waits until little enough waits here, or there is no connection to wait for.
     pub(crate) async fn room(&self) {
-        loop {
+        while !self.has_room() {
             let mut room = pin!(self.room.notified());
-            // From here on no wake-up is missed.
             room.as_mut().enable();
+            // Room may have come between the two.
             if self.has_room() {
                 return;
             }
@@ -56,7 +56,8 @@ impl Lane {
         }
     }
 
-    fn has_room(&self) -> bool {
+    /// Whether so little waits here, or there is no connection to wait for.
+    pub(crate) fn has_room(&self) -> bool {
         let state = self.lock();
         !state.connected || state.batches.unsent() < ROOM_BYTES
     }

@@ -58,6 +58,7 @@ mod mailbox;
 mod manual;
 mod message;
 mod names;
+mod numbers;
 mod outbox;
 mod outlet;
 mod publish;

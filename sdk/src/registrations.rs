@@ -3,12 +3,13 @@
 use crate::core::Core;
 use crate::error::RegisterError;
 use crate::message::PublisherId;
+use crate::numbers::ByNumber;
 use crate::register::{CallFailure, RegistrationState, Reply, Request};
 use crate::reply_sender::{Answering, ReplySender};
 use crate::trace::{self, TraceParent};
 use macula_proto::v1::{self, Code};
 use macula_proto::{Topic, kind};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -35,22 +36,21 @@ pub(crate) type Handler = Arc<dyn Fn(Request, ReplySender) -> HandlerFuture + Se
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<Option<Reply>, CallFailure>> + Send>>;
 
 /// A handler, and where and how many at a time it runs.
-#[derive(Clone)]
 pub(crate) struct Provider {
     handler: Handler,
     runtime: Option<Handle>,
-    turns: Arc<Semaphore>,
+    turns: Semaphore,
 }
 
 /// All registrations, by the numbers that the gateway knows them by.
 #[derive(Debug, Default)]
 pub(crate) struct Registrations {
     last: u32,
-    entries: HashMap<u32, Entry>,
+    entries: ByNumber<u32, Entry>,
     /// Refused on this connection after they had been made; asked for again.
     refused: BTreeSet<u32>,
     /// Handlers at work, by the gateway's number of the call.
-    working: HashMap<u64, Working>,
+    working: ByNumber<u64, Working>,
     serial: u64,
     /// Bytes of the calls in `working`.
     bytes: usize,
@@ -62,10 +62,12 @@ pub(crate) struct Registrations {
 #[derive(Debug)]
 pub(crate) struct Entry {
     request: v1::Register,
-    provider: Provider,
+    provider: Arc<Provider>,
     answer: Option<oneshot::Sender<Result<v1::Acknowledged, RegisterError>>>,
     state: watch::Sender<RegistrationState>,
     working: usize,
+    /// What was called last, since it most often is what is called next.
+    called: Option<Topic>,
 }
 
 #[derive(Debug)]
@@ -97,7 +99,8 @@ impl Registrations {
         self.last += 1;
         let request = v1::Register { registration: self.last, ..request };
         let (answer, receiver) = oneshot::channel();
-        let entry = Entry { request: request.clone(), provider, answer: Some(answer), state, working: 0 };
+        let (provider, answer) = (Arc::new(provider), Some(answer));
+        let entry = Entry { request: request.clone(), provider, answer, state, working: 0, called: None };
         self.entries.insert(self.last, entry);
         (request, receiver)
     }
@@ -234,6 +237,7 @@ impl Core {
         let number = call.call;
         let (bytes, most) = (size(&call), self.config.call_bytes);
         let mut registrations = self.registrations();
+        let registrations = &mut *registrations;
         let held = registrations.bytes;
         let Some(entry) = registrations.entries.get_mut(&call.registration) else {
             return Err(CallFailure::new(Code::NotFound, "the procedure was withdrawn"));
@@ -247,13 +251,17 @@ impl Core {
             );
             return Err(CallFailure::new(Code::ResourceExhausted, text));
         }
-        let provider = entry.provider.clone();
-        let Some(runtime) = provider.runtime.clone() else {
+        let provider = Arc::clone(&entry.provider);
+        let Some(runtime) = &entry.provider.runtime else {
             return Err(CallFailure::new(Code::Unavailable, "the provider has no runtime"));
         };
         let registration = call.registration;
         let answering = Arc::new(Answering::new(call.credit));
-        let request = Request::read(call, Arc::clone(&answering))?;
+        let procedure = match &entry.called {
+            Some(called) if called.as_str() == call.procedure => called.clone(),
+            _ => entry.called.insert(procedure(&call)?).clone(),
+        };
+        let request = Request::read(call, procedure, Arc::clone(&answering));
         entry.working += 1;
         registrations.bytes += bytes;
         registrations.serial += 1;
@@ -309,7 +317,7 @@ impl Core {
 
 impl Provider {
     pub(crate) fn new(handler: Handler, runtime: Option<Handle>) -> Self {
-        Self { handler, runtime, turns: Arc::new(Semaphore::new(HANDLERS)) }
+        Self { handler, runtime, turns: Semaphore::new(HANDLERS) }
     }
 
     /// Resolves when the handler may run; its turn ends when this is dropped.
@@ -339,13 +347,16 @@ impl fmt::Debug for Provider {
 }
 
 impl Request {
-    fn read(call: v1::Call, answering: Arc<Answering>) -> Result<Self, CallFailure> {
-        let procedure = Topic::try_from(call.procedure.as_str())
-            .map_err(|error| CallFailure::new(Code::InvalidArgument, format!("procedure: {error}")))?;
+    fn read(call: v1::Call, procedure: Topic, answering: Arc<Answering>) -> Self {
         let caller = PublisherId(call.caller[..].try_into().unwrap_or_default());
         let timeout = Duration::from_millis(u64::from(call.timeout_ms));
-        Ok(Self { procedure, caller, arrived: Instant::now(), timeout, call, answering })
+        Self { procedure, caller, arrived: Instant::now(), timeout, call, answering }
     }
+}
+
+fn procedure(call: &v1::Call) -> Result<Topic, CallFailure> {
+    let topic = call.procedure.parse();
+    topic.map_err(|error| CallFailure::new(Code::InvalidArgument, format!("procedure: {error}")))
 }
 
 /// What a call counts as among the bytes that a provider holds.

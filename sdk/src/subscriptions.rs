@@ -5,11 +5,11 @@ use crate::block::Block;
 use crate::error::SubscribeError;
 use crate::inbox::Inbox;
 use crate::message::Class;
+use crate::numbers::ByNumber;
 use crate::session::Opening;
 use crate::subscription::Notification;
 use macula_proto::v1::{self, Code};
-use std::collections::{BTreeSet, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ const GIVEN_UP: usize = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
     last: u32,
-    entries: HashMap<u32, Entry, BuildHasherDefault<NumberHasher>>,
+    entries: ByNumber<u32, Entry>,
     /// Refused on this connection after they had been made, for what may pass; asked for again.
     refused: BTreeSet<u32>,
     /// Given up in this session.
@@ -365,24 +365,6 @@ impl Entry {
 
     fn request(&self) -> v1::Subscribe {
         v1::Subscribe { recover: self.recover, ..self.request.clone() }
-    }
-}
-
-/// Numbers that count up hash well enough with one multiplication.
-#[derive(Default)]
-struct NumberHasher(u64);
-
-impl Hasher for NumberHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|&byte| self.write_u32(u32::from(byte)));
-    }
-
-    fn write_u32(&mut self, number: u32) {
-        self.0 = (self.0 ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(32);
     }
 }
 

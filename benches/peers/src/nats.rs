@@ -51,6 +51,7 @@ impl Client for NatsClient {
     type Publisher = NatsPublisher;
     type Subscription = NatsSubscription;
     type Service = tokio::task::JoinHandle<()>;
+    type Procedure = Subject;
 
     async fn publisher(&self, topic: usize) -> anyhow::Result<NatsPublisher> {
         Ok(NatsPublisher { client: self.0.clone(), subject: subject(topic) })
@@ -77,13 +78,17 @@ impl Client for NatsClient {
         }))
     }
 
+    fn procedure(&self, number: usize) -> anyhow::Result<Subject> {
+        Ok(subject(number))
+    }
+
     async fn call(
         &self,
-        procedure: usize,
+        procedure: &Subject,
         payload: &[u8],
         check: impl FnOnce(&[u8]) -> bool + Send,
     ) -> anyhow::Result<bool> {
-        let reply = self.0.request(subject(procedure), Bytes::copy_from_slice(payload)).await?;
+        let reply = self.0.request(procedure.clone(), Bytes::copy_from_slice(payload)).await?;
         Ok(check(&reply.payload))
     }
 }

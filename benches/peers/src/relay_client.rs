@@ -75,6 +75,7 @@ impl Client for RelayClient {
     type Publisher = RelayPublisher;
     type Subscription = RelaySubscription;
     type Service = tokio::task::JoinHandle<anyhow::Result<()>>;
+    type Procedure = usize;
 
     async fn publisher(&self, topic: usize) -> anyhow::Result<RelayPublisher> {
         let (send, receive) = self.open(PUBLISH, topic).await?;
@@ -104,9 +105,13 @@ impl Client for RelayClient {
         }))
     }
 
+    fn procedure(&self, number: usize) -> anyhow::Result<usize> {
+        Ok(number)
+    }
+
     async fn call(
         &self,
-        procedure: usize,
+        &procedure: &usize,
         payload: &[u8],
         check: impl FnOnce(&[u8]) -> bool + Send,
     ) -> anyhow::Result<bool> {

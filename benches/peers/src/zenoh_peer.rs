@@ -83,6 +83,7 @@ impl Client for ZenohClient {
     type Publisher = ZenohPublisher;
     type Subscription = ZenohSubscription;
     type Service = zenoh::query::Queryable<()>;
+    type Procedure = zenoh::key_expr::KeyExpr<'static>;
 
     async fn publisher(&self, topic: usize) -> anyhow::Result<ZenohPublisher> {
         let publisher = self.0.declare_publisher(key(topic)).congestion_control(CongestionControl::Block);
@@ -114,9 +115,13 @@ impl Client for ZenohClient {
         Ok(queryable)
     }
 
+    fn procedure(&self, number: usize) -> anyhow::Result<Self::Procedure> {
+        key(number).try_into().map_err(wrong)
+    }
+
     async fn call(
         &self,
-        procedure: usize,
+        procedure: &Self::Procedure,
         payload: &[u8],
         check: impl FnOnce(&[u8]) -> bool + Send,
     ) -> anyhow::Result<bool> {
@@ -127,7 +132,7 @@ impl Client for ZenohClient {
                 let _ = send.send(reply);
             }
         };
-        self.0.get(key(procedure)).payload(payload).callback(answered).await.map_err(wrong)?;
+        self.0.get(procedure).payload(payload).callback(answered).await.map_err(wrong)?;
         let reply = receive.await?;
         let sample = reply.result().map_err(|error| anyhow!("zenoh: {error}"))?;
         Ok(check(&sample.payload().to_bytes()))

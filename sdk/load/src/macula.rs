@@ -132,6 +132,7 @@ impl Client for MaculaClient {
     type Publisher = MaculaPublisher;
     type Subscription = macula_sdk::Subscription;
     type Service = macula_sdk::Registration;
+    type Procedure = Topic;
 
     async fn publisher(&self, number: usize) -> anyhow::Result<MaculaPublisher> {
         let publisher = self.client.publisher(topic(number)?).class(self.class).build()?;
@@ -151,13 +152,17 @@ impl Client for MaculaClient {
         Ok(self.client.register(procedure, echo).scope_mesh().await?)
     }
 
+    fn procedure(&self, number: usize) -> anyhow::Result<Topic> {
+        topic(number)
+    }
+
     async fn call(
         &self,
-        procedure: usize,
+        procedure: &Topic,
         payload: &[u8],
         check: impl FnOnce(&[u8]) -> bool + Send,
     ) -> anyhow::Result<bool> {
-        let reply = self.client.call(topic(procedure)?, payload.to_vec()).await?;
+        let reply = self.client.call(procedure, payload.to_vec()).await?;
         Ok(check(reply.payload()))
     }
 

@@ -118,10 +118,12 @@ async fn caller<S: System>(
     let client = Arc::new(system.connect(Role::Caller).await?);
     let _ = ready.send(());
     started.wait_for(|started| *started).await?;
+    let procedure = Arc::new(client.procedure(number % work.callees)?);
     let next = Arc::new(AtomicU32::new(0));
     let mut workers = tokio::task::JoinSet::new();
     for _ in 0..work.in_flight {
         let (client, work, next, seen) = (client.clone(), work.clone(), next.clone(), seen.clone());
+        let procedure = procedure.clone();
         workers.spawn(async move {
             let mut latency = Histogram::<u64>::new(3).expect("three digits are allowed");
             let mut part = Part::default();
@@ -138,7 +140,7 @@ async fn caller<S: System>(
                 let size = request.len();
                 let right = |reply: &[u8]| reply.len() == size && Head::read(reply) == Some(head);
                 part.sent += 1;
-                match client.call(number % work.callees, request, right).await {
+                match client.call(&procedure, request, right).await {
                     Ok(true) => {
                         part.received += 1;
                         seen.fetch_add(1, Ordering::Relaxed);

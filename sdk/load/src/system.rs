@@ -55,6 +55,8 @@ pub trait Client: Send + Sync + 'static {
     type Subscription: Subscription;
     /// Answers calls until it is dropped.
     type Service: Send;
+    /// Names a procedure as calls need it.
+    type Procedure: Send + Sync + 'static;
 
     /// Prepares to publish to the topic of this number.
     fn publisher(&self, topic: usize) -> impl Future<Output = anyhow::Result<Self::Publisher>> + Send;
@@ -65,10 +67,13 @@ pub trait Client: Send + Sync + 'static {
     /// Offers the procedure of this number, which answers each call with its own payload.
     fn serve(&self, procedure: usize) -> impl Future<Output = anyhow::Result<Self::Service>> + Send;
 
-    /// Calls the procedure of this number, and gives the payload of its answer to `check`.
+    /// The name of the procedure of this number, made once for many calls.
+    fn procedure(&self, number: usize) -> anyhow::Result<Self::Procedure>;
+
+    /// Calls a procedure, and gives the payload of its answer to `check`.
     fn call(
         &self,
-        procedure: usize,
+        procedure: &Self::Procedure,
         payload: &[u8],
         check: impl FnOnce(&[u8]) -> bool + Send,
     ) -> impl Future<Output = anyhow::Result<bool>> + Send;
