@@ -3,9 +3,6 @@
 /// Longest encoding of a 64-bit value.
 pub const MAX_BYTES: usize = 10;
 
-/// The bit of each of eight bytes that says that another byte follows.
-const MORE: u64 = 0x8080_8080_8080_8080;
-
 /// Appends `value`.
 #[inline]
 pub fn put(out: &mut Vec<u8>, value: u64) {
@@ -34,14 +31,6 @@ pub fn put_behind(out: &mut Vec<u8>, first: u8, value: u64) {
 /// Appends a value of three bytes or more. Kept out of its callers, in which it would displace what is more frequent.
 #[inline(never)]
 fn put_long(out: &mut Vec<u8>, mut value: u64) {
-    if value < 1 << 56 {
-        // Eight bytes are written as one, and those that are too many taken back.
-        let unused = 8 - len(value);
-        let bytes = spread(value) | MORE >> (8 * (unused + 1));
-        out.extend_from_slice(&bytes.to_le_bytes());
-        out.truncate(out.len() - unused);
-        return;
-    }
     while value >= 0x80 {
         out.push(value as u8 | 0x80);
         value >>= 7;
@@ -62,23 +51,15 @@ pub fn len(value: u64) -> usize {
 #[inline]
 pub fn get(input: &[u8]) -> Result<Option<(u64, usize)>, TooLong> {
     match *input {
-        [] => return Ok(None),
-        [byte, ..] if byte < 0x80 => return Ok(Some((u64::from(byte), 1))),
-        [low, high, ..] if high < 0x80 => return Ok(Some((u64::from(low & 0x7f) | u64::from(high) << 7, 2))),
-        _ => {}
+        [] => Ok(None),
+        [byte, ..] if byte < 0x80 => Ok(Some((u64::from(byte), 1))),
+        [low, high, ..] if high < 0x80 => Ok(Some((u64::from(low & 0x7f) | u64::from(high) << 7, 2))),
+        _ => get_long(input),
     }
-    if let Some(bytes) = input.first_chunk() {
-        let bytes = u64::from_le_bytes(*bytes);
-        let ends = !bytes & MORE;
-        if ends != 0 {
-            let bits = ends.trailing_zeros() + 1;
-            return Ok(Some((gather(bytes & u64::MAX >> (64 - bits)), bits as usize / 8)));
-        }
-    }
-    get_bytewise(input)
 }
 
-fn get_bytewise(input: &[u8]) -> Result<Option<(u64, usize)>, TooLong> {
+/// A value of three bytes or more, or an input that ends within one.
+fn get_long(input: &[u8]) -> Result<Option<(u64, usize)>, TooLong> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(MAX_BYTES) {
         if index == MAX_BYTES - 1 && byte > 1 {
@@ -90,22 +71,6 @@ fn get_bytewise(input: &[u8]) -> Result<Option<(u64, usize)>, TooLong> {
         }
     }
     if input.len() >= MAX_BYTES { Err(TooLong) } else { Ok(None) }
-}
-
-/// Puts each seven of 56 bits into a byte of their own.
-#[inline]
-fn spread(value: u64) -> u64 {
-    let halves = value & 0x0fff_ffff | (value & 0x00ff_ffff_f000_0000) << 4;
-    let quarters = halves & 0x0000_3fff_0000_3fff | (halves & 0x0fff_c000_0fff_c000) << 2;
-    quarters & 0x007f_007f_007f_007f | (quarters & 0x3f80_3f80_3f80_3f80) << 1
-}
-
-/// The inverse of [`spread`]; whether more bytes follow is left out.
-#[inline]
-fn gather(bytes: u64) -> u64 {
-    let quarters = bytes & 0x007f_007f_007f_007f | (bytes & 0x7f00_7f00_7f00_7f00) >> 1;
-    let halves = quarters & 0x0000_3fff_0000_3fff | (quarters & 0x3fff_0000_3fff_0000) >> 2;
-    halves & 0x0fff_ffff | (halves & 0x0fff_ffff_0000_0000) >> 4
 }
 
 /// A variable-length integer does not fit 64 bits.
@@ -147,10 +112,10 @@ mod tests {
             prop_assert_eq!(ours, theirs);
         }
 
-        /// Short inputs and long ones are read in different ways.
+        /// Short values and long ones are read in different ways.
         #[test]
         fn all_ways_to_read_agree(input in prop::collection::vec(prop_oneof![any::<u8>(), 0x80..=0xffu8], 0..12)) {
-            prop_assert_eq!(get(&input), get_bytewise(&input));
+            prop_assert_eq!(get(&input), get_long(&input));
         }
     }
 
