@@ -5,6 +5,7 @@ use crate::hash::{HashMap, HashSet};
 use crate::key::{ConnKey, MessageClass, NodeId, OriginKey, ProviderKey, SubscriptionKey};
 use crate::pair::Candidate;
 use crate::queue::Queue;
+use crate::summed::Summed;
 use crate::will::Will;
 use bytes::Bytes;
 use macula_proto::frame::{self, Splitter};
@@ -81,7 +82,7 @@ pub(crate) struct Link {
     /// When it came up, in milliseconds since the start.
     pub(crate) up_ms: u64,
     /// The peer's interest, and the version of it that we know.
-    pub(crate) interest: HashMap<Pattern, Overflow>,
+    pub(crate) interest: Summed,
     pub(crate) offers: HashMap<Pattern, ProviderKey>,
     /// What an earlier run of the peer wanted and this one has not asked for yet, and until when that holds.
     pub(crate) inherited: HashMap<Pattern, Overflow>,
@@ -389,7 +390,7 @@ impl Link {
             certified: None,
             expected: None,
             up_ms: 0,
-            interest: HashMap::default(),
+            interest: Summed::default(),
             inherited: HashMap::default(),
             inherited_until_ms: 0,
             awaited: HashSet::default(),

@@ -28,6 +28,7 @@ mod queue;
 mod retained;
 mod routes;
 mod seen;
+mod summed;
 mod time;
 mod topics;
 pub mod trie;

@@ -108,9 +108,10 @@ impl Node {
         let moved = std::mem::replace(link, Link::new(link.dialled));
         (link.paused, link.offers) = (moved.paused, moved.offers);
         self.origins.rehome(moved.origin, Whose::Link(to));
-        for (pattern, telemetry) in moved.interest.iter().chain(&moved.inherited) {
-            self.routes.remove_interest(from, pattern, *telemetry);
-            self.routes.add_interest(to, pattern, *telemetry);
+        let inherited = moved.inherited.iter().map(|(pattern, telemetry)| (pattern, *telemetry));
+        for (pattern, telemetry) in moved.interest.iter().chain(inherited) {
+            self.routes.remove_interest(from, pattern, telemetry);
+            self.routes.add_interest(to, pattern, telemetry);
         }
         self.groups.rehome(from, to);
         self.rehome_absent(from, to);
@@ -182,7 +183,8 @@ impl Node {
         let (interest, earlier) = conn.link_mut().map_or_else(Default::default, |link| {
             (std::mem::take(&mut link.interest), std::mem::take(&mut link.inherited))
         });
-        let inherited: HashMap<Pattern, Overflow> = earlier.into_iter().chain(interest).collect();
+        let inherited: HashMap<Pattern, Overflow> =
+            earlier.into_iter().chain(interest.into_policies()).collect();
         for (pattern, telemetry) in &inherited {
             self.routes.remove_interest(parked, pattern, *telemetry);
             self.routes.add_interest(to, pattern, *telemetry);

@@ -5,7 +5,7 @@ use super::recovery::Recovery;
 use super::{Node, Violation};
 use crate::conn::Link;
 use crate::hash::HashSet;
-use crate::interest::{mark_of_member, mark_of_offer, mark_of_pattern};
+use crate::interest::{mark_of_member, mark_of_offer};
 use crate::key::{ConnKey, MessageClass};
 use crate::time::Now;
 use macula_proto::v1::{
@@ -84,7 +84,6 @@ impl Node {
     /// What the routes to a peer come to, as [`crate::interest::InterestLog::sum`] has it.
     pub(super) fn sum_of(&self, key: ConnKey) -> u64 {
         let Some(link) = self.conns.get(key).and_then(|conn| conn.link()) else { return 0 };
-        let patterns = link.interest.iter().map(|(pattern, policy)| mark_of_pattern(pattern, *policy));
         let behind = self.groups.behind(key);
         let members = behind.iter().filter(|(_, member)| !link.awaited.contains(&member.id)).filter_map(
             |(group, member)| {
@@ -96,7 +95,7 @@ impl Node {
             let offer = self.procedures.get(*offer)?;
             Some(mark_of_offer(&offer.procedure, offer.policy, offer.since, &offer.publisher))
         });
-        patterns.chain(members).chain(offers).fold(0, u64::wrapping_add)
+        members.chain(offers).fold(link.interest.sum(), u64::wrapping_add)
     }
 
     /// Forgets what is not in a snapshot. What is stays as it is, with all that waits for it.
@@ -124,8 +123,8 @@ impl Node {
         self.forget_groups(from, |id| members.contains(&id), now);
         let Some(link) = self.link_mut(from) else { return Ok(()) };
         link.groups.retain(|group| groups.contains(group));
-        let gone: Vec<Pattern> =
-            link.interest.keys().filter(|pattern| !patterns.contains(*pattern)).cloned().collect();
+        let known = link.interest.iter().map(|(pattern, _)| pattern);
+        let gone: Vec<Pattern> = known.filter(|pattern| !patterns.contains(*pattern)).cloned().collect();
         let withdrawn: Vec<Pattern> =
             link.offers.keys().filter(|procedure| !procedures.contains(*procedure)).cloned().collect();
         gone.iter().for_each(|pattern| self.remove_interest(from, pattern));
@@ -154,7 +153,7 @@ impl Node {
         }
         let pattern = parse(&interest.pattern)?;
         let telemetry = crate::interest::on_link(interest.telemetry());
-        let known = self.link_mut(from).and_then(|link| link.interest.get(&pattern).copied());
+        let known = self.link_mut(from).and_then(|link| link.interest.get(&pattern));
         if known == Some(telemetry) {
             return Ok(());
         }
@@ -239,8 +238,8 @@ impl Node {
         let Some(link) = self.link_mut(from) else { return };
         link.groups.clear();
         link.awaited.clear();
-        for (pattern, telemetry) in interest {
-            self.routes.remove_interest(from, &pattern, telemetry);
+        for (pattern, telemetry) in interest.iter() {
+            self.routes.remove_interest(from, pattern, telemetry);
         }
         for key in offers.into_values() {
             self.procedures.remove(key);
