@@ -82,7 +82,7 @@ pub(crate) struct Link {
     /// When it came up, in milliseconds since the start.
     pub(crate) up_ms: u64,
     /// The peer's interest, and the version of it that we know.
-    pub(crate) interest: Summed,
+    pub(crate) interest: Box<Summed>,
     pub(crate) offers: HashMap<Pattern, ProviderKey>,
     /// What an earlier run of the peer wanted and this one has not asked for yet, and until when that holds.
     pub(crate) inherited: HashMap<Pattern, Overflow>,
@@ -390,7 +390,7 @@ impl Link {
             certified: None,
             expected: None,
             up_ms: 0,
-            interest: Summed::default(),
+            interest: Box::default(),
             inherited: HashMap::default(),
             inherited_until_ms: 0,
             awaited: HashSet::default(),
