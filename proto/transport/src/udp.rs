@@ -44,6 +44,7 @@ impl Udp {
     /// Waits for room, as the system sees it.
     async fn room(&self) -> io::Result<()> {
         {
+            // Registering panics outside of a runtime; this is polled by connections on theirs.
             let again = self.again.lock().expect("no holder of this lock panics");
             if self.room.get().is_none() {
                 let _ = self.room.set(register(Arc::clone(&again), Interest::WRITABLE)?);
@@ -124,6 +125,13 @@ struct Room {
 impl UdpPoller for Room {
     fn poll_writable(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.socket.was_full.load(Ordering::Relaxed) {
+            return Poll::Ready(Ok(()));
+        }
+        // Most often there is room again, and nothing to wait for.
+        if self.waiting.is_none()
+            && let Some(room) = self.socket.room.get()
+            && room.try_io(Interest::WRITABLE, |_| Ok(())).is_ok()
+        {
             return Poll::Ready(Ok(()));
         }
         let socket = Arc::clone(&self.socket);
